@@ -1,0 +1,248 @@
+"""The nouns every room shares: plain frozen values, no I/O, no clock.
+
+Times are seconds since the epoch, durations are seconds, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NewType
+
+Digest = NewType("Digest", str)
+"""Lower-case hex SHA-256. A blob's only name."""
+
+
+def digest_of(body: bytes) -> Digest:
+    """Name *body*."""
+    return Digest(hashlib.sha256(body).hexdigest())
+
+
+# -- what an operator configures ---------------------------------------------------------
+
+
+class Mode(enum.Enum):
+    """How a mirror gets its packages."""
+
+    PASSIVE = "passive"  # on the first client's request
+    ACTIVE = "active"  # fetched ahead by a job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How long what upstream sent may be reused (RFC 9111 section 4, RFC 5861), in seconds.
+
+    `fresh_min` and `fresh_max` clamp the lifetime that upstream gives; `fresh_default`
+    is used where upstream gives none at all.
+    """
+
+    fresh_min: float = 60.0
+    fresh_max: float = 3600.0
+    fresh_default: float = 600.0
+    stale_while_revalidate: float = 3600.0
+    stale_if_error: float = 30 * 86400.0
+    negative: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """Our named, configured copy of one external source, served under `/<type>/<name>/`.
+
+    `source` is an absolute URL ending in `/`; it may hold a secret (a token in its path,
+    a password), so it is never shown: `proxy.core.urls.redacted` first.
+    """
+
+    name: str
+    type: str
+    source: str = field(repr=False)
+    mode: Mode = Mode.PASSIVE
+    bounds: Bounds = Bounds()
+    credentials: str | None = None
+    allow_hosts: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """`<type>/<name>`: unique over all mirrors, and the path it is served under."""
+        return f"{self.type}/{self.name}"
+
+
+# -- what a path means -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """One representation of an index: its name within the ecosystem and its media type."""
+
+    name: str
+    media_type: str
+    compressible: bool = True  # may carry a Content-Encoding of ours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where upstream has a file: a path relative to the mirror's source, or an absolute URL."""
+
+    path: str
+    accept: str | None = None  # Accept header, where upstream negotiates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """A mutable list of files; clients see a rendered view of it.
+
+    `path` names the generation ("linux-64/repodata.json", "simple/numpy/"), whatever form was
+    asked for. `sources` are tried in order. `forms` are those that the request may be answered
+    with, best first: one where the path decides, several where Accept does.
+    """
+
+    mirror: str
+    path: str
+    sources: tuple[Source, ...]
+    forms: tuple[Form, ...]
+
+    @property
+    def key(self) -> str:
+        return f"{self.mirror} {self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """An immutable file that an index lists under `row`, or a companion of one (`.metadata`).
+
+    `fallback` is where to look when the index does not list it; None: then it does not exist.
+    """
+
+    mirror: str
+    path: str
+    index: Index
+    row: str
+    media_type: str
+    fallback: Source | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.mirror} {self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A part of a rendered index, named by its own digest (a repodata shard).
+
+    It is a slice of the view `pack` of `index`, whose table of contents has it under `row`.
+    """
+
+    mirror: str
+    path: str
+    index: Index
+    pack: Form
+    row: str
+    media_type: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.mirror} {self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plain:
+    """A file passed through unread, under the rules of a shared HTTP cache.
+
+    `forward` names the request headers that upstream is given, because it may vary by them.
+    `anonymous`: asked for without credentials. `absent_on_error`: where upstream fails and
+    nothing is stored, say "absent" at once (only for files that are never essential).
+    """
+
+    mirror: str
+    path: str
+    source: Source
+    media_type: str | None = None
+    forward: tuple[str, ...] = ()
+    anonymous: bool = False
+    absent_on_error: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.mirror} {self.path}"
+
+
+Resource = Index | Artifact | Member | Plain
+
+
+# -- what is known of a file -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What an index promises of a file's bytes: its size and its digests by algorithm name."""
+
+    size: int | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> Digest | None:
+        """The blob's name, where the index gives it."""
+        value = self.hashes.get("sha256")
+        return Digest(value) if value else None
+
+    def __bool__(self) -> bool:
+        return bool(self.hashes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validators:
+    """What a conditional request may carry (RFC 9110 section 8.8), as upstream sent it."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.etag is not None or self.last_modified is not None
+
+    @property
+    def strong(self) -> bool:
+        """Whether bytes from two answers that carry these may be joined (RFC 9110 §13.1.5)."""
+        return self.etag is not None and not self.etag.startswith("W/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What the catalog remembers of one upstream response; its bytes are the blob `digest`.
+
+    A 304 replaces only the entry, never the blob. `source` is the `Source.path` that answered,
+    `url` the (secret-free) address it finally came from, which relative links refer to.
+    `headers` are the few response headers that are passed on, by lower-case name.
+    """
+
+    key: str
+    digest: Digest
+    size: int
+    media_type: str
+    source: str
+    url: str
+    validators: Validators
+    checked_at: float
+    fresh_for: float
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """Upstream said that there is no such file; believed for `fresh_for` seconds."""
+
+    key: str
+    checked_at: float
+    fresh_for: float
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One form of an index, rendered: a blob and what to call it."""
+
+    key: str
+    digest: Digest
+    size: int
+    media_type: str
+    made_at: float

@@ -1,0 +1,132 @@
+"""An index's row table: what the gate must know of one file, found without reading the index.
+
+A sorted, memory-mappable map from a text key to a short byte value. `build` makes it in one
+pass beside the rendering of a view; `Table` looks one key up in O(log n) without decoding the
+rest, so that a file out of 600,000 is judged in microseconds.
+
+Layout, little-endian: magic `b"ROWS1\\0\\0\\0"`, u64 count, count+1 u64 offsets (from the start
+of the file) of the entries in key order, then the entries: u32 key length, key (UTF-8), value.
+A pack (the shards of one generation) uses the same layout: its values are the members.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+
+from proxy.core.model import Expected
+from proxy.errors import StorageError
+
+_MAGIC = b"ROWS1\0\0\0"
+_COUNT = struct.Struct("<8sQ")
+_OFFSET = struct.Struct("<Q")
+_KEY = struct.Struct("<I")
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What one index says of one file, as far as serving it needs.
+
+    `url` is where upstream has it: absolute, or None for "beside the index, under its own
+    name". `hashes` are lower-case hex by algorithm name. `denied` is (rule, reason) where
+    policy hides the file.
+    """
+
+    url: str | None = None
+    size: int | None = None
+    hashes: dict[str, str] = {}  # noqa: RUF012 - msgspec copies an empty default
+    denied: tuple[str, str] | None = None
+
+    @property
+    def expected(self) -> Expected:
+        return Expected(size=self.size, hashes=self.hashes)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Row)
+
+
+def encode_row(row: Row) -> bytes:
+    """A row as the value of a table."""
+    return _encoder.encode(row)
+
+
+def decode_row(value: bytes | memoryview) -> Row:
+    """Read what `encode_row` wrote. Raises StorageError."""
+    try:
+        return _decoder.decode(value)
+    except msgspec.MsgspecError as error:
+        raise StorageError(f"a row table holds an unreadable row: {error}") from error
+
+
+def build(rows: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
+    """Yield the table's bytes. Of two rows with one key the later one counts."""
+    table = dict(rows)
+    keys = sorted((key.encode(), value) for key, value in table.items())
+    start = _COUNT.size + _OFFSET.size * (len(keys) + 1)
+    sizes = (_KEY.size + len(key) + len(value) for key, value in keys)
+    offsets = list(accumulate(sizes, initial=start))
+    yield _COUNT.pack(_MAGIC, len(keys))
+    yield struct.pack(f"<{len(offsets)}Q", *offsets)
+    batch = bytearray()
+    for key, value in keys:
+        batch += _KEY.pack(len(key)) + key + value
+        if len(batch) > 1 << 20:
+            yield bytes(batch)
+            batch.clear()
+    yield bytes(batch)
+
+
+class Table:
+    """Look-up in a table's bytes (usually a memory map). Raises StorageError if it is not one."""
+
+    def __init__(self, buffer: Any) -> None:  # anything with the buffer protocol: bytes, mmap
+        self._view = memoryview(buffer)
+        if len(self._view) < _COUNT.size:
+            raise StorageError("a row table is cut short")
+        magic, self._count = _COUNT.unpack_from(self._view)
+        if magic != _MAGIC:
+            raise StorageError("a row table has the wrong magic")
+        if self._offset(self._count) != len(self._view):
+            raise StorageError("a row table is cut short")
+
+    def __len__(self) -> int:
+        return int(self._count)
+
+    def find(self, key: str) -> tuple[int, int] | None:
+        """Where *key*'s value lies: (offset, length) in the buffer, or None."""
+        wanted = key.encode()
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self._key(middle) < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        if low == len(self) or self._key(low) != wanted:
+            return None
+        start = self._offset(low) + _KEY.size + len(wanted)
+        return start, self._offset(low + 1) - start
+
+    def get(self, key: str) -> bytes | None:
+        """*key*'s value, or None."""
+        found = self.find(key)
+        return None if found is None else bytes(self._view[found[0] : found[0] + found[1]])
+
+    def keys(self) -> Iterator[str]:
+        """All keys, in order of their UTF-8 bytes."""
+        return (self._key(number).decode() for number in range(len(self)))
+
+    def _offset(self, number: int) -> int:
+        at = _COUNT.size + _OFFSET.size * number
+        if at + _OFFSET.size > len(self._view):
+            raise StorageError("a row table is cut short")
+        return int(_OFFSET.unpack_from(self._view, at)[0])
+
+    def _key(self, number: int) -> bytes:
+        start = self._offset(number)
+        (length,) = _KEY.unpack_from(self._view, start)
+        return bytes(self._view[start + _KEY.size : start + _KEY.size + length])

@@ -1,0 +1,100 @@
+"""The two ports of storage: bytes by digest, and what is remembered about them.
+
+Implementations: `disk.py` and `catalog.py` (diskcache) for servers, `memory.py` for tests.
+All pass the suites in `tests/storage/`. Methods that touch a disk are async and run off the
+event loop; their failures are StorageError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from proxy.core.model import Absence, Digest, Entry, Expected, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a committed spool became."""
+
+    digest: Digest
+    size: int
+
+
+class Spool(Protocol):
+    """One body being written aside: append-only, readable at any offset while it grows.
+
+    `fileno` is a descriptor for reading (pread, sendfile) that stays valid over `commit` and
+    `discard` until `close`.
+    """
+
+    @property
+    def path(self) -> Path: ...
+    def fileno(self) -> int: ...
+    async def write(self, chunks: list[bytes]) -> None:
+        """Append and hash *chunks*. Raises StorageError (a full disk among others)."""
+        ...
+
+    async def commit(self, expected: Expected) -> Stored:
+        """Check size and digests, then rename into place. Raises IntegrityError."""
+        ...
+
+    async def discard(self) -> None:
+        """Forget it. Called at most once, instead of `commit` or after it failed."""
+        ...
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        ...
+
+
+class OpenBlob(Protocol):
+    """A blob held open for reading: it outlives its removal from the store."""
+
+    size: int
+
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class Blobs(Protocol):
+    """Immutable bytes named by their SHA-256."""
+
+    async def spool(self, reserve: int | None = None) -> Spool:
+        """Start a body; *reserve* bytes must be available. Raises StorageError if not."""
+        ...
+
+    async def open(self, digest: Digest, size: int) -> OpenBlob | None:
+        """Open a blob; None where it is absent, or not *size* bytes long (then it is removed)."""
+        ...
+
+    def path(self, digest: Digest) -> Path:
+        """Where the blob is, or would be (for renderers, which are given paths)."""
+        ...
+
+    async def remove(self, digests: Iterable[Digest]) -> int:
+        """Remove blobs; returns the bytes freed. Absent ones count nothing."""
+        ...
+
+
+Remembered = Entry | Absence | View
+
+
+class Catalog(Protocol):
+    """What is remembered, by key. Values are frozen; the last writer wins."""
+
+    async def get(self, key: str) -> Remembered | None:
+        """What is stored under *key*; None also where it cannot be decoded (logged, removed)."""
+        ...
+
+    async def put(self, value: Remembered) -> None:
+        """Remember *value* under `value.key`."""
+        ...
+
+    async def forget(self, keys: Iterable[str]) -> None: ...
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        """All keys that start with *prefix*, in no order."""
+        ...

@@ -74,6 +74,15 @@ class Blobs(Protocol):
         """Where the blob is, or would be (for renderers, which are given paths)."""
         ...
 
+    @property
+    def workspace(self) -> Path:
+        """A folder on the blobs' filesystem for files being made that `adopt` will take."""
+        ...
+
+    async def adopt(self, path: Path, stored: Stored) -> None:
+        """Take a finished file, hashed by whoever made it, into the store by renaming it."""
+        ...
+
     async def remove(self, digests: Iterable[Digest]) -> int:
         """Remove blobs; returns the bytes freed. Absent ones count nothing."""
         ...
@@ -84,6 +93,10 @@ Remembered = Entry | Absence | View
 
 class Catalog(Protocol):
     """What is remembered, by key. Values are frozen; the last writer wins."""
+
+    def peek(self, key: str) -> Remembered | None:
+        """What this process last saw under *key*, from memory; perhaps no longer the newest."""
+        ...
 
     async def get(self, key: str) -> Remembered | None:
         """What is stored under *key*; None also where it cannot be decoded (logged, removed)."""

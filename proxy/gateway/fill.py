@@ -1,0 +1,172 @@
+"""A body on its way into the store, followed by any number of readers while it grows.
+
+The states are Varnish's: a fill is FILLING until it is DONE or FAILED, and leaves neither.
+Readers are told how far they may read and read the spool's descriptor themselves (sendfile),
+so a slow reader costs nobody else anything and no body is ever held in memory.
+
+The end of the body is held back until all of it has been checked, so a wrong body reaches no
+client complete: it ends short, which every HTTP client treats as an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
+
+from proxy.core.model import Expected
+from proxy.errors import Abandoned, ProxyError
+from proxy.storage.ports import Spool, Stored
+
+HELD_BACK = 64 * 1024
+"""Bytes at the end that are released only after the check: short files show nothing unchecked."""
+
+BATCH = 4 * 1024 * 1024
+"""Bytes that may wait for the disk while more arrive. Two batches are the memory of a fill."""
+
+
+class State(enum.Enum):
+    """Where a fill is; it leaves FILLING once."""
+
+    FILLING = enum.auto()
+    DONE = enum.auto()
+    FAILED = enum.auto()
+
+
+class Landed(Exception):  # noqa: N818 - not an error: the answer is now in the catalog
+    """The fill has settled and nobody read it any more: look the file up again."""
+
+
+class Growing(Protocol):
+    """What a reader needs of a body that may still be growing, here or in a sibling process."""
+
+    length: int | None
+
+    def fileno(self) -> int: ...
+
+    def reader(self) -> contextlib.AbstractContextManager[None]:
+        """While entered, `fileno` stays open."""
+        ...
+
+    async def wait_past(self, offset: int) -> int:
+        """How far one may read, once that is beyond *offset* or the body is whole.
+
+        Returning *offset* itself means the body ends there. Raises what made the fill fail,
+        after everything released before has been announced.
+        """
+        ...
+
+
+class Fill:
+    """One growing object joins the fetch that writes it and the clients that read it."""
+
+    def __init__(self, spool: Spool, *, expected: Expected, length: int | None) -> None:
+        self._spool = spool
+        self._expected = expected
+        self._written = 0
+        self._readers = 0
+        self._pulse: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._error: ProxyError | None = None
+        self._closed = False
+        self.state = State.FILLING
+        self.released = 0
+        self.length = length
+
+    def __repr__(self) -> str:
+        return f"<Fill {self.state.name} {self.released}/{self.length or '?'} {self._readers} readers>"
+
+    @property
+    def path(self) -> str:
+        """Where a sibling process finds the growing file."""
+        return str(self._spool.path)
+
+    def fileno(self) -> int:
+        return self._spool.fileno()
+
+    async def run(self, body: AsyncIterator[bytes]) -> Stored:
+        """Copy *body* into the spool, check and commit it. Called once, by the owning flight."""
+        try:
+            with self.reader():  # the writer keeps the descriptor open, too
+                await self._copy(body)
+                stored = await self._spool.commit(self._expected)
+                self.length = stored.size
+                self._settle(State.DONE, stored.size)
+        except BaseException as error:
+            self._error = error if isinstance(error, ProxyError) else Abandoned("fetch abandoned")
+            self._settle(State.FAILED, self.released)
+            await self._spool.discard()
+            raise
+        return stored
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[None]:
+        """Hold the descriptor open. The last to leave a settled fill closes it.
+
+        Raises Landed where that has happened already: the catalog knows the file by now.
+        """
+        if self._closed:
+            raise Landed
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+            self._close_if_unused()
+
+    async def wait_past(self, offset: int) -> int:
+        """See `Growing.wait_past`."""
+        while self.released <= offset:
+            if self._error is not None:
+                raise self._error
+            if self.state is State.DONE:
+                break
+            await asyncio.shield(self._pulse)
+        return self.released
+
+    async def _copy(self, body: AsyncIterator[bytes]) -> None:
+        """Write while the next bytes arrive: a batch is whatever came during the last write."""
+        writing: asyncio.Task[None] | None = None
+        batch: list[bytes] = []
+        waiting = 0
+        try:
+            async for chunk in body:
+                batch.append(chunk)
+                waiting += len(chunk)
+                if writing is None or writing.done() or waiting >= BATCH:
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.create_task(self._write(batch, waiting))
+                    batch, waiting = [], 0
+        finally:
+            if writing is not None:
+                await writing
+        if batch:
+            await self._write(batch, waiting)
+
+    async def _write(self, batch: list[bytes], size: int) -> None:
+        await self._spool.write(batch)
+        self._written += size
+        end = self._written if self.length is None else max(self.length, self._written)
+        self._release(min(self._written, end - HELD_BACK))
+
+    def _release(self, end: int) -> None:
+        if end > self.released:
+            self.released = end
+            self._beat()
+
+    def _settle(self, state: State, end: int) -> None:
+        self.state = state
+        self.released = end
+        self._beat()
+        self._close_if_unused()
+
+    def _beat(self) -> None:
+        pulse, self._pulse = self._pulse, asyncio.get_running_loop().create_future()
+        pulse.set_result(None)
+
+    def _close_if_unused(self) -> None:
+        if not self._readers and self.state is not State.FILLING and not self._closed:
+            self._closed = True
+            self._spool.close()

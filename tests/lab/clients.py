@@ -93,6 +93,16 @@ class Pip:
         return _run([*self._command, *arguments], self.folder, self._environment)
 
 
+def current_pip(folder: Path) -> list[str]:
+    """Get the newest pip as this machine's pip is configured; the command that runs it.
+
+    Raises ClientError, where no index can be reached among others.
+    """
+    wanted = ["--quiet", "--target", str(folder / "pip"), "--upgrade", "pip"]
+    _run([sys.executable, "-m", "pip", "install", *wanted], folder, os.environ)
+    return [sys.executable, str(folder / "pip" / "pip")]
+
+
 class Uv:
     """uv, as installed in this environment or on PATH."""
 

@@ -103,6 +103,14 @@ class Held:
         self.released.set()
 
 
+@dataclass(slots=True, kw_only=True)
+class _Ordered:
+    """A fault and how often it is still to happen; None: until it is taken back."""
+
+    fault: Fault
+    left: int | None
+
+
 class Origin:
     """A folder behind HTTP on 127.0.0.1. Use it as a context manager."""
 
@@ -111,7 +119,7 @@ class Origin:
         self.behaviour = Behaviour() if behaviour is None else behaviour
         self.seen: list[Seen] = []
         self.port = 0
-        self._faults: dict[str, Fault] = {}
+        self._faults: dict[str, _Ordered] = {}
         self._holds: dict[str, Held] = {}
         self._free_at = 0.0
         self._loop = asyncio.new_event_loop()
@@ -156,9 +164,9 @@ class Origin:
         finally:
             self.start()
 
-    def fail(self, pattern: str, fault: Fault) -> None:
-        """Break requests whose path matches the glob *pattern*, until `heal`."""
-        self._faults[pattern] = fault
+    def fail(self, pattern: str, fault: Fault, *, times: int | None = None) -> None:
+        """Break GETs whose path matches the glob *pattern*: the next *times*, or until `heal`."""
+        self._faults[pattern] = _Ordered(fault=fault, left=times)
 
     def heal(self) -> None:
         """Forget all faults."""
@@ -210,7 +218,7 @@ class Origin:
         await asyncio.sleep(self.behaviour.latency)
         path = self._admitted(request)
         file = self._file(path, request.headers.get("Accept", "*/*"))
-        fault = _first(self._faults, path)
+        fault = self._fault(request.method, path)
         if fault is Fault.UNAVAILABLE:
             raise web.HTTPServiceUnavailable
         return await self._answer(request, file, _Sender(self, path, fault))
@@ -232,6 +240,14 @@ class Origin:
         if not admitted:
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="lab"'})
         return path
+
+    def _fault(self, method: str, path: str) -> Fault | None:
+        ordered = _first(self._faults, path)
+        if ordered is None or method != "GET" or ordered.left == 0:
+            return None
+        if ordered.left is not None:
+            ordered.left -= 1
+        return ordered.fault
 
     def _file(self, path: str, accept: str) -> Path:
         file = (self.root / path.lstrip("/")).resolve()

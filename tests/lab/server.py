@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -52,6 +52,7 @@ class ProxyServer:
         workers: int = 1,
         tables: Mapping[str, Mapping[str, Any]] | None = None,
         prefix: Sequence[str] = (),
+        inherit_environment: bool = False,
     ) -> None:
         """*tables* adds keys to the configuration's tables; *prefix* goes before the command."""
         self.folder = folder
@@ -60,7 +61,9 @@ class ProxyServer:
         self.tables = {} if tables is None else tables
         self.port = free_port()
         self.started_in = 0.0  # seconds from exec to ready, of the last start
+        self.stopped_with: int | None = None  # exit status of the last stop
         self._prefix = list(prefix)
+        self._environment = dict(os.environ) if inherit_environment else clean_environment(folder)
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -104,7 +107,7 @@ class ProxyServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=_REPOSITORY,
-                env=clean_environment(self.folder),
+                env=self._environment,
             )
         while not self._is_ready():
             alive = self._process.poll() is None
@@ -115,23 +118,22 @@ class ProxyServer:
             time.sleep(POLL)
         self.started_in = time.monotonic() - began
 
-    def stop(self) -> int:
-        """SIGTERM, wait, SIGKILL if need be; the exit status. Nothing where it is stopped."""
-        if self._process is None:
-            return 0
-        self._process.terminate()
-        return self.wait()
+    def stop(self) -> None:
+        """SIGTERM, wait, SIGKILL if need be. Nothing where it is stopped."""
+        if self._process is not None:
+            self._process.terminate()
+            self.wait()
 
     def wait(self) -> int:
-        """Wait for the end that something else asked for; SIGKILL after `STOPPED_WITHIN`."""
+        """Wait for the end, with SIGKILL after `STOPPED_WITHIN`; the exit status."""
         assert self._process is not None, "the proxy was not started"
         try:
-            return self._process.wait(STOPPED_WITHIN)
+            self.stopped_with = self._process.wait(STOPPED_WITHIN)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return self._process.wait()
-        finally:
-            self._process = None
+            self.stopped_with = self._process.wait()
+        self._process = None
+        return self.stopped_with
 
     def restart(self) -> None:
         """Stop and start on the same cache and port."""
@@ -183,6 +185,14 @@ class ProxyServer:
             return response.status, response.read()
         finally:
             connection.close()
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    """Poll until *condition* holds. Raises AssertionError naming *what* after a bound."""
+    deadline = time.monotonic() + READY_WITHIN
+    while not condition():
+        assert time.monotonic() < deadline, f"it never came to this: {what}"
+        time.sleep(POLL)
 
 
 def free_port() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.channel import Form, Layout, build_channel, tree
-from tests.lab.clients import ClientError, Pip, PypiClient, Rattler, Uv, fetch
+from tests.lab.clients import ClientError, Pip, PypiClient, Rattler, Uv, current_pip, fetch
 from tests.lab.origin import Basic, Behaviour, Fault, Origin, PathToken
 from tests.lab.simple_index import Degraded, build_index
 
@@ -70,6 +70,18 @@ def test_pip_and_uv_install_straight_from_a_degraded_index(
         installing: PypiClient = client(tmp_path / "client")
         site = installing.install(f"{pages.url}/simple/", "lab-app")
         assert not pages.asked("*.whl*")
+    assert _modules(site) == {"lab_app", "lab_web", "lab_tool", "lab_core"}
+
+
+@pytest.mark.live
+def test_a_current_pip_installs_straight_from_a_full_index(tmp_path: Path) -> None:
+    try:
+        command = current_pip(tmp_path)
+    except ClientError as error:
+        pytest.skip(f"a current pip cannot be had: {error}")
+    build_index(tmp_path / "www")
+    with Origin(tmp_path / "www") as origin:
+        site = Pip(tmp_path / "client", command).install(f"{origin.url}/simple/", "lab-app")
     assert _modules(site) == {"lab_app", "lab_web", "lab_tool", "lab_core"}
 
 

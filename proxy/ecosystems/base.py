@@ -69,6 +69,14 @@ class Ecosystem(Protocol):
         """
         ...
 
+    def canonical(self, path: str) -> str | None:
+        """The path to redirect to where *path* is another spelling of it; else None."""
+        ...
+
+    def absent_body(self, index: Index) -> bytes | None:
+        """What stands for *index* where upstream has none but clients insist on one; else None."""
+        ...
+
     def groups(self, index: Index) -> tuple[frozenset[str], ...]:
         """The names of all forms of *index*, in the groups that are rendered together."""
         ...

@@ -1,0 +1,406 @@
+"""The one flow: from a path, understood, to an answer that can be sent.
+
+Index, artifact, member of an index or plain file: each is found in the catalog, judged fresh or
+stale by pure functions, fetched at most once, and handed on as a body to be sent. No body is
+read here and nothing of HTTP is decided here. What one kind of resource needs is in `indexes.py`
+and `plain.py`; this file tells how they meet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import assert_never
+
+from proxy.core.cache_status import CacheStatus
+from proxy.core.model import (
+    Absence,
+    Artifact,
+    Entry,
+    Form,
+    Index,
+    Member,
+    Mirror,
+    Plain,
+    Resource,
+    Source,
+    View,
+)
+from proxy.core.rows import Row, decode_row
+from proxy.ecosystems.base import Context
+from proxy.errors import (
+    Denied,
+    IntegrityError,
+    StorageError,
+    UpstreamError,
+    UpstreamMissing,
+)
+from proxy.gateway.answer import IMMUTABLE, Answer, Nothing, Slice, Want
+from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable
+from proxy.gateway.fill import Growing, Landed
+from proxy.gateway.indexes import Current, Indexes
+from proxy.gateway.plain import PlainFiles
+from proxy.gateway.team import Elsewhere, Team
+from proxy.gateway.views import Generation, Views
+from proxy.storage.ports import Blobs, Catalog, OpenBlob
+
+FAR = 4 << 20
+"""Bytes of a file that is not here beyond which a bounded range is fetched alone: a resolver
+peeking at the end of a 900 MB wheel must neither wait for it nor make us fetch it."""
+
+_BOUNDED = re.compile(r"bytes=(\d+-\d+|-\d+)")  # one range with an end: not a resumed download
+
+_TRIES = 3
+"""How often an answer is looked for when what the catalog names turns out to be gone."""
+
+
+class Gateway:
+    """Opens resources. One instance serves all mirrors of a process."""
+
+    def __init__(
+        self,
+        *,
+        indexes: Indexes,
+        plain: PlainFiles,
+        fetching: Fetching,
+        views: Views,
+        blobs: Blobs,
+        catalog: Catalog,
+        team: Team,
+        clock: Callable[[], float],
+    ) -> None:
+        self._indexes = indexes
+        self._plain = plain
+        self._fetching = fetching
+        self._views = views
+        self._blobs = blobs
+        self._catalog = catalog
+        self._team = team
+        self._clock = clock
+        self._contexts: dict[str, Context] = {}
+
+    def configure(self, mirrors: Iterable[Mirror]) -> None:
+        """Serve *mirrors* from now on; answers that are under way are not disturbed."""
+        names: dict[str, set[str]] = {}
+        known = list(mirrors)
+        for mirror in known:
+            names.setdefault(mirror.type, set()).add(mirror.name)
+        self._contexts = {
+            mirror.key: Context(mirror=mirror.key, siblings=frozenset(names[mirror.type]))
+            for mirror in known
+        }
+
+    async def open(self, resource: Resource, mirror: Mirror, want: Want) -> Answer:
+        """Answer a request for *resource*. The caller closes the answer.
+
+        Raises every error of `proxy.errors` but those of the request itself.
+        """
+        for _ in range(_TRIES):
+            try:
+                return await self._open(resource, mirror, want)
+            except Landed:
+                continue
+            except Elsewhere as elsewhere:
+                answer = await self._team.ask(elsewhere.leader, resource, want)
+                if answer is not None:
+                    return answer
+        with self._team.alone():
+            return await self._open(resource, mirror, want)
+
+    async def refresh(self, resource: Resource, mirror: Mirror) -> None:
+        """Revalidate *resource* (a sibling worker, which served it stale, asks for it)."""
+        if isinstance(resource, Index):
+            self._indexes.refresh_soon(resource, mirror, self._contexts[mirror.key])
+        else:
+            answer = await self.open(resource, mirror, Want(head=True))
+            await answer.close()
+
+    async def _open(self, resource: Resource, mirror: Mirror, want: Want) -> Answer:
+        match resource:
+            case Index():
+                return await self._index(resource, mirror, want)
+            case Artifact():
+                return await self._artifact(resource, mirror, want)
+            case Member():
+                return await self._member(resource, mirror)
+            case Plain():
+                return await self._plain.open(resource, mirror, want)
+            case _:
+                assert_never(resource)
+
+    # -- indexes -------------------------------------------------------------------------
+
+    async def _index(self, index: Index, mirror: Mirror, want: Want) -> Answer:
+        form = want.form or index.forms[0]
+        context = self._contexts[mirror.key]
+        if want.head and await self._indexes.held(index) is None:
+            return await self._announced(index, mirror, form)
+        for _ in range(_TRIES):
+            current = await self._indexes.current(index, mirror, context)
+            if want.head and not await self._views.find(current.generation, form.name):
+                return _heading(current, form)
+            view = await self._views.get(current.generation, form, want.coding)
+            blob = await self._blobs.open(view.digest, view.size)
+            if blob is not None:
+                return _view_answer(current, form, want.coding, view, blob)
+            await self._lost(current.generation, view)
+        raise StorageError(f"the views of {index.path} keep vanishing from the store")
+
+    async def _announced(self, index: Index, mirror: Mirror, form: Form) -> Answer:
+        """HEAD of what is not here yet: true, and without waiting for the body."""
+        if not await self._indexes.exists(index, mirror):
+            raise UpstreamMissing(f"{mirror.key} has no {index.path}")
+        self._indexes.refresh_soon(index, mirror, self._contexts[mirror.key])
+        status = CacheStatus.forwarded("uri-miss", detail="head")
+        return Answer(body=Nothing(), length=None, media_type=form.media_type, status=status)
+
+    async def _lost(self, generation: Generation, view: View) -> None:
+        """A view's blob is gone: forget it, and the generation too if its source is gone."""
+        await self._catalog.forget([view.key])
+        source = await self._blobs.open(generation.entry.digest, generation.entry.size)
+        if source is None:
+            await self._catalog.forget([generation.index.key])
+        else:
+            source.close()
+
+    # -- artifacts -----------------------------------------------------------------------
+
+    async def _artifact(self, artifact: Artifact, mirror: Mirror, want: Want) -> Answer:
+        try:
+            row = await self._row(artifact, mirror)
+        except (UpstreamError, IntegrityError) as error:
+            return await self._without_index(artifact, error)
+        if row is None:
+            return await self._unlisted(artifact, mirror, want)
+        if row.denied is not None:
+            rule, reason = row.denied
+            raise Denied(artifact.path.rpartition("/")[2], rule=rule, reason=reason)
+        try:
+            return await self._listed(artifact, mirror, row, want)
+        except (UpstreamMissing, IntegrityError):
+            # Upstream's files and our index disagree: perhaps the index has moved on.
+            newer = await self._row_from(
+                artifact, await self._revalidated(artifact.index, mirror)
+            )
+            if newer is None or newer == row:
+                raise
+            return await self._listed(artifact, mirror, newer, want)
+
+    async def _listed(
+        self, artifact: Artifact, mirror: Mirror, row: Row, want: Want
+    ) -> Answer:
+        source = Source(path=row.url or artifact.path)
+        if not row.hashes:
+            return await self._plain.open(_as_plain(artifact, source), mirror, want)
+        held = await self._remembered(artifact.key)
+        if isinstance(held, Entry) and _keeps_promise(held, row):
+            blob = await self._blobs.open(held.digest, held.size)
+            if blob is not None:
+                return _file_answer(artifact, row, blob)
+        if isinstance(held, Absence) and self._clock() < held.checked_at + held.fresh_for:
+            raise UpstreamMissing(f"{mirror.key} has no {artifact.path}", gone=held.gone)
+        if want.head and row.size is not None:
+            status = CacheStatus.forwarded("uri-miss", detail="head")
+            return _verified(artifact, row, Nothing(), row.size, status)
+        order = Order(key=artifact.key, mirror=mirror, source=source, expected=row.expected)
+        if self._is_far(order, want):
+            return await self._plain.passed(order, want, artifact.media_type)
+        return await self._followed(artifact, row, order, want)
+
+    async def _followed(
+        self, artifact: Artifact, row: Row, order: Order, want: Want
+    ) -> Answer:
+        boarded = await self._fetching.fetch(order)
+        match boarded.value:
+            case Filling(fill=fill):
+                status = CacheStatus.forwarded(
+                    "uri-miss", stored=True, collapsed=boarded.collapsed
+                )
+                answer = _verified(artifact, row, fill, fill.length, status)
+                answer.holding.enter_context(fill.reader())
+                return answer
+            case Entry():
+                raise Landed
+            case Unstorable():
+                return await self._plain.passed(order, want, artifact.media_type)
+            case other:
+                assert_never(other)
+
+    def _is_far(self, order: Order, want: Want) -> bool:
+        return (
+            want.byte_range is not None
+            and _BOUNDED.fullmatch(want.byte_range) is not None
+            and (order.expected.size is None or order.expected.size > FAR)
+            and not self._fetching.in_the_air(order.key)
+        )
+
+    async def _unlisted(self, artifact: Artifact, mirror: Mirror, want: Want) -> Answer:
+        """No index lists it (any more): what was once verified stays; else upstream decides."""
+        answer = await self._verified_before(artifact)
+        if answer is not None:
+            return answer
+        if artifact.fallback is None:
+            raise UpstreamMissing(f"{artifact.index.path} of {mirror.key} lists no {artifact.row}")
+        return await self._plain.open(_as_plain(artifact, artifact.fallback), mirror, want)
+
+    async def _without_index(self, artifact: Artifact, error: Exception) -> Answer:
+        """The index cannot be had at all: what was once verified is still good."""
+        answer = await self._verified_before(artifact)
+        if answer is None:
+            raise error
+        return answer
+
+    async def _verified_before(self, artifact: Artifact) -> Answer | None:
+        held = await self._remembered(artifact.key)
+        if not isinstance(held, Entry) or "verified" not in held.headers:
+            return None
+        blob = await self._blobs.open(held.digest, held.size)
+        if blob is None:
+            return None
+        return _file_answer(artifact, Row(size=held.size, hashes={"sha256": held.digest}), blob)
+
+    async def _row(self, artifact: Artifact, mirror: Mirror) -> Row | None:
+        """What the index says of it, asking upstream only where the held index does not say."""
+        index = artifact.index
+        entry = await self._indexes.held(index)
+        if entry is not None:
+            context = self._contexts[mirror.key]
+            row = await self._row_from(artifact, self._views.generation(index, entry, context))
+            if row is not None:
+                return row
+        try:
+            generation = await self._revalidated(index, mirror)
+        except UpstreamMissing:
+            return None
+        return await self._row_from(artifact, generation)
+
+    async def _revalidated(self, index: Index, mirror: Mirror) -> Generation:
+        """The generation as of a moment ago; a burst of unknown names causes one request."""
+        moment = self._clock() - mirror.bounds.negative
+        current = await self._indexes.current(
+            index, mirror, self._contexts[mirror.key], newer_than=moment
+        )
+        return current.generation
+
+    async def _row_from(self, artifact: Artifact, generation: Generation) -> Row | None:
+        table = await self._views.table(generation)
+        value = table.get(artifact.row)
+        return None if value is None else decode_row(value)
+
+    # -- members -------------------------------------------------------------------------
+
+    async def _member(self, member: Member, mirror: Mirror) -> Answer:
+        """A part of an index by its digest: of this generation or of one not long gone.
+
+        Clients hold an index for hours without asking again, and fail when a part it names is
+        missing.
+        """
+        context = self._contexts[mirror.key]
+        for pack in await self._views.packs(member.index, member.pack.name):
+            answer = await self._slice(member, pack)
+            if answer is not None:
+                return answer
+        current = await self._indexes.current(member.index, mirror, context)
+        pack = await self._views.get(current.generation, member.pack)
+        answer = await self._slice(member, pack)
+        if answer is None:
+            raise UpstreamMissing(f"no index of {mirror.key} names {member.path}")
+        return answer
+
+    async def _slice(self, member: Member, pack: View) -> Answer | None:
+        table = await self._views.open_table(pack)
+        found = table.find(member.row)
+        if found is None:
+            return None
+        blob = await self._blobs.open(pack.digest, pack.size)
+        if blob is None:
+            return None
+        answer = Answer(
+            body=Slice(blob, *found),
+            length=found[1],
+            media_type=member.media_type,
+            status=CacheStatus.hit(),
+            etag=f'"{member.row}"',
+            cache_control=IMMUTABLE,
+        )
+        answer.holding.callback(blob.close)
+        return answer
+
+    async def _remembered(self, key: str) -> Entry | Absence | View | None:
+        """Entries of verified files never change, so memory is as good as the catalog."""
+        seen = self._catalog.peek(key)
+        return seen if isinstance(seen, Entry) else await self._catalog.get(key)
+
+
+def _as_plain(artifact: Artifact, source: Source) -> Plain:
+    """An artifact whose bytes no index vouches for is treated as any shared cache would."""
+    return Plain(
+        mirror=artifact.mirror,
+        path=artifact.path,
+        source=source,
+        media_type=artifact.media_type,
+    )
+
+
+def _keeps_promise(held: Entry, row: Row) -> bool:
+    """Whether the stored file is the one that the index now describes."""
+    digest = row.hashes.get("sha256")
+    if digest is not None:
+        return held.digest == digest
+    verified = set(held.headers.get("verified", "").split(","))
+    return any(f"{name}={value}" in verified for name, value in row.hashes.items())
+
+
+def _etag(row: Row) -> str | None:
+    """A strong validator that is known before the first byte: the digest the index gives."""
+    for name in ("sha256", *sorted(row.hashes)):
+        if name in row.hashes:
+            prefix = "" if name == "sha256" else f"{name}-"
+            return f'"{prefix}{row.hashes[name]}"'
+    return None
+
+
+def _verified(
+    artifact: Artifact, row: Row, body: Growing | Slice | Nothing, length: int | None,
+    status: CacheStatus,
+) -> Answer:
+    return Answer(
+        body=body,
+        length=length,
+        media_type=artifact.media_type,
+        status=status,
+        etag=_etag(row),
+        cache_control=IMMUTABLE,
+    )
+
+
+def _file_answer(artifact: Artifact, row: Row, blob: OpenBlob) -> Answer:
+    body = Slice(blob, 0, blob.size)
+    answer = _verified(artifact, row, body, blob.size, CacheStatus.hit())
+    answer.holding.callback(blob.close)
+    return answer
+
+
+def _view_answer(
+    current: Current, form: Form, coding: str, view: View, blob: OpenBlob
+) -> Answer:
+    answer = _heading(current, form)
+    answer.body = Slice(blob, 0, view.size)
+    answer.length = view.size
+    answer.coding = coding
+    # One form's ETag is sent to another's address by conda and mamba: they must differ.
+    suffix = form.name if coding == "identity" else f"{form.name}-{coding}"
+    answer.etag = f'"{view.digest[:40]}-{suffix}"'
+    answer.last_modified = view.made_at
+    answer.holding.callback(blob.close)
+    return answer
+
+
+def _heading(current: Current, form: Form) -> Answer:
+    return Answer(
+        body=Nothing(),
+        length=None,
+        media_type=form.media_type,
+        status=current.status,
+        cache_control=f"public, max-age={max(0, int(current.ttl))}",
+    )

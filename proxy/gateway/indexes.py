@@ -1,0 +1,359 @@
+"""Indexes and their generations: fresh, revalidated, replaced, or served stale.
+
+A new generation counts only when its first views have been made from it: a body that cannot be
+read never takes the place of one that can. While upstream is away the last good generation is
+served for as long as the mirror allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import assert_never
+
+from proxy.core.cache_status import CacheStatus
+from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
+from proxy.core.model import Absence, Entry, Expected, Index, Mirror, Source, Validators
+from proxy.core.urls import redacted
+from proxy.ecosystems.base import Context, Ecosystem
+from proxy.errors import BadIndex, IntegrityError, ProxyError, UpstreamError, UpstreamMissing
+from proxy.errors import UpstreamRefused
+from proxy.gateway.addresses import address
+from proxy.gateway.events import Events
+from proxy.gateway.fill import Fill
+from proxy.gateway.flights import Flights
+from proxy.gateway.responses import entry_of, renewed
+from proxy.gateway.team import Elsewhere, Team
+from proxy.gateway.views import Generation, Views
+from proxy.storage.ports import Blobs, Catalog, Remembered, Stored
+from proxy.upstream.port import Ask, Reply, Upstream
+
+LARGEST = 4 << 30
+"""Bytes of an index body that are accepted; conda-forge's largest is below a tenth of this."""
+
+HOLD_OFF = 5.0
+"""Seconds for which a failed refresh is not tried again: clients get the stale index, or the
+same error, without waiting for another deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The generation to serve, how it was come by and for how long it stays fresh."""
+
+    generation: Generation
+    status: CacheStatus
+    ttl: float
+
+
+class Indexes:
+    """Keeps the current generation of every index."""
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        blobs: Blobs,
+        catalog: Catalog,
+        views: Views,
+        ecosystems: Mapping[str, Ecosystem],
+        team: Team,
+        clock: Callable[[], float],
+        events: Events,
+    ) -> None:
+        self._upstream = upstream
+        self._blobs = blobs
+        self._catalog = catalog
+        self._views = views
+        self._ecosystems = ecosystems
+        self._team = team
+        self._clock = clock
+        self._events = events
+        self._failed: dict[str, tuple[float, ProxyError]] = {}
+        self._flights: Flights[str, tuple[Entry, bool]] = Flights(events.failed)
+
+    async def current(
+        self, index: Index, mirror: Mirror, context: Context, *, newer_than: float | None = None
+    ) -> Current:
+        """The generation that clients are to see now.
+
+        `newer_than`: it must have been checked with upstream after that time, whatever its
+        freshness. Raises UpstreamMissing and the other upstream errors where there is none.
+        """
+        held = await self._held(index, mirror)
+        before = before_request(held, now=self._clock(), bounds=mirror.bounds)
+        if newer_than is not None and not _checked_after(held, newer_than):
+            return await self._refreshed(index, mirror, context, held)
+        match before:
+            case Fresh(entry=entry, ttl=ttl):
+                return self._current(index, entry, context, CacheStatus.hit(ttl), ttl)
+            case Absent():
+                raise UpstreamMissing(f"{mirror.key} has no {index.path}")
+            case Stale(entry=entry, servable_while_revalidating=True):
+                self.refresh_soon(index, mirror, context)
+                self._events.stale(mirror.key, "updating")
+                status = CacheStatus.stale(-before.overdue, detail="updating")
+                return self._current(index, entry, context, status, 0.0)
+            case Stale() | Miss():
+                return await self._refreshed(index, mirror, context, held)
+            case _:
+                assert_never(before)
+
+    def refresh_soon(self, index: Index, mirror: Mirror, context: Context) -> None:
+        """Have *index* revalidated in the background, by whichever worker leads it."""
+        if index.key in self._failing():
+            return
+        try:
+            self._team.claim(index.key)
+        except Elsewhere as elsewhere:
+            self._team.nudge(elsewhere.leader, index)
+        else:
+            self._flights.start(index.key, partial(self._refresh, index, mirror, context))
+
+    async def exists(self, index: Index, mirror: Mirror) -> bool:
+        """Whether upstream has *index*, without fetching it where nothing is held yet."""
+        held = await self._held(index, mirror)
+        match before_request(held, now=self._clock(), bounds=mirror.bounds):
+            case Fresh() | Stale():
+                return True
+            case Absent():
+                return False
+            case Miss():
+                return await self._probe(index, mirror)
+
+    # -- what is held --------------------------------------------------------------------
+
+    async def held(self, index: Index) -> Entry | None:
+        """The generation that is here, however old."""
+        seen = self._catalog.peek(index.key)
+        found = seen if isinstance(seen, Entry) else await self._catalog.get(index.key)
+        return found if isinstance(found, Entry) else None
+
+    async def _held(self, index: Index, mirror: Mirror) -> Remembered | None:
+        """From memory while that is fresh; a sibling process may have renewed it since."""
+        seen = self._catalog.peek(index.key)
+        before = before_request(seen, now=self._clock(), bounds=mirror.bounds)
+        return seen if isinstance(before, Fresh) else await self._catalog.get(index.key)
+
+    def _current(
+        self, index: Index, entry: Entry, context: Context, status: CacheStatus, ttl: float
+    ) -> Current:
+        return Current(self._views.generation(index, entry, context), status, ttl)
+
+    def _failing(self) -> dict[str, tuple[float, ProxyError]]:
+        """The refreshes that failed a moment ago, by key; older ones are dropped."""
+        now = self._clock()
+        for key in [key for key, (until, _) in self._failed.items() if until <= now]:
+            del self._failed[key]
+        return self._failed
+
+    # -- asking upstream -----------------------------------------------------------------
+
+    async def _refreshed(
+        self, index: Index, mirror: Mirror, context: Context, held: Remembered | None
+    ) -> Current:
+        """Ask upstream, once for all who wait; fall back on what is held where that is allowed."""
+        try:
+            failed = self._failing().get(index.key)
+            if failed is not None:
+                raise failed[1]
+            self._team.claim(index.key)
+            refresh = partial(self._refresh, index, mirror, context)
+            boarded = await self._flights.join(index.key, refresh)
+        except (UpstreamError, IntegrityError) as error:
+            return self._despite(error, index, mirror, context, held)
+        if boarded.collapsed:
+            self._events.collapsed(mirror.key)
+        entry, fetched = boarded.value
+        status = CacheStatus.forwarded(
+            "stale" if isinstance(held, Entry) else "uri-miss",
+            fwd_status=200 if fetched else 304,
+            stored=fetched,
+            collapsed=boarded.collapsed,
+        )
+        return self._current(index, entry, context, status, entry.fresh_for)
+
+    def _despite(
+        self,
+        error: ProxyError,
+        index: Index,
+        mirror: Mirror,
+        context: Context,
+        held: Remembered | None,
+    ) -> Current:
+        """The stale generation, where upstream's failure may be papered over (RFC 5861 §4)."""
+        before = before_request(held, now=self._clock(), bounds=mirror.bounds)
+        entry = before.entry if isinstance(before, Fresh | Stale) else None
+        absent = isinstance(error, UpstreamMissing)
+        usable = isinstance(before, Fresh) or (
+            isinstance(before, Stale) and before.servable_on_error
+        )
+        if entry is None or absent or not usable:
+            raise error
+        self._events.stale(mirror.key, type(error).__name__)
+        ttl = before.ttl if isinstance(before, Fresh) else -before.overdue
+        status = CacheStatus.stale(ttl, detail=type(error).__name__)
+        return self._current(index, entry, context, status, 0.0)
+
+    async def _refresh(
+        self,
+        index: Index,
+        mirror: Mirror,
+        context: Context,
+        publish: Callable[[tuple[Entry, bool]], None],
+    ) -> None:
+        """The flight: revalidate or replace the generation and say which it was."""
+        remembered = await self._catalog.get(index.key)
+        held = remembered if isinstance(remembered, Entry) else None
+        try:
+            entry, fetched = await self._ask(index, mirror, context, held)
+        except UpstreamMissing as error:
+            self._events.refreshed(index, "missing")
+            await self._catalog.put(
+                Absence(
+                    key=index.key,
+                    checked_at=self._clock(),
+                    fresh_for=mirror.bounds.negative,
+                    gone=error.gone,
+                )
+            )
+            raise
+        except (UpstreamError, IntegrityError) as error:
+            self._events.refreshed(index, type(error).__name__)
+            self._failed[index.key] = (self._clock() + HOLD_OFF, error)
+            raise
+        self._events.refreshed(index, "new" if fetched else "unchanged")
+        await self._catalog.put(entry)
+        publish((entry, fetched))
+
+    async def _ask(
+        self, index: Index, mirror: Mirror, context: Context, held: Entry | None
+    ) -> tuple[Entry, bool]:
+        """Try the sources in order; the first that gives a readable index counts.
+
+        A source that failed is reported only if no other serves: an upstream may well offer
+        the plain form of an index whose compressed form it refuses, or has broken.
+        """
+        worst: ProxyError | None = None
+        for source in index.sources:
+            try:
+                return await self._ask_one(index, mirror, context, held, source)
+            except (UpstreamMissing, UpstreamRefused, BadIndex) as error:
+                if worst is None or isinstance(worst, UpstreamMissing):
+                    worst = error
+        body = self._ecosystem(index).absent_body(index)
+        if isinstance(worst, UpstreamMissing) and body is not None:
+            return await self._stand_in(index, mirror, context, body), True
+        raise worst or UpstreamMissing(f"{mirror.key} has no {index.path}")
+
+    async def _ask_one(
+        self, index: Index, mirror: Mirror, context: Context, held: Entry | None, source: Source
+    ) -> tuple[Entry, bool]:
+        same = held is not None and held.source == source.path and await self._present(held)
+        ask = Ask(
+            mirror=mirror,
+            url=address(mirror, source),
+            headers={"accept": source.accept} if source.accept else {},
+            validators=held.validators if held is not None and same else Validators(),
+        )
+        async with self._upstream.open(ask) as reply:
+            now = self._clock()
+            if reply.status == 304 and held is not None:
+                return renewed(held, reply, now=now, bounds=mirror.bounds), False
+            stored = await self._stored(index, reply)
+        entry = entry_of(
+            reply, stored, key=index.key, source=source.path, now=now, bounds=mirror.bounds
+        )
+        return await self._usable(index, context, held, entry), True
+
+    async def _usable(
+        self, index: Index, context: Context, held: Entry | None, entry: Entry
+    ) -> Entry:
+        """Make the first views of *entry*: only what can be read may replace what is held."""
+        generation = self._views.generation(index, entry, context)
+        try:
+            await self._views.prepare(generation, held)
+        except BadIndex as error:
+            self._events.wrong(index.mirror, index.path, error)
+            raise
+        return entry
+
+    async def _stand_in(
+        self, index: Index, mirror: Mirror, context: Context, body: bytes
+    ) -> Entry:
+        """An index of ours for one that upstream truly lacks and clients cannot do without."""
+        stored = await self._keep(_once(body), Expected(size=len(body)), len(body))
+        entry = Entry(
+            key=index.key,
+            digest=stored.digest,
+            size=stored.size,
+            media_type="application/json",
+            source=index.path,
+            url=redacted(address(mirror, Source(path=index.path))),
+            validators=Validators(),
+            checked_at=self._clock(),
+            fresh_for=mirror.bounds.negative,
+        )
+        return await self._usable(index, context, None, entry)
+
+    async def _stored(self, index: Index, reply: Reply) -> Stored:
+        if reply.length is not None and reply.length > LARGEST:
+            raise BadIndex(f"{index.path} is {reply.length} bytes long, more than {LARGEST}")
+        body = _bounded(reply.chunks, index.path)
+        return await self._keep(body, Expected(size=reply.length), reply.length)
+
+    async def _keep(
+        self, body: AsyncIterator[bytes], expected: Expected, length: int | None
+    ) -> Stored:
+        spool = await self._blobs.spool(length)
+        return await Fill(spool, expected=expected, length=length).run(body)
+
+    async def _present(self, entry: Entry) -> bool:
+        blob = await self._blobs.open(entry.digest, entry.size)
+        if blob is None:
+            return False
+        blob.close()
+        return True
+
+    async def _probe(self, index: Index, mirror: Mirror) -> bool:
+        """A HEAD for each source; that all are absent is remembered."""
+        for source in index.sources:
+            headers = {"accept": source.accept} if source.accept else {}
+            ask = Ask(mirror=mirror, url=address(mirror, source), method="HEAD", headers=headers)
+            try:
+                async with self._upstream.open(ask):
+                    return True
+            except (UpstreamMissing, UpstreamRefused):
+                continue
+        if self._ecosystem(index).absent_body(index) is not None:
+            return True
+        now, negative = self._clock(), mirror.bounds.negative
+        await self._catalog.put(Absence(key=index.key, checked_at=now, fresh_for=negative))
+        return False
+
+    async def drain(self, seconds: float) -> None:
+        """Let running refreshes end for up to *seconds*."""
+        await self._flights.drain(seconds)
+
+    async def aclose(self) -> None:
+        await self._flights.aclose()
+
+    def _ecosystem(self, index: Index) -> Ecosystem:
+        return self._ecosystems[index.mirror.partition("/")[0]]
+
+
+def _checked_after(held: Remembered | None, moment: float) -> bool:
+    return isinstance(held, Entry | Absence) and held.checked_at > moment
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def _bounded(chunks: AsyncIterator[bytes], path: str) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > LARGEST:
+            raise BadIndex(f"{path} is longer than {LARGEST} bytes")
+        yield chunk

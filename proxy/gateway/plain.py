@@ -1,0 +1,236 @@
+"""Plain files: what a shared HTTP cache does with a file it does not understand (RFC 9111).
+
+Variants by request headers (`Vary`), conditional revalidation, stale answers where the mirror
+allows them, and passing through what may not be stored. Also the way out for verified files
+when they cannot be stored here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from proxy.core.cache_status import CacheStatus
+from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
+from proxy.core.http_date import parse_http_date
+from proxy.core.model import Absence, Entry, Mirror, Plain
+from proxy.errors import UpstreamError, UpstreamMissing
+from proxy.gateway.addresses import address
+from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
+from proxy.gateway.events import Events
+from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable, variant_key
+from proxy.gateway.fill import Landed
+from proxy.gateway.responses import media_type
+from proxy.gateway.team import Elsewhere, Team
+from proxy.storage.ports import Blobs, Catalog
+from proxy.upstream.port import Ask, Reply, Upstream
+
+PASS_FOR = 60.0
+"""Seconds for which a file whose answer may not be shared is passed through at once, without
+a flight that would make its clients wait for one another (Varnish calls it hit-for-pass)."""
+
+
+class PlainFiles:
+    """Opens plain files."""
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        fetching: Fetching,
+        blobs: Blobs,
+        catalog: Catalog,
+        team: Team,
+        clock: Callable[[], float],
+        events: Events,
+    ) -> None:
+        self._upstream = upstream
+        self._team = team
+        self._fetching = fetching
+        self._blobs = blobs
+        self._catalog = catalog
+        self._clock = clock
+        self._events = events
+        self._passing: dict[str, float] = {}
+
+    async def open(self, plain: Plain, mirror: Mirror, want: Want) -> Answer:
+        """Answer a request for *plain*. Raises the upstream errors, and Elsewhere."""
+        headers = {name: want.headers[name] for name in plain.forward if name in want.headers}
+        held = await self._held(plain, headers)
+        order = Order(
+            key=plain.key,
+            mirror=mirror,
+            source=plain.source,
+            held=held if isinstance(held, Entry) else None,
+            headers=headers,
+            anonymous=plain.anonymous,
+        )
+        before = before_request(held, now=self._clock(), bounds=mirror.bounds)
+        match before:
+            case Fresh(entry=entry, ttl=ttl):
+                return await self._stored(plain, entry, CacheStatus.hit(ttl), order, want)
+            case Absent():
+                raise UpstreamMissing(f"{mirror.key} has no {plain.path}")
+            case Stale(entry=entry, servable_while_revalidating=True):
+                self._renew_soon(plain, order)
+                self._events.stale(mirror.key, "updating")
+                status = CacheStatus.stale(-before.overdue, detail="updating")
+                return await self._stored(plain, entry, status, order, want)
+            case Stale() | Miss():
+                return await self._asked(plain, order, before, want)
+            case _:
+                assert_never(before)
+
+    async def passed(self, order: Order, want: Want, kind: str | None) -> Answer:
+        """Pass upstream's answer on, unstored; a range is asked for as such."""
+        ask = Ask(
+            mirror=order.mirror,
+            url=address(order.mirror, order.source),
+            method="HEAD" if want.head else "GET",
+            headers=order.headers,
+            anonymous=order.anonymous,
+            byte_range=want.byte_range,
+        )
+        answer = Answer(
+            body=Nothing(),
+            length=None,
+            media_type=kind or "application/octet-stream",
+            status=CacheStatus.forwarded("bypass" if want.byte_range is None else "partial"),
+            cache_control="no-store",
+        )
+        try:
+            reply = await answer.holding.enter_async_context(self._upstream.open(ask))
+        except BaseException:
+            await answer.close()
+            raise
+        answer.body = Nothing() if want.head else Passing(reply.chunks)
+        answer.length = reply.length
+        answer.media_type = kind or media_type(reply.headers)
+        answer.content_range = reply.headers.get("content-range")
+        return answer
+
+    # -- what is held --------------------------------------------------------------------
+
+    async def _held(self, plain: Plain, headers: dict[str, str]) -> Entry | Absence | None:
+        """The entry for these request headers: by way of the newest one's `Vary`."""
+        found = await self._catalog.get(plain.key)
+        if not isinstance(found, Entry):
+            return found if isinstance(found, Absence) else None
+        vary = found.headers.get("vary")
+        if vary:
+            variant = await self._catalog.get(variant_key(plain.key, vary, headers))
+            return variant if isinstance(variant, Entry) else None
+        return found
+
+    async def _stored(
+        self, plain: Plain, entry: Entry, status: CacheStatus, order: Order, want: Want
+    ) -> Answer:
+        blob = await self._blobs.open(entry.digest, entry.size)
+        if blob is None:  # swept or damaged: as if it had never been here
+            await self._catalog.forget([entry.key])
+            return await self._asked(plain, replace(order, held=None), Miss(), want)
+        answer = self._described(plain, entry, status)
+        answer.body = Slice(blob, 0, blob.size)
+        answer.length = blob.size
+        answer.holding.callback(blob.close)
+        return answer
+
+    def _described(self, plain: Plain, entry: Entry, status: CacheStatus) -> Answer:
+        headers = {
+            name: entry.headers[name]
+            for name in ("content-disposition", "content-language")
+            if name in entry.headers
+        }
+        headers["age"] = str(max(0, int(self._clock() - entry.checked_at)))
+        vary = entry.headers.get("vary", "")
+        return Answer(
+            body=Nothing(),
+            length=None,
+            media_type=plain.media_type or entry.media_type,
+            status=status,
+            etag=_etag(entry),
+            last_modified=parse_http_date(entry.headers.get("last-modified", "")),
+            cache_control=entry.headers.get("cache-control")
+            or f"public, max-age={int(entry.fresh_for)}",
+            vary=tuple(name.strip() for name in vary.split(",") if name.strip()),
+            headers=headers,
+        )
+
+    # -- asking upstream -----------------------------------------------------------------
+
+    async def _asked(
+        self, plain: Plain, order: Order, before: Stale | Miss, want: Want
+    ) -> Answer:
+        if self._is_passing(order.key):
+            return await self.passed(order, want, plain.media_type)
+        if want.head and isinstance(before, Miss):
+            return await self.passed(replace(order), want, plain.media_type)
+        try:
+            return await self._fetched(plain, order, want)
+        except UpstreamError as error:
+            return await self._despite(error, plain, order, before, want)
+
+    async def _fetched(self, plain: Plain, order: Order, want: Want) -> Answer:
+        boarded = await self._fetching.fetch(order)
+        match boarded.value:
+            case Filling(fill=fill, entry=entry):
+                fwd = "stale" if order.held else "uri-miss"
+                status = CacheStatus.forwarded(
+                    fwd, fwd_status=200, stored=True, collapsed=boarded.collapsed
+                )
+                answer = self._described(plain, entry, status)
+                answer.etag = _etag(entry) if entry.validators.strong else None
+                answer.body = fill
+                answer.length = fill.length
+                answer.holding.enter_context(fill.reader())
+                return answer
+            case Entry() as entry:
+                status = CacheStatus.forwarded(
+                    "stale", fwd_status=304, collapsed=boarded.collapsed
+                )
+                return await self._stored(plain, entry, status, order, want)
+            case Unstorable(because=because):
+                if because != "storage":
+                    self._passing[order.key] = self._clock() + PASS_FOR
+                return await self.passed(order, want, plain.media_type)
+            case other:
+                assert_never(other)
+
+    async def _despite(
+        self,
+        error: UpstreamError,
+        plain: Plain,
+        order: Order,
+        before: Stale | Miss,
+        want: Want,
+    ) -> Answer:
+        """Upstream failed: the stale file where allowed, "absent" where nobody minds."""
+        missing = isinstance(error, UpstreamMissing)
+        if isinstance(before, Stale) and before.servable_on_error and not missing:
+            self._events.stale(order.mirror.key, type(error).__name__)
+            status = CacheStatus.stale(-before.overdue, detail=type(error).__name__)
+            return await self._stored(plain, before.entry, status, order, want)
+        if plain.absent_on_error and not missing:
+            raise UpstreamMissing(f"{plain.path} cannot be had at the moment") from error
+        raise error
+
+    def _renew_soon(self, plain: Plain, order: Order) -> None:
+        try:
+            self._fetching.start(order)
+        except Elsewhere as elsewhere:
+            self._team.nudge(elsewhere.leader, plain)
+
+    def _is_passing(self, key: str) -> bool:
+        until = self._passing.get(key, 0.0)
+        if until and until <= self._clock():
+            del self._passing[key]
+            return False
+        return bool(until)
+
+
+def _etag(entry: Entry) -> str | None:
+    """Upstream's strong validator, which is known from the first byte on, else the content's."""
+    if entry.validators.strong:
+        return entry.validators.etag
+    return f'"{entry.digest}"' if entry.digest else None

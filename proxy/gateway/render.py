@@ -1,0 +1,147 @@
+"""What runs off the event loop, mostly in another process: making views out of stored bytes.
+
+Jobs and results are plain values that cross to the other process; bodies travel as files in
+the store's workspace, never through the pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import mmap
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from proxy.core.model import Digest, Index
+from proxy.ecosystems import ECOSYSTEMS
+from proxy.ecosystems.base import Body, Context
+from proxy.errors import BadIndex, StorageError
+
+CODINGS = ("zstd", "gzip")
+"""Content codings that we make of compressible forms, best first."""
+
+_PIECE = 1 << 20  # bytes read at a time while encoding
+_GZIP_LEVEL = 6
+_ZSTD_LEVEL = 6  # a page is encoded once and served often; above 6 gains 1-2 % for twice the time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderJob:
+    """Make `forms` of `index` from the blob at `blob`, as upstream sent it."""
+
+    index: Index
+    blob: Path
+    source: str
+    media_type: str
+    url: str
+    context: Context
+    forms: frozenset[str]
+    workspace: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeJob:
+    """Apply a content coding to the blob at `blob`."""
+
+    blob: Path
+    coding: str
+    workspace: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A finished file in the workspace."""
+
+    form: str
+    path: Path
+    digest: Digest
+    size: int
+
+
+def render(job: RenderJob) -> list[Output]:
+    """Run one render job. Raises BadIndex and StorageError."""
+    ecosystem = ECOSYSTEMS[job.context.mirror.partition("/")[0]]
+    outputs: list[Output] = []
+    try:
+        with _mapped(job.blob) as content:
+            body = Body(
+                content=content, source=job.source, media_type=job.media_type, url=job.url
+            )
+            for view in ecosystem.render(job.index, body, job.context, job.forms):
+                outputs.append(_written(view.form, view.chunks, job.workspace))
+    except BaseException as error:
+        for output in outputs:
+            output.path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise StorageError(f"rendering {job.index.path}: {error}") from error
+        raise
+    missing = job.forms - {output.form for output in outputs}
+    if missing:
+        raise BadIndex(f"{job.index.path} has no {', '.join(sorted(missing))}")
+    return outputs
+
+
+def encode(job: EncodeJob) -> list[Output]:
+    """Run one encode job. Raises StorageError."""
+    try:
+        with job.blob.open("rb") as file:
+            pieces = iter(lambda: file.read(_PIECE), b"")
+            return [_written(job.coding, _encoded(pieces, job.coding), job.workspace)]
+    except OSError as error:
+        raise StorageError(f"encoding {job.blob.name}: {error}") from error
+
+
+def _encoded(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
+    if coding == "zstd":
+        compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compressobj()
+        yield from (compressor.compress(piece) for piece in pieces)
+        yield compressor.flush()
+    else:
+        with tempfile.TemporaryFile() as file:
+            # mtime 0: the same page encodes to the same bytes and so keeps its ETag.
+            with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
+                for piece in pieces:
+                    packed.write(piece)
+            file.seek(0)
+            yield from iter(lambda: file.read(_PIECE), b"")
+
+
+def _written(form: str, chunks: Iterable[bytes], workspace: Path) -> Output:
+    hashed = hashlib.sha256()
+    size = 0
+    descriptor, name = tempfile.mkstemp(dir=workspace, prefix=f"{os.getpid()}-")
+    try:
+        with open(descriptor, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+                hashed.update(chunk)
+                size += len(chunk)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Output(form=form, path=Path(name), digest=Digest(hashed.hexdigest()), size=size)
+
+
+@contextlib.contextmanager
+def _mapped(path: Path) -> Iterator[bytes | memoryview]:
+    """The file's bytes without reading them in; an empty file cannot be mapped."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            yield b""
+            return
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        view = memoryview(mapping)
+        try:
+            yield view
+        finally:
+            # An ecosystem may keep slices alive in an exception's frames; the map then closes
+            # when they go.
+            with contextlib.suppress(BufferError):
+                view.release()
+                mapping.close()

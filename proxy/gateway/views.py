@@ -1,0 +1,232 @@
+"""Views: the forms of an index that clients see, made once for each distinct input.
+
+A view is named by what it is made from: the index, upstream's bytes, the context and the recipe
+of the code. When one of these changes so does the name, so nothing is ever invalidated; old
+views are forgotten by age. The table of contents of a view is mapped into memory when first
+asked for and kept while it is in use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import mmap
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from proxy.core.model import Digest, Entry, Form, Index, View
+from proxy.core.rows import Table
+from proxy.ecosystems.base import ROWS, Context, Ecosystem
+from proxy.errors import StorageError
+from proxy.gateway.flights import Flights
+from proxy.gateway.pool import Pool
+from proxy.gateway.render import EncodeJob, Output, RenderJob, encode, render
+from proxy.storage.ports import Blobs, Catalog, Stored
+
+TABLES = 256
+"""Row tables kept mapped. A map costs address space and one descriptor's worth of bookkeeping,
+not memory: pages come and go with use."""
+
+
+class RenderObserver(Protocol):
+    """Hears of every rendering; the application turns that into metrics and log lines."""
+
+    def rendered(self, index: Index, forms: frozenset[str], seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One version of an index as upstream sent it, seen in one context."""
+
+    index: Index
+    entry: Entry
+    context: Context
+    recipe: int
+
+    @property
+    def name(self) -> str:
+        """What its views are named by: everything that a rendering depends on."""
+        entry = self.entry
+        parts = (entry.digest, entry.source, entry.url, entry.media_type, self.context.digest)
+        return hashlib.sha256("\n".join((*parts, str(self.recipe))).encode()).hexdigest()
+
+    def key(self, form: str) -> str:
+        return f"{family(self.index, form)}{self.name}"
+
+
+def family(index: Index, form: str) -> str:
+    """The common beginning of the keys of all generations of one form."""
+    return f"view {index.key}\t{form}\t"
+
+
+class Views:
+    """Finds views, and has them made."""
+
+    def __init__(
+        self,
+        *,
+        blobs: Blobs,
+        catalog: Catalog,
+        pool: Pool,
+        ecosystems: Mapping[str, Ecosystem],
+        clock: Callable[[], float],
+        observer: RenderObserver,
+    ) -> None:
+        self._blobs = blobs
+        self._catalog = catalog
+        self._pool = pool
+        self._ecosystems = ecosystems
+        self._clock = clock
+        self._observer = observer
+        self._flights: Flights[str, None] = Flights(lambda _key, _error: None)
+        self._tables: OrderedDict[Digest, Table] = OrderedDict()
+
+    def generation(self, index: Index, entry: Entry, context: Context) -> Generation:
+        """Bind *entry* to the way it is shown."""
+        ecosystem = self._ecosystem(index)
+        return Generation(index=index, entry=entry, context=context, recipe=ecosystem.recipe)
+
+    async def get(self, generation: Generation, form: Form, coding: str = "identity") -> View:
+        """The view in *form*, made if need be. Raises BadIndex, StorageError."""
+        view = await self._named(generation, form.name)
+        if coding == "identity":
+            return view
+        key = generation.key(f"{form.name}+{coding}")
+        found = await self._find(key)
+        if found is None:
+            work = partial(self._encode, key, view, coding)
+            found = await self._made(key, work)
+        return found
+
+    async def find(self, generation: Generation, form: str) -> View | None:
+        """The view, if it has been made already."""
+        return await self._find(generation.key(form))
+
+    async def prepare(self, generation: Generation, previous: Entry | None) -> None:
+        """Make what clients will ask for: the first group, and what *previous* had.
+
+        Raises BadIndex where upstream's body is not a readable index: the generation must
+        then not be used.
+        """
+        index = generation.index
+        for number, group in enumerate(self._ecosystem(index).groups(index)):
+            wanted = number == 0
+            if not wanted and previous is not None:
+                old = self.generation(index, previous, generation.context)
+                known = [await self._catalog.get(old.key(form)) for form in sorted(group)]
+                wanted = any(known)
+            if wanted:
+                await self._named(generation, min(group))
+
+    async def table(self, generation: Generation, form: str = ROWS) -> Table:
+        """The row table (or pack) of this generation, mapped. Raises BadIndex, StorageError."""
+        return await self.open_table(await self._named(generation, form))
+
+    async def open_table(self, view: View) -> Table:
+        """Map the table that *view* is."""
+        table = self._tables.get(view.digest)
+        if table is None:
+            path = self._blobs.path(view.digest)
+            table = await asyncio.to_thread(_mapped_table, path)
+            self._tables[view.digest] = table
+            while len(self._tables) > TABLES:
+                self._tables.popitem(last=False)
+        else:
+            self._tables.move_to_end(view.digest)
+        return table
+
+    async def packs(self, index: Index, form: str) -> list[View]:
+        """All remembered generations of a pack, newest first."""
+        found = [await self._find(key) for key in await self._catalog.keys(family(index, form))]
+        return sorted((v for v in found if v is not None), key=lambda v: v.made_at, reverse=True)
+
+    async def aclose(self) -> None:
+        await self._flights.aclose()
+
+    def _ecosystem(self, index: Index) -> Ecosystem:
+        return self._ecosystems[index.mirror.partition("/")[0]]
+
+    async def _named(self, generation: Generation, form: str) -> View:
+        key = generation.key(form)
+        found = await self._find(key)
+        if found is not None:
+            return found
+        index = generation.index
+        groups = self._ecosystem(index).groups(index)
+        group = next((group for group in groups if form in group), None)
+        if group is None:
+            raise StorageError(f"{index.path} has no form {form}")
+        flight = generation.key(min(group))
+        await self._flights.join(flight, partial(self._render, generation, group))
+        found = await self._find(key)
+        if found is None:
+            raise StorageError(f"the {form} form of {index.path} vanished while it was made")
+        return found
+
+    async def _made(self, key: str, work: Callable[[Callable[[None], None]], object]) -> View:
+        await self._flights.join(key, work)  # type: ignore[arg-type]
+        found = await self._find(key)
+        if found is None:
+            raise StorageError("a view vanished while it was made")
+        return found
+
+    async def _find(self, key: str) -> View | None:
+        """A remembered view whose bytes are still there."""
+        seen = self._catalog.peek(key)
+        found = seen if isinstance(seen, View) else await self._catalog.get(key)
+        return found if isinstance(found, View) else None
+
+    async def _render(
+        self, generation: Generation, forms: frozenset[str], publish: Callable[[None], None]
+    ) -> None:
+        entry = generation.entry
+        job = RenderJob(
+            index=generation.index,
+            blob=self._blobs.path(entry.digest),
+            source=entry.source,
+            media_type=entry.media_type,
+            url=entry.url,
+            context=generation.context,
+            forms=forms,
+            workspace=self._blobs.workspace,
+        )
+        started = self._clock()
+        outputs = await self._pool.run(render, job, size=entry.size)
+        for output in outputs:
+            await self._keep(generation.key(output.form), output, "")
+        self._observer.rendered(generation.index, forms, self._clock() - started)
+        publish(None)
+
+    async def _encode(
+        self, key: str, view: View, coding: str, publish: Callable[[None], None]
+    ) -> None:
+        job = EncodeJob(
+            blob=self._blobs.path(view.digest), coding=coding, workspace=self._blobs.workspace
+        )
+        (output,) = await self._pool.run(encode, job, size=view.size)
+        await self._keep(key, output, view.media_type)
+        publish(None)
+
+    async def _keep(self, key: str, output: Output, media_type: str) -> None:
+        await self._blobs.adopt(output.path, Stored(digest=output.digest, size=output.size))
+        await self._catalog.put(
+            View(
+                key=key,
+                digest=output.digest,
+                size=output.size,
+                media_type=media_type,
+                made_at=self._clock(),
+            )
+        )
+
+
+def _mapped_table(path: Path) -> Table:
+    try:
+        with path.open("rb") as file:
+            return Table(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise StorageError(f"a row table cannot be read: {error}") from error

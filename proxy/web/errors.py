@@ -1,0 +1,108 @@
+"""The one table from our errors to HTTP, and the body that tells people about them.
+
+Bodies are problem details (RFC 9457) with exactly `application/problem+json`: uv prints their
+title and detail only then. pip prints the reason phrase of the status line, so it carries the
+reason, too. No error text names a secret: errors are redacted where they are made.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import msgspec
+
+from proxy import errors
+from proxy.errors import ProxyError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A refusal or failure, ready to be sent."""
+
+    status: int
+    title: str
+    detail: str
+    reason: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> bytes:
+        """RFC 9457 section 3.1; `type` is left out and so means about:blank."""
+        return msgspec.json.encode(
+            {"status": self.status, "title": self.title, "detail": self.detail}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    error: type[ProxyError]
+    status: int
+    title: str
+
+
+_TABLE = (
+    _Row(errors.UnknownMirror, 404, "No such mirror"),
+    _Row(errors.UnknownPath, 404, "No such path"),
+    _Row(errors.MethodNotAllowed, 405, "Method not allowed"),
+    _Row(errors.NotAcceptable, 406, "Not acceptable"),
+    _Row(errors.RangeNotSatisfiable, 416, "Range not satisfiable"),
+    _Row(errors.RequestError, 400, "Bad request"),
+    _Row(errors.Denied, 403, "Refused by policy"),
+    _Row(errors.UpstreamMissing, 404, "Not found upstream"),
+    _Row(errors.UpstreamRefused, 502, "Upstream refused this proxy"),
+    _Row(errors.UpstreamForbidden, 502, "Upstream address not allowed"),
+    _Row(errors.UpstreamThrottled, 503, "Upstream is throttling"),
+    _Row(errors.UpstreamTimeout, 504, "Upstream did not answer in time"),
+    _Row(errors.UpstreamError, 502, "Upstream failed"),
+    _Row(errors.IntegrityError, 502, "Upstream sent a wrong file"),
+    _Row(errors.StorageError, 503, "The proxy's storage failed"),
+    _Row(errors.Abandoned, 503, "The proxy is stopping"),
+)
+
+_PATIENT = {502: 503, 504: 503}
+"""conda retries 413, 429, 500 and 503 only: to its clients 503 says what 502 and 504 say."""
+
+RETRY_AFTER = 5
+"""Seconds that a client is asked to wait where nothing better is known."""
+
+NEGATIVE_MAX_AGE = 10
+"""Seconds for which a client may keep a 404 of ours: short, a mirror may be added any time."""
+
+
+def problem(error: ProxyError, *, ecosystem: str) -> Problem:
+    """What to answer when *error* ended a request to a mirror of type *ecosystem*."""
+    row = next((row for row in _TABLE if isinstance(error, row.error)), None)
+    status, title = (row.status, row.title) if row else (500, "Internal error")
+    if isinstance(error, errors.UpstreamMissing) and error.gone:
+        status = 410
+    if ecosystem == "conda":
+        status = _PATIENT.get(status, status)
+    detail = str(error) or title
+    return Problem(
+        status=status,
+        title=title,
+        detail=detail,
+        reason=_phrase(f"{title}: {detail}"),
+        headers=_headers(error, status),
+    )
+
+
+def _headers(error: ProxyError, status: int) -> dict[str, str]:
+    headers = {"Cache-Control": "no-store"}
+    if status in (404, 410):
+        headers["Cache-Control"] = f"public, max-age={NEGATIVE_MAX_AGE}"
+    if isinstance(error, errors.MethodNotAllowed):
+        headers["Allow"] = "GET, HEAD"
+    if isinstance(error, errors.RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.length}"
+    if status == 503:
+        wait = getattr(error, "retry_after", None) or RETRY_AFTER
+        headers["Retry-After"] = str(math.ceil(wait))
+    return headers
+
+
+def _phrase(text: str) -> str:
+    """A reason phrase (RFC 9112 section 4): printable ASCII in one line, and not endless."""
+    kept = "".join(c if " " <= c <= "~" else " " for c in text)
+    return " ".join(kept.split())[:200]

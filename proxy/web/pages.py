@@ -1,0 +1,114 @@
+"""The pages beside the mirrors: what is served (for people and programs), health, metrics."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+
+import msgspec
+from aiohttp import web
+
+from proxy import __version__
+from proxy.core.model import Mirror
+from proxy.core.negotiation import choose
+from proxy.core.urls import redacted
+from proxy.web.paths import Mirrors
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #ddd; }
+pre { background: #f4f4f4; padding: .8rem; overflow-x: auto; }
+"""
+
+
+class Pages:
+    """Handlers for `/`, `/healthz`, `/readyz` and `/metrics`."""
+
+    def __init__(
+        self,
+        mirrors: Callable[[], Mirrors],
+        exposition: Callable[[], bytes],
+        ready: Callable[[], bool],
+    ) -> None:
+        self._mirrors = mirrors
+        self._exposition = exposition
+        self._ready = ready
+
+    async def front(self, request: web.Request) -> web.Response:
+        """What is served here, as HTML or JSON."""
+        accept = request.headers.get("Accept")
+        kind = choose(accept, ("text/html", "application/json"))
+        base = f"{request.scheme}://{request.host}"
+        mirrors = list(self._mirrors())
+        if kind == "application/json":
+            listing = {"version": __version__, "mirrors": [_row(m, base) for m in mirrors]}
+            return web.Response(body=msgspec.json.encode(listing), content_type=kind)
+        page = _page(mirrors, base)
+        return web.Response(text=page, content_type="text/html", charset="utf-8")
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """The process runs and its event loop turns."""
+        return web.Response(text="ok\n")
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """Requests should be sent here; 503 while starting and while draining."""
+        if self._ready():
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="not ready\n", headers={"Retry-After": "1"})
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """All worker processes' metrics in Prometheus' text format."""
+        return web.Response(
+            body=self._exposition(),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+
+def _row(mirror: Mirror, base: str) -> dict[str, str]:
+    return {
+        "type": mirror.type,
+        "name": mirror.name,
+        "mode": mirror.mode.value,
+        "source": redacted(mirror.source),
+        "url": _url(mirror, base),
+    }
+
+
+def _url(mirror: Mirror, base: str) -> str:
+    """What a client is given."""
+    return f"{base}/{mirror.key}/" + ("simple/" if mirror.type == "pypi" else "")
+
+
+def _page(mirrors: list[Mirror], base: str) -> str:
+    rows = "".join(
+        "<tr>"
+        f"<td>{html.escape(mirror.type)}</td>"
+        f"<td>{html.escape(mirror.name)}</td>"
+        f'<td><a href="{html.escape(_url(mirror, base))}">{html.escape(_url(mirror, base))}</a></td>'
+        f"<td>{html.escape(redacted(mirror.source))}</td>"
+        "</tr>\n"
+        for mirror in mirrors
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>pkgproxy</title>'
+        f"<style>{_STYLE}</style></head><body>\n<h1>pkgproxy {__version__}</h1>\n"
+        "<p>A caching proxy for packages. Point your tools here:</p>\n"
+        f"<pre>{html.escape(_setup(mirrors, base))}</pre>\n"
+        "<table><thead><tr><th>Type</th><th>Mirror</th><th>Address</th><th>Source</th></tr></thead>"
+        f"<tbody>\n{rows}</tbody></table>\n"
+        '<p><a href="/metrics">Metrics</a></p>\n</body></html>\n'
+    )
+
+
+def _setup(mirrors: list[Mirror], base: str) -> str:
+    """The commands that point clients at the first mirror of each type."""
+    lines = []
+    if any(mirror.type == "conda" for mirror in mirrors):
+        lines.append(f"conda config --set channel_alias {base}/conda")
+    pypi = next((mirror for mirror in mirrors if mirror.type == "pypi"), None)
+    if pypi is not None:
+        url = _url(pypi, base)
+        lines.append(f"pip config set global.index-url {url}")
+        lines.append(f"export UV_DEFAULT_INDEX={url}")
+    return "\n".join(lines)

@@ -1,0 +1,136 @@
+"""Bytes from a descriptor to a client's socket, without passing through this process's memory.
+
+uvloop has no `loop.sendfile`, so the kernel's is called in a thread, on a duplicate of the
+socket's descriptor, and never blocks there: when the socket is full the event loop waits for it
+to drain. A slow client therefore holds neither a thread nor memory, only its own descriptor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from aiohttp import web
+
+from proxy.gateway.fill import Growing
+
+STALLED = 120.0
+"""Seconds in which a client must take at least something, else its connection is dropped."""
+
+BURST = 8 << 20
+"""Bytes that one turn in a thread moves at the most, so that turns are shared fairly."""
+
+SMALL = 64 * 1024
+"""Bytes up to which copying through memory is cheaper than a turn in a thread."""
+
+_PIECE = 256 * 1024  # read at a time where sendfile cannot be used (TLS, chunked coding)
+
+
+class Outlet:
+    """Sends parts of open files on prepared responses. Owns the threads that do it."""
+
+    def __init__(self, threads: int = 8) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="send")
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def file(
+        self, request: web.Request, response: web.StreamResponse, descriptor: int, span: range
+    ) -> None:
+        """Send the bytes of *descriptor* at the offsets in *span*.
+
+        Raises ConnectionError where the client is gone or does not read.
+        """
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client has left")
+        if response.chunked or transport.get_extra_info("sslcontext") is not None:
+            await self._copied(response, descriptor, span)
+            return
+        # The transport's own descriptor is its own business; a duplicate may be watched.
+        socket = os.dup(transport.get_extra_info("socket").fileno())
+        try:
+            await _flushed(transport, socket)
+            offset = span.start
+            while offset < span.stop:
+                count = min(span.stop - offset, BURST)
+                sent = await self._turn(socket, descriptor, offset, count)
+                offset += sent
+                if sent < count:
+                    await _writable(socket)
+        finally:
+            os.close(socket)
+
+    async def growing(
+        self, request: web.Request, response: web.StreamResponse, body: Growing, span: range
+    ) -> None:
+        """Send what *span* names of a body that is still growing, as it grows.
+
+        An empty *span* end (`sys.maxsize`) means to the body's end. Raises what made it fail.
+        """
+        offset = span.start
+        while offset < span.stop:
+            end = min(await body.wait_past(offset), span.stop)
+            if end <= offset:
+                return
+            await self.file(request, response, body.fileno(), range(offset, end))
+            offset = end
+
+    async def _turn(self, socket: int, descriptor: int, offset: int, count: int) -> int:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._threads, _sendfile, socket, descriptor, offset, count
+        )
+
+    async def _copied(
+        self, response: web.StreamResponse, descriptor: int, span: range
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        for offset in range(span.start, span.stop, _PIECE):
+            count = min(_PIECE, span.stop - offset)
+            piece = await loop.run_in_executor(
+                self._threads, os.pread, descriptor, count, offset
+            )
+            async with asyncio.timeout(STALLED):
+                await response.write(piece)
+
+
+def _sendfile(socket: int, descriptor: int, offset: int, count: int) -> int:
+    """Move up to *count* bytes until the socket is full; returns how many went."""
+    sent = 0
+    while sent < count:
+        try:
+            moved = os.sendfile(socket, descriptor, offset + sent, count - sent)
+        except BlockingIOError:
+            break
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ETIMEDOUT):
+                raise ConnectionResetError("the client has left") from error
+            raise
+        if moved == 0:
+            raise ConnectionAbortedError("the file is shorter than was announced")
+        sent += moved
+    return sent
+
+
+async def _flushed(transport: asyncio.Transport, socket: int) -> None:
+    """Wait until the transport has nothing buffered: what follows must not overtake it."""
+    while transport.get_write_buffer_size() and not transport.is_closing():
+        await _writable(socket)
+        await asyncio.sleep(0)  # the loop writes before it comes back here
+
+
+async def _writable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(descriptor, lambda: ready.done() or ready.set_result(None))
+    try:
+        async with asyncio.timeout(STALLED):
+            await ready
+    except TimeoutError as error:
+        raise ConnectionAbortedError("the client has stopped reading") from error
+    finally:
+        loop.remove_writer(descriptor)

@@ -1,16 +1,71 @@
-"""URLs that are safe to show. A mirror's source may hold a token or a password."""
+"""URLs, and texts that mention them, made safe to show. A mirror's source may hold a secret.
+
+Nothing here raises: what cannot be understood is masked rather than shown.
+"""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import urlsplit, urlunsplit
 
-_TOKEN = re.compile(r"/t/[^/]+")
+MASK = "***"
+"""What stands where a secret was."""
+
+# conda's `/t/<token>/`, at the start of a path or below a prefix, its slashes escaped or not.
+_TOKEN = re.compile(r"((?:^|/|%2f)t(?:/|%2f)+)[^/?#%\s]+", re.IGNORECASE)
+_USERINFO = re.compile(r"^[^/?#]*@")
+_URL = re.compile(r"""[a-z][a-z0-9+.-]*:[/\\]{2}[^\s"'<>]+""", re.IGNORECASE)
+_CREDENTIAL = re.compile(
+    r"""(?ix)
+    \b(?: ((?-i:Basic|Bearer|Digest|Negotiate)) (\s+) [^\s"',;]{6,}
+        | (basic|bearer|token) (\s+) (?=[^\s"']*(?-i:[0-9A-Z])) [^\s"',;]{6,}
+        | ((?:proxy-)?authorization|(?:set-)?cookie) (["']?\s*[:=]\s*) [^\r\n]+
+        | ([a-z0-9_-]*(?:password|passwd|secret|token|api[_-]?key)) (["']?\s*[:=]\s*["']?)
+          [^\s"'&,;]+
+        | (pypi|ghp|gho|ghs|pfx|glpat) ([-_]) [a-z0-9_-]{16,}
+    )"""
+)
+_SUSPECT = re.compile(
+    r"(?i)[:%@]|\bt/|basic|bearer|digest|negotiate|token|authorization|cookie|passw|secret|key"
+    r"|pypi-|gh[pos]_|pfx_|glpat"
+)
 
 
 def redacted(url: str) -> str:
-    """*url* without user, password, token in its path, query or fragment."""
-    parts = urlsplit(url)
+    """*url* without user, password, token in its path, query or fragment.
+
+    Paths and host names without a scheme are fine, too. Idempotent.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where "user:pass/word@host" leaves a password as the port
+    except ValueError:
+        return _opaque(url)
+    if not parts.netloc:
+        # No authority: a path, or "user:password@host/..." whose user looks like a scheme.
+        bare = _USERINFO.sub("", re.split(r"[?#]", url)[0])
+        return _TOKEN.sub(rf"\1{MASK}", bare) + (f"?{MASK}" if "?" in url else "")
     host = parts.netloc.rpartition("@")[2]
-    path = _TOKEN.sub("/t/***", parts.path)
-    return urlunsplit((parts.scheme, host, path, "***" if parts.query else "", ""))
+    path = _TOKEN.sub(rf"\1{MASK}", parts.path)
+    return urlunsplit((parts.scheme, host, path, MASK if parts.query else "", ""))
+
+
+def _opaque(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    return f"{scheme}://{MASK}" if separator and scheme.isalnum() else MASK
+
+
+def scrubbed(text: str) -> str:
+    """*text* with the URLs in it redacted and whatever looks like a credential masked.
+
+    A second line of defence: whoever writes a text keeps secrets out of it in the first place.
+    """
+    if _SUSPECT.search(text) is None:
+        return text
+    text = _URL.sub(lambda found: redacted(found[0]), text)
+    return _CREDENTIAL.sub(_masked, _TOKEN.sub(rf"\1{MASK}", text))
+
+
+def _masked(found: re.Match[str]) -> str:
+    kept = [group for group in found.groups() if group]
+    return "".join(kept) + MASK

@@ -1,0 +1,131 @@
+"""What happens, turned into metrics and log lines: the one place that joins the two to the work."""
+
+from __future__ import annotations
+
+from proxy.core.cache_status import CacheStatus, Result
+from proxy.core.model import Index
+from proxy.errors import Denied, ProxyError, RequestError, UpstreamMissing
+from proxy.observe.log import Level, Log
+from proxy.observe.metrics import Metrics
+from proxy.web.content import Exchange
+
+
+class Reporting:
+    """Hears the gateway, the web and upstream."""
+
+    def __init__(self, metrics: Metrics, log: Log, *, requests: bool) -> None:
+        """*requests*: whether every request gets a log line."""
+        self._metrics = metrics
+        self._log = log
+        self._requests = requests
+
+    # -- the web -------------------------------------------------------------------------
+
+    def finished(self, exchange: Exchange, seconds: float) -> None:
+        """A request is over."""
+        result = _result(exchange)
+        self._metrics.answered(
+            mirror=exchange.mirror,
+            method=exchange.method,
+            result=result,
+            status=exchange.status,
+            sent=exchange.sent,
+            seconds=seconds,
+            first_byte=exchange.first_byte or None,
+        )
+        loud = exchange.error is not None and exchange.status >= 500
+        if not (self._requests or loud):
+            return
+        self._log.event(
+            "request",
+            level=Level.WARNING if loud else Level.INFO,
+            method=exchange.method,
+            path=exchange.path,
+            status=exchange.status,
+            result=result,
+            bytes=exchange.sent,
+            seconds=round(seconds, 6),
+            mirror=exchange.mirror,
+            client=exchange.client,
+            agent=exchange.agent,
+            error=exchange.error,
+        )
+
+    def crashed(self, exchange: Exchange, error: Exception) -> None:
+        """A request met an error that nobody foresaw."""
+        self._log.crash("request_crashed", error, path=exchange.path, mirror=exchange.mirror)
+
+    # -- the gateway ---------------------------------------------------------------------
+
+    def rendered(self, index: Index, forms: frozenset[str], seconds: float) -> None:
+        """Views of *index* were made."""
+        self._metrics.rendered(index.mirror, forms, seconds)
+        self._log.event(
+            "rendered",
+            level=Level.DEBUG,
+            mirror=index.mirror,
+            index=index.path,
+            forms=",".join(sorted(forms)),
+            seconds=round(seconds, 3),
+        )
+
+    def refreshed(self, index: Index, outcome: str) -> None:
+        """Upstream was asked for *index*."""
+        if outcome == "missing":
+            self._metrics.negative_stored(index.mirror)
+        level = Level.DEBUG if outcome in ("new", "unchanged", "missing") else Level.WARNING
+        self._log.event(
+            "refreshed", level=level, mirror=index.mirror, index=index.path, outcome=outcome
+        )
+
+    def collapsed(self, mirror: str) -> None:
+        """A request joined a flight."""
+        self._metrics.coalesced(mirror)
+
+    def stale(self, mirror: str, cause: str) -> None:
+        """Something stale was served."""
+        self._metrics.stale_served(mirror, cause)
+
+    def filling(self, mirror: str, change: int) -> None:
+        """A fill began or ended."""
+        self._metrics.filling(mirror, change)
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """Work of the server's own failed."""
+        if isinstance(error, UpstreamMissing):
+            return  # an answer, not a failure
+        if isinstance(error, ProxyError):
+            self._log.event("fetch_failed", level=Level.WARNING, key=what, error=error)
+        else:
+            self._log.crash("fetch_crashed", error, key=what)
+
+    def wrong(self, mirror: str, what: str, error: BaseException) -> None:
+        """A body was not what it should be."""
+        self._metrics.integrity_failed(mirror)
+        self._log.event("integrity", level=Level.ERROR, mirror=mirror, what=what, error=error)
+
+    # -- upstream ------------------------------------------------------------------------
+
+    def requested(self, mirror: str, outcome: str, seconds: float) -> None:
+        """Upstream answered, or failed to."""
+        self._metrics.upstream_answered(mirror, outcome, seconds)
+
+    def received(self, mirror: str, count: int) -> None:
+        """Body bytes came in."""
+        self._metrics.upstream_received(mirror, count)
+
+    def retried(self, mirror: str, cause: str) -> None:
+        """A request is sent again."""
+        self._metrics.upstream_retried(mirror, cause)
+        self._log.event("retry", level=Level.WARNING, mirror=mirror, cause=cause)
+
+
+def _result(exchange: Exchange) -> Result:
+    status: CacheStatus | None = exchange.cache
+    if isinstance(exchange.error, Denied):
+        return Result.REFUSED
+    if status is None or isinstance(exchange.error, RequestError):
+        return Result.NONE
+    return status.result
+
+

@@ -1,0 +1,100 @@
+"""Several worker processes behind one address.
+
+The parent binds the address, forks the workers and then only waits: it passes SIGHUP and
+SIGTERM on and replaces a worker that dies. Each worker has a listening socket of its own on the
+same port (SO_REUSEPORT), so the kernel spreads connections and no worker wakes in vain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+RESPAWN = 1.0
+"""Seconds to wait before replacing a worker that died sooner than this after its start."""
+
+
+def bind(host: str, port: int, *, shared: bool) -> socket.socket:
+    """A listening-to-be socket on (host, port). Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+class Supervisor:
+    """Runs `size` copies of *work* and keeps them running until told to stop.
+
+    *work* is called in a child with the worker's number and must return its exit status.
+    """
+
+    def __init__(self, work: Callable[[int], int], size: int, *, patience: float) -> None:
+        self._work = work
+        self._size = size
+        self._patience = patience  # seconds a worker has to stop before it is killed
+        self._workers: dict[int, tuple[int, float]] = {}  # pid -> number, start (monotonic)
+        self._stopping = False
+
+    def run(self) -> int:
+        """Returns 0 after SIGTERM or SIGINT, or 1 if a worker could not even start."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._reload)
+        for number in range(self._size):
+            self._fork(number)
+        while self._workers:
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.wait()
+                self._ended(pid, os.waitstatus_to_exitcode(status))
+        return 0
+
+    def _fork(self, number: int) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+                signal.signal(name, signal.SIG_DFL)
+            status = 1
+            try:
+                status = self._work(number)
+            finally:
+                os._exit(status)
+        self._workers[pid] = (number, time.monotonic())
+
+    def _ended(self, pid: int, status: int) -> None:
+        number, started = self._workers.pop(pid)
+        if self._stopping:
+            return
+        sys.stderr.write(f"worker {number} (pid {pid}) ended with status {status}; replacing it\n")
+        if time.monotonic() - started < RESPAWN:
+            time.sleep(RESPAWN)
+        if not self._stopping:
+            self._fork(number)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+        self._tell(signal.SIGTERM)
+        signal.signal(signal.SIGALRM, lambda *_: self._tell(signal.SIGKILL))
+        signal.setitimer(signal.ITIMER_REAL, self._patience)
+
+    def _reload(self, number: int, frame: FrameType | None) -> None:
+        self._tell(signal.SIGHUP)
+
+    def _tell(self, number: signal.Signals) -> None:
+        for pid in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)

@@ -1,0 +1,1 @@
+"""Measurements against peers on one machine: `python -m benchmarks [--full] [name ...]`."""

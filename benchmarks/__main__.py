@@ -1,0 +1,46 @@
+"""Run the benchmarks named, or all, in a temporary folder; print tables, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import cold, herd, hit, start
+from benchmarks.report import Report, save, show
+from benchmarks.stage import Stage
+
+BENCHMARKS: dict[str, Callable[[Stage], Report]] = {
+    "herd": herd.run,
+    "cold": cold.run,
+    "hit": hit.run,
+    "start": start.run,
+}
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", nargs="*", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument("--full", action="store_true", help="the whole scale, and more rounds")
+    parser.add_argument("--json", type=Path, default=Path("benchmark-results.json"))
+    parser.add_argument("--folder", type=Path, help="make the temporary folder in here")
+    asked = parser.parse_args()
+    unknown = [name for name in asked.name if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(unknown)}")
+    console, reports = Console(width=None if sys.stdout.isatty() else 120), []
+    for name in asked.name or BENCHMARKS:
+        with tempfile.TemporaryDirectory(prefix="pkgproxy-bench-", dir=asked.folder) as folder:
+            reports.append(BENCHMARKS[name](Stage(folder=Path(folder), full=asked.full)))
+        show(reports[-1], console)
+    save(reports, asked.json)
+    console.print(f"written to {asked.json}")
+
+
+if __name__ == "__main__":
+    main()

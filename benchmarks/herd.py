@@ -1,0 +1,71 @@
+"""Many clients for one file that nobody has yet, from an upstream slower than they are."""
+
+from __future__ import annotations
+
+from benchmarks.contestants import Contestant, contestants
+from benchmarks.load import Load
+from benchmarks.measure import Sample, sample
+from benchmarks.report import Finding, Report, finding
+from benchmarks.stage import MB, Stage
+from benchmarks.upstream import Upstream
+from tests.lab.processes import peak_resident, reset_peak, resident
+
+CLIENTS = 500
+RATE = 50 * MB  # bytes per second
+GROWTH_LIMIT = 50.0  # MB
+
+
+def run(stage: Stage) -> Report:
+    """One herd per contestant, each on a file of its own. Every byte is compared."""
+    size = (100 if stage.full else 20) * MB
+    findings: list[Finding] = []
+    with Upstream(stage.upstream_folder(), RATE) as upstream:
+        present, note = contestants(stage.folder, upstream, direct=False)
+        files = stage.plain_files("herd", size, len(present))
+        for contestant, file in zip(present, files, strict=True):
+            findings += _herd(contestant, upstream, f"/files/{file.name}", str(file))
+    what = f"{CLIENTS} clients for one uncached file of {size // MB} MB, upstream at 50 MB/s"
+    return Report(name="herd", what=what, findings=findings, notes=[note] if note else [])
+
+
+def _herd(contestant: Contestant, upstream: Upstream, path: str, expected: str) -> list[Finding]:
+    fill_time = 0.8 * _size(expected) / RATE  # the last one joins while the fill still runs
+    load = Load(
+        port=contestant.port,
+        path=contestant.path(path),
+        expected=expected,
+        clients=CLIENTS,
+        join_over=fill_time,
+    )
+    with contestant:
+        assert contestant.pid is not None
+        reset_peak(contestant.pid)
+        before = resident(contestant.pid)
+        taken = sample(load, contestant.pid)
+        growth = (peak_resident(contestant.pid) - before) / MB
+    asked = float(upstream.requests(path))
+    ours = contestant.name == "pkgproxy"
+    return _findings(contestant.name, taken, asked=asked, growth=growth, ours=ours)
+
+
+def _findings(
+    name: str, taken: Sample, *, asked: float, growth: float, ours: bool
+) -> list[Finding]:
+    outcome = taken.outcome
+    limit = GROWTH_LIMIT if ours else None
+    one = 1.0 if ours else None
+    first = [seconds * 1000 for seconds in outcome.first_byte]
+    return [
+        finding("upstream requests", name, [asked], "", at_most=one),
+        finding("clients with every byte right", name, [outcome.right], "", at_least=CLIENTS),
+        finding("first byte, last client to join", name, first[-1:], "ms"),
+        finding("first byte, all clients", name, first, "ms"),
+        finding("resident memory growth", name, [growth], "MB", at_most=limit),
+        finding("total time", name, [outcome.wall], "s"),
+        finding("CPU per GB delivered", name, [taken.cpu_per_gb], "s"),
+    ]
+
+
+def _size(path: str) -> int:
+    with open(path, "rb") as file:  # noqa: PTH123 - a Load carries its file as text
+        return file.seek(0, 2)

@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="*", help=f"of {', '.join(BENCHMARKS)}; default: all")
     parser.add_argument("--full", action="store_true", help="the whole scale, and more rounds")
-    parser.add_argument("--json", type=Path, default=Path("benchmark-results.json"))
+    parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"))
     parser.add_argument("--folder", type=Path, help="make the temporary folder in here")
     asked = parser.parse_args()
     unknown = [name for name in asked.name if name not in BENCHMARKS]
@@ -38,6 +38,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="pkgproxy-bench-", dir=asked.folder) as folder:
             reports.append(BENCHMARKS[name](Stage(folder=Path(folder), full=asked.full)))
         show(reports[-1], console)
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
     save(reports, asked.json)
     console.print(f"written to {asked.json}")
 

@@ -1,0 +1,231 @@
+"""Structured log events: one line each, as text for people or JSON for programs.
+
+An event is a name and fields. Secrets are masked and control characters escaped whatever a
+caller passes. Writing never holds a request up: a thread of its own writes to a stream that may
+block, from a bounded queue; what does not fit is dropped, counted and reported later.
+
+Not built on `logging`: a record and its handlers cost several times the line itself, and their
+unit is prose. `Bridge` brings in what libraries log there.
+"""
+
+from __future__ import annotations
+
+import enum
+import io
+import json
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from typing import BinaryIO, Self
+
+from proxy.core.urls import MASK, scrubbed
+
+QUEUED = 10_000
+"""Lines that may wait for the stream: some 3 MB, a second or two of full load."""
+
+BATCH = 4096
+"""Bytes per write: PIPE_BUF, up to which several processes' writes to one pipe do not mix."""
+
+_SECRET = frozenset(
+    {"authorization", "proxy_authorization", "cookie", "set_cookie", "password", "passwd"}
+    | {"token", "secret", "api_key", "x_api_key", "access_token", "refresh_token", "credentials"}
+)
+
+Value = str | int | float | bool | None | object
+"""A field. None is left out; what is neither text nor number is shown as `str()` has it."""
+
+
+class Level(enum.IntEnum):
+    """How much an event matters to an operator."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+
+class Style(enum.StrEnum):
+    """How a line looks."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Log:
+    """Writes events to *stream* while entered (or between `start` and `close`).
+
+    `dropped` lines found the queue full, `unwritten` ones a stream that failed.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO | io.BufferedIOBase,
+        *,
+        style: Style = Style.TEXT,
+        level: Level = Level.INFO,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._stream = stream
+        self._line = _json if style is Style.JSON else _text
+        self._clock = clock
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._reported = 0  # of `dropped`; only the writing thread touches it
+        self.level = level
+        self.dropped = 0
+        self.unwritten = 0
+
+    def __repr__(self) -> str:
+        return f"<Log {self.level.name} {self._queue.qsize()} queued {self.dropped} dropped>"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Begin to write. Called in the process that writes, not before a fork."""
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what is queued and stop, within *timeout* seconds even if the stream blocks."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(timeout)
+            self._thread = None
+
+    def event(self, name: str, /, *, level: Level = Level.INFO, **fields: Value) -> None:
+        """Say that *name* happened. Never raises for a field's sake and never waits."""
+        if level < self.level:
+            return
+        if self._queue.qsize() >= QUEUED:
+            self.dropped += 1
+            return
+        self._queue.put(self._line(self._clock(), level, name, fields))
+
+    def crash(self, name: str, error: BaseException, /, **fields: Value) -> None:
+        """An unexpected *error*, with where it came from."""
+        frames = traceback.extract_tb(error.__traceback__)
+        trail = " > ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
+        self.event(name, level=Level.ERROR, **{**fields, "error": error, "trail": trail})
+
+    def _run(self) -> None:
+        while (line := self._queue.get()) is not None:
+            ended = self._write(line)
+            if ended:
+                return
+
+    def _write(self, line: str) -> bool:
+        """Write *line* and what else is queued; returns whether the end has come."""
+        lines = [line]
+        ended = False
+        size = len(line)
+        while size < BATCH:
+            try:
+                following = self._queue.get_nowait()
+            except Empty:
+                break
+            if following is None:
+                ended = True
+                break
+            if size + len(following) > BATCH:
+                self._emit("".join(lines))
+                lines, size = [], 0
+            lines.append(following)
+            size += len(following)
+        self._emit("".join(lines))
+        if lost := self.dropped - self._reported:
+            self._reported += lost
+            self._emit(self._line(self._clock(), Level.WARNING, "log_dropped", {"lines": lost}))
+        return ended
+
+    def _emit(self, text: str) -> None:
+        try:
+            self._stream.write(text.encode("ascii"))
+            self._stream.flush()
+        except (OSError, ValueError):
+            # The stream is gone or full, and there is no other place to say so.
+            self.unwritten += text.count("\n")
+
+
+class Bridge(logging.Handler):
+    """Brings the records that libraries log into *log*."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One record as one `library` event."""
+        error = record.exc_info[1] if record.exc_info else None
+        level = max(one for one in Level if one <= max(record.levelno, Level.DEBUG))
+        if level < self._log.level:
+            return
+        fields = {"logger": record.name, "message": record.getMessage()}
+        if error is None:
+            self._log.event("library", level=level, **fields)
+        else:
+            self._log.crash("library", error, **fields)
+
+
+def _fields(fields: dict[str, Value]) -> Iterator[tuple[str, str | int | float | bool]]:
+    """*fields* ready to be written: plain types, nothing secret."""
+    for key, value in fields.items():
+        if value is None:
+            continue
+        if key.lower().replace("-", "_") in _SECRET:
+            yield key, MASK
+        else:
+            yield key, _plain(value)
+
+
+def _plain(value: Value) -> str | int | float | bool:
+    match value:
+        case enum.Enum():
+            return _plain(value.value)
+        case bool() | int():
+            return value
+        case float():
+            # Finite and no longer than worth reading; JSON has no NaN.
+            return round(value, 6) if abs(value) < 1e18 else str(value)
+        case BaseException():
+            return scrubbed(f"{type(value).__name__}: {value}")
+        case _:
+            return scrubbed(str(value))
+
+
+def _json(now: float, level: Level, name: str, fields: dict[str, Value]) -> str:
+    record: dict[str, str | int | float | bool] = {
+        "time": _stamp(now),
+        "level": level.name.lower(),
+        "event": name,
+    }
+    for key, value in _fields(fields):
+        record[f"{key}_" if key in ("time", "level", "event") else key] = value
+    # ASCII only: no C1 control, separator or bidirectional mark reaches a terminal.
+    return json.dumps(record, separators=(",", ":")) + "\n"
+
+
+def _text(now: float, level: Level, name: str, fields: dict[str, Value]) -> str:
+    words = [_stamp(now), level.name.lower(), _quoted(name)]
+    words += [f"{_quoted(key)}={_quoted(value)}" for key, value in _fields(fields)]
+    return " ".join(words) + "\n"
+
+
+def _quoted(value: str | float) -> str:
+    """Bare where that is unmistakable, else a JSON string, which escapes controls."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    bare = text and text.isascii() and text.isprintable() and not set(text) & set(' "=\\')
+    return text if bare else json.dumps(text)
+
+
+def _stamp(now: float) -> str:
+    at = datetime.fromtimestamp(now, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"

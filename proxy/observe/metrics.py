@@ -1,0 +1,326 @@
+"""Prometheus metrics: declared once in a table, counted by method, exposed as text.
+
+Every label's values are bounded: configured mirrors, results, status classes, error names. In
+the steady state counting a request is one dictionary look-up and a few additions. With
+PROMETHEUS_MULTIPROC_DIR set before prometheus-client is imported, all worker processes count
+into that folder and each of them exposes the sum.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    values,
+)
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from proxy.core.cache_status import Result
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+"""The media type of `Metrics.exposition`."""
+
+_SERVED = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+_FETCHED = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_RENDERED = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Kind(enum.StrEnum):
+    """What Prometheus calls it."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One family. `combine` says what several processes' gauges make together."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    combine: Literal["livesum", "max", "mostrecent"] = "livesum"
+
+
+def _counter(name: str, labels: tuple[str, ...], text: str) -> Metric:
+    return Metric(name=name, kind=Kind.COUNTER, labels=labels, help=text)
+
+
+def _histogram(name: str, labels: tuple[str, ...], buckets: tuple[float, ...], text: str) -> Metric:
+    return Metric(name=name, kind=Kind.HISTOGRAM, labels=labels, buckets=buckets, help=text)
+
+
+_BY_RESULT = ("mirror", "result")
+_MIRROR = ("mirror",)
+
+METRICS: tuple[Metric, ...] = (
+    _counter(
+        "pkgproxy_requests_total",
+        ("mirror", "method", "result", "code"),
+        "Requests answered, by cache result and class of status (2xx, 3xx, ...).",
+    ),
+    _counter("pkgproxy_response_bytes_total", _BY_RESULT, "Body bytes sent to clients."),
+    _histogram(
+        "pkgproxy_request_duration_seconds",
+        _BY_RESULT,
+        _SERVED,
+        "Time from a request's arrival to the last byte of its answer.",
+    ),
+    _histogram(
+        "pkgproxy_time_to_first_byte_seconds",
+        _BY_RESULT,
+        _SERVED,
+        "Time from a request's arrival to the head of its answer.",
+    ),
+    _counter(
+        "pkgproxy_upstream_requests_total",
+        ("mirror", "outcome"),
+        "Requests sent upstream: ok, unchanged, or the name of the error.",
+    ),
+    _counter("pkgproxy_upstream_bytes_total", _MIRROR, "Body bytes received from upstream."),
+    _histogram(
+        "pkgproxy_upstream_duration_seconds",
+        _MIRROR,
+        _FETCHED,
+        "Time from a request upstream to the end of its answer.",
+    ),
+    _counter(
+        "pkgproxy_upstream_retries_total",
+        ("mirror", "cause"),
+        "Requests sent upstream again, by the name of the error before.",
+    ),
+    Metric(
+        name="pkgproxy_fills_in_flight",
+        kind=Kind.GAUGE,
+        labels=_MIRROR,
+        help="Bodies on their way into the store.",
+    ),
+    _counter(
+        "pkgproxy_coalesced_requests_total",
+        _MIRROR,
+        "Requests that joined another request's fetch.",
+    ),
+    _counter(
+        "pkgproxy_stale_served_total",
+        ("mirror", "cause"),
+        "Stale answers served: updating, or the name of the upstream error.",
+    ),
+    _counter(
+        "pkgproxy_negative_stored_total",
+        _MIRROR,
+        "Absences learnt from upstream and remembered.",
+    ),
+    _counter(
+        "pkgproxy_integrity_failures_total",
+        _MIRROR,
+        "Bodies that were not what their index promised, or no index at all.",
+    ),
+    _counter("pkgproxy_renders_total", ("mirror", "forms"), "Views of indexes rendered."),
+    _histogram(
+        "pkgproxy_render_duration_seconds",
+        ("forms",),
+        _RENDERED,
+        "Time to render a group of views.",
+    ),
+    # Every process sees the same store, so the last to look speaks for all.
+    Metric(
+        name="pkgproxy_store_bytes",
+        kind=Kind.GAUGE,
+        combine="mostrecent",
+        help="Bytes of the blobs in the store.",
+    ),
+    Metric(
+        name="pkgproxy_store_entries",
+        kind=Kind.GAUGE,
+        combine="mostrecent",
+        help="Entries in the catalog.",
+    ),
+    Metric(
+        name="pkgproxy_build_info",
+        kind=Kind.GAUGE,
+        labels=("version",),
+        combine="max",
+        help="Always 1; the label says which version runs.",
+    ),
+)
+"""Every family there is: `Metrics` creates these and no others."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    requests: Counter
+    sent: Counter
+    seconds: Histogram
+    first_byte: Histogram
+
+
+class Metrics:
+    """Counts. One per process; give each its own registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        self._bound: dict[tuple[str, ...], Counter] = {}
+        self._served: dict[tuple[str, str, str, int], _Served] = {}
+        for metric in METRICS:
+            self._declare(metric)
+
+    def _declare(self, metric: Metric) -> None:
+        common = (metric.name, metric.help, metric.labels)
+        match metric.kind:
+            case Kind.COUNTER:
+                self._counters[metric.name] = Counter(*common, registry=self._registry)
+            case Kind.GAUGE:
+                self._gauges[metric.name] = Gauge(
+                    *common, registry=self._registry, multiprocess_mode=metric.combine
+                )
+            case Kind.HISTOGRAM:
+                self._histograms[metric.name] = Histogram(
+                    *common, registry=self._registry, buckets=metric.buckets
+                )
+
+    # -- clients -------------------------------------------------------------------------
+
+    def answered(  # noqa: PLR0913 - the facts of one answer, each by name
+        self,
+        *,
+        mirror: str,
+        method: str,
+        result: Result,
+        status: int,
+        sent: int,
+        seconds: float,
+        first_byte: float | None = None,
+    ) -> None:
+        """A request was answered with *status* and *sent* body bytes after *seconds*.
+
+        *mirror* is a configured mirror's key, or "" where none was meant.
+        """
+        key = (mirror, method, result, status // 100)
+        served = self._served.get(key)
+        if served is None:
+            served = self._served.setdefault(key, self._bind(mirror, method, result, status))
+        served.requests.inc()
+        served.sent.inc(sent)
+        served.seconds.observe(seconds)
+        if first_byte is not None:
+            served.first_byte.observe(first_byte)
+
+    def _bind(self, mirror: str, method: str, result: Result, status: int) -> _Served:
+        # The client chooses the method's text; only those that are served get a series.
+        known = method if method in ("GET", "HEAD") else "other"
+        code = f"{status // 100}xx"
+        histogram = self._histograms
+        return _Served(
+            self._counter("pkgproxy_requests_total", mirror, known, result, code),
+            self._counter("pkgproxy_response_bytes_total", mirror, result),
+            histogram["pkgproxy_request_duration_seconds"].labels(mirror, result),
+            histogram["pkgproxy_time_to_first_byte_seconds"].labels(mirror, result),
+        )
+
+    def coalesced(self, mirror: str) -> None:
+        """A request joined another one's flight."""
+        self._counter("pkgproxy_coalesced_requests_total", mirror).inc()
+
+    def stale_served(self, mirror: str, cause: str) -> None:
+        """A stale answer went out: *cause* is `updating` or an error's class name."""
+        self._counter("pkgproxy_stale_served_total", mirror, cause).inc()
+
+    # -- upstream ------------------------------------------------------------------------
+
+    def upstream_answered(self, mirror: str, outcome: str, seconds: float) -> None:
+        """Upstream was asked: *outcome* is `ok`, `unchanged` or an error's class name."""
+        self._counter("pkgproxy_upstream_requests_total", mirror, outcome).inc()
+        self._histograms["pkgproxy_upstream_duration_seconds"].labels(mirror).observe(seconds)
+
+    def upstream_received(self, mirror: str, count: int) -> None:
+        """*count* body bytes came from upstream."""
+        self._counter("pkgproxy_upstream_bytes_total", mirror).inc(count)
+
+    def upstream_retried(self, mirror: str, cause: str) -> None:
+        """A request is sent again after the error named *cause*."""
+        self._counter("pkgproxy_upstream_retries_total", mirror, cause).inc()
+
+    def filling(self, mirror: str, change: int) -> None:
+        """A fill began (+1) or ended (-1)."""
+        self._gauges["pkgproxy_fills_in_flight"].labels(mirror).inc(change)
+
+    @contextmanager
+    def fill(self, mirror: str) -> Iterator[None]:
+        """While entered, one more fill is in flight."""
+        self.filling(mirror, 1)
+        try:
+            yield
+        finally:
+            self.filling(mirror, -1)
+
+    def negative_stored(self, mirror: str) -> None:
+        """Upstream said "no such file", which is now remembered."""
+        self._counter("pkgproxy_negative_stored_total", mirror).inc()
+
+    def integrity_failed(self, mirror: str) -> None:
+        """A body was wrong."""
+        self._counter("pkgproxy_integrity_failures_total", mirror).inc()
+
+    # -- what is held --------------------------------------------------------------------
+
+    def rendered(self, mirror: str, forms: frozenset[str], seconds: float) -> None:
+        """The views *forms* of one index were made together."""
+        group = "+".join(sorted(forms))
+        self._counter("pkgproxy_renders_total", mirror, group).inc()
+        self._histograms["pkgproxy_render_duration_seconds"].labels(group).observe(seconds)
+
+    def stored(self, *, size: int, entries: int) -> None:
+        """The store now holds *size* bytes under *entries* entries."""
+        self._gauges["pkgproxy_store_bytes"].set(size)
+        self._gauges["pkgproxy_store_entries"].set(entries)
+
+    def running(self, version: str) -> None:
+        """Say which version this is."""
+        self._gauges["pkgproxy_build_info"].labels(version).set(1)
+
+    # -- exposing ------------------------------------------------------------------------
+
+    def exposition(self) -> bytes:
+        """All metrics as text (`CONTENT_TYPE`): of all processes, where they share a folder."""
+        if not shared():
+            return generate_latest(self._registry)
+        gathered = CollectorRegistry()
+        MultiProcessCollector(gathered)  # type: ignore[no-untyped-call]
+        return generate_latest(gathered)
+
+    def _counter(self, name: str, *labels: str) -> Counter:
+        bound = self._bound.get((name, *labels))
+        if bound is None:
+            bound = self._bound.setdefault((name, *labels), self._counters[name].labels(*labels))
+        return bound
+
+
+def shared() -> bool:
+    """Whether this process counts into PROMETHEUS_MULTIPROC_DIR.
+
+    prometheus-client decides that when it is imported; asking it, not the environment, stays
+    right where the variable was set too late.
+    """
+    return values.ValueClass is not values.MutexValue
+
+
+def worker_ended(process: int) -> None:
+    """Forget the gauges of a worker process that has ended, by its id."""
+    if shared():
+        mark_process_dead(process)  # type: ignore[no-untyped-call]

@@ -187,9 +187,9 @@ class ProxyServer:
             connection.close()
 
 
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Poll until *condition* holds. Raises AssertionError naming *what* after a bound."""
-    deadline = time.monotonic() + READY_WITHIN
+def eventually(condition: Callable[[], bool], what: str, *, within: float = READY_WITHIN) -> None:
+    """Poll until *condition* holds. Raises AssertionError naming *what* after *within* seconds."""
+    deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f"it never came to this: {what}"
         time.sleep(POLL)

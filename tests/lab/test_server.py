@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ def test_the_configuration_says_what_the_test_said(tmp_path: Path) -> None:
     options = {"fresh_min": 0.5, "allow_hosts": ["a.example.org"], "nested": {"key": True}}
     source = 'http://u:p"\\@origin.example.org/x/'
     mirror = MirrorConfig(type="conda", name="pkgs/main", source=source, options=options)
-    tables = {"cache": {"size": "1 GB"}, "upstream": {"retries": 0}}
+    tables: dict[str, dict[str, Any]] = {"cache": {"size": "1 GB"}, "upstream": {"retries": 0}}
     proxy = ProxyServer(tmp_path, [mirror], workers=2, tables=tables)
     proxy.write_config()
     written = tomllib.loads(proxy.config_file.read_text())

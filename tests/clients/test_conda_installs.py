@@ -139,13 +139,16 @@ def test_a_package_that_is_not_listed_is_404_after_one_look_upstream(world: Worl
     assert len(world.origin.asked("/channels/usual/noarch/*repodata*")) <= 1
 
 
-def test_conda_installs_cold_warm_and_without_upstream(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mirror", LAYOUTS)
+def test_conda_installs_cold_warm_and_without_upstream(
+    world: World, tmp_path: Path, mirror: str
+) -> None:
     if Conda.executable() is None:
         pytest.skip("there is no conda on PATH, nor does CONDA_EXE name one")
-    cold = Conda(tmp_path / "cold").install(world.channel("usual"), "app")
-    assert "app" in _installed(cold)
+    cold = Conda(tmp_path / "cold").install(world.channel(mirror), "app")
+    assert set(_installed(cold)) == {recipe.name for recipe in tree()}
     world.origin.forget()
-    Conda(tmp_path / "warm").install(world.channel("usual"), "app")
+    Conda(tmp_path / "warm").install(world.channel(mirror), "app")
     assert _package_requests(world) == []
     with world.upstream_stopped():
-        Conda(tmp_path / "alone").install(world.channel("usual"), "app")
+        Conda(tmp_path / "alone").install(world.channel(mirror), "app")

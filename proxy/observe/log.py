@@ -4,7 +4,7 @@ An event is a name and fields. Secrets are masked and control characters escaped
 caller passes. Writing never holds a request up: a thread of its own writes to a stream that may
 block, from a bounded queue; what does not fit is dropped, counted and reported later.
 
-Not built on `logging`: a record and its handlers cost several times the line itself, and their
+Not built on `logging`: its records, filters and handlers would come on top of each line, and their
 unit is prose. `Bridge` brings in what libraries log there.
 """
 
@@ -14,11 +14,13 @@ import enum
 import io
 import json
 import logging
+import re
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from queue import Empty, SimpleQueue
 from typing import BinaryIO, Self
 
@@ -29,6 +31,12 @@ QUEUED = 10_000
 
 BATCH = 4096
 """Bytes per write: PIPE_BUF, up to which several processes' writes to one pipe do not mix."""
+
+LONGEST = 4000
+"""Characters of one value that are shown: clients choose how long some of them are."""
+
+# What needs no quotes: visible ASCII but for the quote, "=" and the backslash.
+_BARE = re.compile(r"[!#-<>-\[\]-~]+")
 
 _SECRET = frozenset(
     {"authorization", "proxy_authorization", "cookie", "set_cookie", "password", "passwd"}
@@ -189,16 +197,16 @@ def _fields(fields: dict[str, Value]) -> Iterator[tuple[str, str | int | float |
 def _plain(value: Value) -> str | int | float | bool:
     match value:
         case enum.Enum():
-            return _plain(value.value)
+            return value.value if isinstance(value.value, int | str) else value.name
         case bool() | int():
             return value
         case float():
             # Finite and no longer than worth reading; JSON has no NaN.
             return round(value, 6) if abs(value) < 1e18 else str(value)
         case BaseException():
-            return scrubbed(f"{type(value).__name__}: {value}")
+            return scrubbed(f"{type(value).__name__}: {value}"[:LONGEST])
         case _:
-            return scrubbed(str(value))
+            return scrubbed(str(value)[:LONGEST])
 
 
 def _json(now: float, level: Level, name: str, fields: dict[str, Value]) -> str:
@@ -222,10 +230,14 @@ def _text(now: float, level: Level, name: str, fields: dict[str, Value]) -> str:
 def _quoted(value: str | float) -> str:
     """Bare where that is unmistakable, else a JSON string, which escapes controls."""
     text = value if isinstance(value, str) else json.dumps(value)
-    bare = text and text.isascii() and text.isprintable() and not set(text) & set(' "=\\')
-    return text if bare else json.dumps(text)
+    return text if _BARE.fullmatch(text) else json.dumps(text)
 
 
 def _stamp(now: float) -> str:
-    at = datetime.fromtimestamp(now, UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
+    second, fraction = divmod(now, 1)
+    return f"{_second(second)}.{int(fraction * 1000):03}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(second: float) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -1,0 +1,94 @@
+"""What tidies up behind the gateway, once a day and when asked.
+
+Views of generations that are no longer current are forgotten after a while, and blobs that
+nothing names any more are removed. Neither is ever urgent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from proxy.core.model import View
+from proxy.observe.log import Level, Log
+from proxy.observe.metrics import Metrics
+from proxy.storage.ports import Catalog
+from proxy.storage.sweep import Swept, sweep, usage
+
+EVERY = 86400.0
+"""Seconds between two sweeps."""
+
+LOOK = 300.0
+"""Seconds between two looks at the store's size, for the metrics."""
+
+YOUNGEST = 3600.0
+"""Seconds for which a blob that nothing names is left alone: its entry may be on its way."""
+
+
+async def forget_superseded(catalog: Catalog, *, keep_for: float, now: float) -> int:
+    """Forget views that are older than *keep_for* and not the newest of their form.
+
+    Returns how many. The newest is kept whatever its age: its index may not have changed since.
+    """
+    newest: dict[str, View] = {}
+    old: list[str] = []
+    for key in await catalog.keys("view "):
+        view = await catalog.get(key)
+        if not isinstance(view, View):
+            continue
+        family = key.rpartition("\t")[0]
+        other = newest.get(family)
+        if other is None or view.made_at > other.made_at:
+            newest[family], view = view, other or view
+        if view is not newest[family] and view.made_at < now - keep_for:
+            old.append(view.key)
+    await catalog.forget(old)
+    return len(old)
+
+
+class Janitor:
+    """Runs in one worker."""
+
+    def __init__(
+        self,
+        *,
+        root: Path,
+        catalog: Catalog,
+        keep_superseded: float,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self._root = root
+        self._catalog = catalog
+        self._keep = keep_superseded
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+
+    async def run(self) -> None:
+        """Look at the store now and then, and sweep it once a day, until cancelled."""
+        swept_at = self._clock()
+        while True:
+            try:
+                await self.look()
+                if self._clock() - swept_at >= EVERY:
+                    swept_at = self._clock()
+                    await self.sweep()
+            except Exception as error:  # noqa: BLE001 - supervised here: tidying is never fatal
+                self._log.crash("janitor", error)
+            await asyncio.sleep(LOOK)
+
+    async def look(self) -> None:
+        """Measure the store."""
+        found = await asyncio.to_thread(usage, self._root)
+        self._metrics.stored(size=found.size, entries=len(await self._catalog.keys()))
+
+    async def sweep(self) -> Swept:
+        """Forget superseded views and remove what nothing names."""
+        now = self._clock()
+        forgotten = await forget_superseded(self._catalog, keep_for=self._keep, now=now)
+        swept = await sweep(self._root, self._catalog, keep_for=YOUNGEST, now=now)
+        self._log.event("swept", level=Level.INFO, views=forgotten, report=str(swept))
+        return swept

@@ -1,0 +1,210 @@
+"""The catalog on disk: what is remembered of every response and view, in SQLite by diskcache.
+
+Values are msgpack of a tagged union and nothing else: diskcache's own serialiser falls back on
+pickle, which would make a writable cache folder a way to run code (CVE-2025-69872), so a row
+that is not plain bytes is never decoded. Several worker processes share the file; what one of
+them has read or written last is also kept in its memory for `peek`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import diskcache
+import msgspec
+from diskcache.core import MODE_RAW
+
+from proxy.core.model import Absence, Entry, View
+from proxy.errors import StorageError
+from proxy.storage.ports import Remembered
+
+R = TypeVar("R")
+
+IN_MEMORY = 20_000
+"""Values kept in memory, about 1 kB each: the hot part of a busy server's catalog."""
+
+BUSY = 30.0
+"""Seconds that SQLite waits for another process's write before it gives up."""
+
+VERSION = 1
+"""Of the values' layout; values of another version are not understood and count as absent."""
+
+_CACHED = 2 << 10  # SQLite pages of 4 kB kept per connection: 8 MB
+_INLINE = 1 << 20  # bytes of a value that stay within SQLite: all do
+_KINDS: dict[str, type[Remembered]] = {"entry": Entry, "absence": Absence, "view": View}
+_TAGS = {kind: tag for tag, kind in _KINDS.items()}
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _Stored(msgspec.Struct, frozen=True, array_like=True):
+    version: int
+    kind: str
+    value: msgspec.Raw
+
+
+_decoder = msgspec.msgpack.Decoder(_Stored)
+
+
+def encoded(value: Remembered) -> bytes:
+    """*value* as it is stored."""
+    return _encode(_Stored(VERSION, _TAGS[type(value)], msgspec.Raw(_encode(value))))
+
+
+def decoded(data: bytes) -> Remembered:
+    """Read what `encoded` made. Raises ValueError."""
+    try:
+        stored = _decoder.decode(data)
+        if stored.version != VERSION or stored.kind not in _KINDS:
+            raise ValueError(f"a value of version {stored.version}, kind {stored.kind!r}")
+        return msgspec.msgpack.decode(stored.value, type=_KINDS[stored.kind])
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error
+
+
+class _Plain(diskcache.Disk):  # type: ignore[misc]  # diskcache is untyped
+    """Text keys and byte values, and never anything that has to be unpickled."""
+
+    def put(self, key: str) -> tuple[str, bool]:
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        return str(key) if raw else ""
+
+    def store(self, value: bytes, read: bool, key: object = None) -> tuple[Any, ...]:  # noqa: FBT001
+        return 0, MODE_RAW, None, sqlite3.Binary(value)
+
+    def fetch(self, mode: int, filename: object, value: object, read: bool) -> bytes | None:  # noqa: FBT001
+        if mode != MODE_RAW or filename is not None or not isinstance(value, bytes):
+            return None
+        return value
+
+
+class DiskCatalog:
+    """See `proxy.storage.ports.Catalog`."""
+
+    def __init__(self, folder: Path, *, on_loss: Callable[[str], None] = lambda _: None) -> None:
+        """Open or create the catalog in *folder*. A damaged file is moved aside.
+
+        *on_loss* hears of whatever had to be given up. Raises StorageError.
+        """
+        self._folder = folder
+        self._on_loss = on_loss
+        self._recent: OrderedDict[str, Remembered] = OrderedDict()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
+        try:
+            self._cache = _opened(folder)
+        except (sqlite3.DatabaseError, diskcache.Timeout) as error:
+            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+                raise StorageError(f"the catalog in {folder} is locked: {error}") from error
+            self._cache = self._anew(error)
+        except OSError as error:
+            raise StorageError(f"the catalog in {folder} cannot be opened: {error}") from error
+
+    def __repr__(self) -> str:
+        return f"<DiskCatalog {self._folder}>"
+
+    def peek(self, key: str) -> Remembered | None:
+        return self._recent.get(key)
+
+    async def get(self, key: str) -> Remembered | None:
+        data = await self._run(self._get, key)
+        if data is None:
+            self._recent.pop(key, None)
+            return None
+        try:
+            value = decoded(data)
+        except ValueError as error:
+            self._on_loss(f"the catalog's value of {key!r} cannot be read: {error}")
+            await self.forget([key])
+            return None
+        self._keep(value, key)
+        return value
+
+    async def put(self, value: Remembered) -> None:
+        await self._run(self._put, value.key, encoded(value))
+        self._keep(value, value.key)
+
+    async def forget(self, keys: Iterable[str]) -> None:
+        doomed = list(keys)
+        for key in doomed:
+            self._recent.pop(key, None)
+        await self._run(self._delete, doomed)
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        return await self._run(self._keys, prefix)
+
+    async def aclose(self) -> None:
+        """Close the file."""
+        await self._run(self._cache.close)
+        await asyncio.to_thread(self._thread.shutdown)
+
+    def _keep(self, value: Remembered, key: str) -> None:
+        self._recent[key] = value
+        self._recent.move_to_end(key)
+        if len(self._recent) > IN_MEMORY:
+            self._recent.popitem(last=False)
+
+    # -- in the thread -------------------------------------------------------------------
+
+    def _get(self, key: str) -> bytes | None:
+        found = self._cache.get(key, retry=True)
+        return found if isinstance(found, bytes) else None
+
+    def _put(self, key: str, data: bytes) -> None:
+        self._cache.set(key, data, retry=True)
+
+    def _delete(self, keys: list[str]) -> None:
+        with self._cache.transact(retry=True):
+            for key in keys:
+                self._cache.delete(key, retry=True)
+
+    def _keys(self, prefix: str) -> list[str]:
+        # A range scan of the key's index; diskcache itself can only list everything.
+        path = self._folder / "cache.db"
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY)) as connection:
+            rows = connection.execute(
+                "SELECT key FROM Cache WHERE raw = 1 AND key >= ? AND key < ?",
+                (prefix, prefix + "\U0010ffff"),
+            )
+            return [row[0] for row in rows if isinstance(row[0], str)]
+
+    async def _run(self, work: Callable[..., R], *arguments: object) -> R:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, work, *arguments)
+        except (sqlite3.Error, diskcache.Timeout, OSError) as error:
+            raise StorageError(f"the catalog failed: {error}") from error
+
+    def _anew(self, error: Exception) -> Any:
+        aside = next(
+            path
+            for number in range(1, 10_000)
+            if not (path := self._folder.with_name(f"{self._folder.name}.broken-{number}")).exists()
+        )
+        self._folder.rename(aside)
+        self._on_loss(f"the catalog was damaged ({error}) and lies in {aside} now")
+        return _opened(self._folder)
+
+
+def _opened(folder: Path) -> Any:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    # Only an explicit `forget` removes anything: no eviction, no culling, no expiry.
+    return diskcache.Cache(
+        str(folder),
+        timeout=BUSY,
+        disk=_Plain,
+        disk_min_file_size=_INLINE,
+        eviction_policy="none",
+        cull_limit=0,
+        statistics=0,
+        size_limit=1 << 62,
+        sqlite_cache_size=_CACHED,
+        sqlite_mmap_size=0,
+    )

@@ -1,0 +1,268 @@
+"""Blobs on local disk: written aside, hashed on the way, checked, then renamed into place.
+
+`<root>/sha256/ab/<digest>` holds the blobs, `<root>/spool/` the bodies that are being written,
+`<root>/work/` files being made elsewhere that `adopt` will take. All lie on one file system, so
+a rename is atomic and a reader never sees half a file. Nothing here scans the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from proxy.core.model import Digest, Expected
+from proxy.errors import IntegrityError, StorageError
+from proxy.storage.ports import Stored
+
+R = TypeVar("R")
+
+FORMAT = "1"
+"""The layout's version, in `<root>/FORMAT`; another one is refused."""
+
+MARGIN = 64 << 20
+"""Bytes of the file system left free: the catalog and others must still be able to write."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_COPY = 1 << 20  # bytes hashed at a time when a file is read again
+_ORDINAL = itertools.count()
+
+
+class DiskBlob:
+    """A blob held open."""
+
+    __slots__ = ("_descriptor", "digest", "size")
+
+    def __init__(self, descriptor: int, digest: Digest, size: int) -> None:
+        self._descriptor = descriptor
+        self.digest = digest
+        self.size = size
+
+    def __repr__(self) -> str:
+        return f"<DiskBlob {self.digest[:12]} {self.size}>"
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class DiskSpool:
+    """One body being written. Its lock tells a later start that its writer still lives."""
+
+    def __init__(self, blobs: DiskBlobs, path: Path, reserved: int) -> None:
+        self._blobs = blobs
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._reserved = reserved
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"<DiskSpool {self.path.name} {self._size}>"
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    async def write(self, chunks: list[bytes]) -> None:
+        await self._blobs.run(self._write, chunks)
+
+    async def commit(self, expected: Expected) -> Stored:
+        return await self._blobs.run(self._commit, expected)
+
+    async def discard(self) -> None:
+        await self._blobs.run(self._discard)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+        self._settle()
+
+    def _write(self, chunks: list[bytes]) -> None:
+        for chunk in chunks:
+            self._hash.update(chunk)  # releases the interpreter lock for what is over 2 KiB
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            self._size += len(chunk)
+
+    def _commit(self, expected: Expected) -> Stored:
+        digest = Digest(self._hash.hexdigest())
+        if expected.size is not None and expected.size != self._size:
+            raise IntegrityError(f"got {self._size} bytes, was promised {expected.size}")
+        for name, wanted in expected.hashes.items():
+            got = digest if name == "sha256" else self._hashed(name)
+            if got is not None and got != wanted.lower():
+                raise IntegrityError(f"got {name} {got}, was promised {wanted}")
+        self._blobs.place(self.path, digest)
+        self._settle()
+        return Stored(digest=digest, size=self._size)
+
+    def _hashed(self, name: str) -> str | None:
+        """Another digest of what was written; None for an algorithm that is not to be had."""
+        try:
+            hashed = hashlib.new(name, usedforsecurity=False)
+        except ValueError:
+            return None
+        for offset in range(0, self._size, _COPY):
+            hashed.update(os.pread(self._descriptor, _COPY, offset))
+        return hashed.hexdigest()
+
+    def _discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Give back what was reserved."""
+        reserved, self._reserved = self._reserved, 0
+        self._blobs.released(reserved)
+
+
+class DiskBlobs:
+    """A store of blobs below one folder; several processes may share it."""
+
+    def __init__(self, root: Path, *, threads: int = 8) -> None:
+        """Raises StorageError where *root* cannot be used."""
+        self._root = root
+        self._spools = root / "spool"
+        self._reserved = 0
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
+        self.workspace = root / "work"
+        try:
+            for folder in (self._spools, self.workspace, root / "sha256"):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+            self._check_format()
+        except OSError as error:
+            raise StorageError(f"the cache folder {root} cannot be used: {error}") from error
+
+    def __repr__(self) -> str:
+        return f"<DiskBlobs {self._root}>"
+
+    async def aclose(self) -> None:
+        """Wait for what is being written, then end the threads."""
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def spool(self, reserve: int | None = None) -> DiskSpool:
+        return await self.run(self._spool, reserve or 0)
+
+    async def open(self, digest: Digest, size: int) -> DiskBlob | None:
+        # On the event loop: opening a file whose folder is cached takes ten microseconds, a
+        # turn in a thread five times that, and this is done for every hit.
+        path = self.path(digest)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"blob {digest} cannot be opened: {error.strerror}") from error
+        found = os.fstat(descriptor).st_size
+        if found != size:
+            os.close(descriptor)
+            await self.remove([digest])
+            return None
+        return DiskBlob(descriptor, digest, size)
+
+    def path(self, digest: Digest) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise StorageError(f"{digest[:80]!r} is not a SHA-256 in lower-case hex")
+        return self._root / "sha256" / digest[:2] / digest
+
+    async def adopt(self, path: Path, stored: Stored) -> None:
+        await self.run(self.place, path, stored.digest)
+
+    async def remove(self, digests: Iterable[Digest]) -> int:
+        return await self.run(self._remove, [self.path(digest) for digest in digests])
+
+    def collect_leftovers(self) -> int:
+        """Remove what crashed writers left; returns how many files. Called once, at start."""
+        removed = 0
+        for path in self._spools.iterdir():
+            removed += _removed_if_orphaned(path)
+        for path in self.workspace.iterdir():
+            owner = path.name.partition("-")[0]
+            if not (owner.isdigit() and Path(f"/proc/{owner}").exists()):
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+    async def run(self, work: Callable[..., R], *arguments: object) -> R:
+        """Run *work* off the event loop, its operating system errors as StorageError."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, work, *arguments
+            )
+        except OSError as error:
+            raise StorageError(f"the store failed: {error}") from error
+
+    def place(self, path: Path, digest: Digest) -> None:
+        """Rename a finished file to its digest; one that is there already stays."""
+        home = self.path(digest)
+        home.parent.mkdir(exist_ok=True, mode=0o750)
+        if home.exists():
+            path.unlink(missing_ok=True)
+        else:
+            path.replace(home)
+
+    def released(self, count: int) -> None:
+        """*count* reserved bytes are written or given up."""
+        self._reserved -= count
+
+    def _spool(self, reserve: int) -> DiskSpool:
+        found = os.statvfs(self._root)
+        free = found.f_bavail * found.f_frsize - self._reserved - MARGIN
+        if reserve > free:
+            raise StorageError(f"{reserve} bytes wanted, {max(free, 0)} free in {self._root}")
+        spool = DiskSpool(self, self._spools / f"{os.getpid()}-{next(_ORDINAL)}", reserve)
+        self._reserved += reserve
+        return spool
+
+    def _remove(self, paths: list[Path]) -> int:
+        freed = 0
+        for path in paths:
+            try:
+                size = path.stat().st_size
+                path.unlink()
+            except FileNotFoundError:
+                continue
+            freed += size
+        return freed
+
+    def _check_format(self) -> None:
+        path = self._root / "FORMAT"
+        if not path.exists():
+            path.write_text(FORMAT + "\n")
+        found = path.read_text().strip()
+        if found != FORMAT:
+            raise StorageError(
+                f"{self._root} holds a store of format {found}, this version writes {FORMAT}: "
+                "name another folder in cache.path, or remove this one"
+            )
+
+
+def _removed_if_orphaned(path: Path) -> bool:
+    """Remove a spool whose writer is gone: only a living process holds its lock."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        path.unlink(missing_ok=True)
+        return True
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,30 @@
+"""The storage ports in memory, for tests: same promises, nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from proxy.storage.ports import Remembered
+
+
+class MemoryCatalog:
+    """What is remembered, in a dictionary."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Remembered] = {}
+
+    def peek(self, key: str) -> Remembered | None:
+        return self.values.get(key)
+
+    async def get(self, key: str) -> Remembered | None:
+        return self.values.get(key)
+
+    async def put(self, value: Remembered) -> None:
+        self.values[value.key] = value
+
+    async def forget(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.values.pop(key, None)
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        return [key for key in self.values if key.startswith(prefix)]

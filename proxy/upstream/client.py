@@ -1,0 +1,387 @@
+"""The one client that fetches: deadlines, retries, redirects, resumed bodies, our own words.
+
+Nothing of a client's request reaches upstream but what the gateway puts into an `Ask`.
+Credentials are matched for the host of each hop. A body is pulled chunk by chunk; where the
+connection breaks it is resumed with Range and If-Range, so that what is yielded is one body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from aiohttp import hdrs
+from aiohttp.resolver import DefaultResolver
+from yarl import URL
+
+from proxy import __version__
+from proxy.config.upstream_settings import UpstreamSettings
+from proxy.core.http_date import parse_http_date
+from proxy.core.model import Mirror, Validators
+from proxy.core.urls import redacted
+from proxy.errors import (
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamForbidden,
+    UpstreamMissing,
+    UpstreamRefused,
+    UpstreamThrottled,
+    UpstreamTimeout,
+)
+from proxy.upstream.guard import GuardedResolver, check, trusted
+from proxy.upstream.port import Ask, Reply
+from proxy.upstream.retry import wait_before
+
+REDIRECTS = 10
+"""Hops that are followed; more is a loop."""
+
+AGENT = f"pkgproxy/{__version__}"
+
+_READ_AHEAD = 1 << 20  # bytes the client buffers before it stops reading from the socket
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_HEAD_LIMIT = 32 * 1024  # bytes of one header line: real ones stay below a tenth
+
+
+class Observer(Protocol):
+    """Hears of the traffic with upstream."""
+
+    def requested(self, mirror: str, outcome: str, seconds: float) -> None: ...
+    def received(self, mirror: str, count: int) -> None: ...
+    def retried(self, mirror: str, cause: str) -> None: ...
+
+
+class Authority(Protocol):
+    """Knows the credentials for an address."""
+
+    async def for_url(self, url: str, mirror: Mirror) -> tuple[str, dict[str, str]]:
+        """The address to ask and the headers to add."""
+        ...
+
+
+@dataclass(slots=True)
+class _Body:
+    """The state of one body while it is read and, where it breaks, resumed."""
+
+    ask: Ask
+    response: aiohttp.ClientResponse
+    validators: Validators
+    length: int | None
+    position: int = 0
+    fruitless: int = 0
+
+
+class AiohttpUpstream:
+    """See `proxy.upstream.port.Upstream`. Made in a running event loop."""
+
+    def __init__(
+        self,
+        settings: UpstreamSettings,
+        *,
+        authority: Authority,
+        observer: Observer,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._authority = authority
+        self._observer = observer
+        self._sleep = sleep
+        self._dice = dice
+        self._trusted: set[str] = set()
+        connector = aiohttp.TCPConnector(
+            limit=settings.connections,
+            limit_per_host=settings.connections_per_host,
+            resolver=GuardedResolver(DefaultResolver(), self._trusted),
+            ssl=_tls(settings),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                connect=None,
+                sock_connect=settings.connect_timeout,
+                sock_read=settings.read_timeout,
+            ),
+            auto_decompress=True,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=(hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE),
+            trust_env=False,  # .netrc is ours to read; proxies are taken per request below
+            read_bufsize=_READ_AHEAD,
+            max_line_size=_HEAD_LIMIT,
+            max_field_size=_HEAD_LIMIT,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    @contextlib.asynccontextmanager
+    async def open(self, ask: Ask) -> AsyncIterator[Reply]:
+        """See `proxy.upstream.port.Upstream.open`."""
+        started = time.perf_counter()
+        outcome = "ok"
+        body: _Body | None = None
+        try:
+            response, url = await self._asked(ask)
+            outcome = "unchanged" if response.status == 304 else "ok"
+            body = _Body(ask, response, _validators(response), _length(response))
+            yield Reply(
+                status=response.status,
+                headers={name.lower(): value for name, value in response.headers.items()},
+                url=url,
+                length=body.length,
+                chunks=self._chunks(body),
+            )
+        except UpstreamError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            if body is not None:
+                body.response.close() if _unread(body) else body.response.release()
+            seconds = time.perf_counter() - started
+            self._observer.requested(ask.mirror.key, outcome, seconds)
+
+    # -- one answer ----------------------------------------------------------------------
+
+    async def _asked(self, ask: Ask) -> tuple[aiohttp.ClientResponse, str]:
+        """Send the request, again where that may help; the answer's head has been judged."""
+        attempt = 1
+        while True:
+            try:
+                return await self._followed(ask)
+            except UpstreamError as error:
+                attempt += 1
+                wait = wait_before(attempt, error, self._settings, dice=self._dice())
+                if wait is None:
+                    raise
+                self._observer.retried(ask.mirror.key, type(error).__name__)
+                await self._sleep(wait)
+
+    async def _followed(self, ask: Ask) -> tuple[aiohttp.ClientResponse, str]:
+        """Follow redirects by hand: the address and the credentials of each hop are our own."""
+        url = ask.url
+        for _ in range(REDIRECTS):
+            response = await self._sent(ask, url)
+            if response.status not in (301, 302, 303, 307, 308):
+                _judge(response, ask, url)
+                return response, url
+            location = response.headers.get(hdrs.LOCATION)
+            response.release()
+            if not location:
+                raise UpstreamFailed(f"{redacted(url)} redirects to nowhere")
+            target = urljoin(url, location)
+            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+                raise UpstreamForbidden(f"{redacted(url)} redirects to plain http")
+            url = target
+        raise UpstreamFailed(f"{redacted(ask.url)} redirects more than {REDIRECTS} times")
+
+    async def _sent(self, ask: Ask, url: str) -> aiohttp.ClientResponse:
+        check(url, ask.mirror)
+        if trusted(url, ask.mirror):
+            self._trusted.add(urlsplit(url).hostname or "")
+        address, secret = _bare(url), dict[str, str]()
+        if not ask.anonymous:
+            address, secret = await self._authority.for_url(url, ask.mirror)
+        try:
+            return await self._session.request(
+                ask.method,
+                URL(address, encoded=True),
+                headers={**_conditions(ask), **ask.headers, **secret},
+                allow_redirects=False,
+                proxy=_proxy(address) if self._settings.trust_env else None,
+            )
+        except UpstreamError:
+            raise
+        except (TimeoutError, aiohttp.ServerTimeoutError) as error:
+            raise UpstreamTimeout(f"{redacted(url)} did not answer in time") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(error.__cause__, UpstreamForbidden):
+                raise error.__cause__ from None
+            raise UpstreamFailed(f"{redacted(url)}: {_why(error)}") from error
+
+    # -- a body --------------------------------------------------------------------------
+
+    async def _chunks(self, body: _Body) -> AsyncIterator[bytes]:
+        """The whole body, resumed as often as that gets further."""
+        broken = False
+        while True:
+            try:
+                if broken:
+                    await self._resume(body)
+                async for chunk in self._read(body):
+                    yield chunk
+                return
+            except (UpstreamFailed, UpstreamTimeout) as error:
+                spent = body.fruitless >= self._settings.resumes
+                if spent or not error.retryable or not _resumable(body):
+                    raise
+                broken = True
+                body.fruitless += 1
+                self._observer.retried(body.ask.mirror.key, f"resume_{type(error).__name__}")
+                await self._sleep(self._settings.backoff * body.fruitless * self._dice())
+
+    async def _read(self, body: _Body) -> AsyncIterator[bytes]:
+        url = redacted(body.ask.url)
+        try:
+            while chunk := await body.response.content.readany():
+                body.position += len(chunk)
+                body.fruitless = 0
+                self._observer.received(body.ask.mirror.key, len(chunk))
+                yield chunk
+        except (TimeoutError, aiohttp.ServerTimeoutError) as error:
+            raise UpstreamTimeout(f"{url} stopped sending") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamFailed(f"{url} broke off: {_why(error)}") from error
+        if body.length is not None and body.position != body.length:
+            raise UpstreamFailed(f"{url} sent {body.position} of {body.length} bytes")
+
+    async def _resume(self, body: _Body) -> None:
+        """Ask for the rest. Raises UpstreamFailed where upstream has another file by now."""
+        body.response.close()
+        validator = body.validators.etag if body.validators.strong else None
+        validator = validator or body.validators.last_modified
+        headers = {**body.ask.headers, hdrs.RANGE: f"bytes={body.position}-"}
+        if validator:
+            headers[hdrs.IF_RANGE] = validator
+        # An answer to a Range may be 206 or, where upstream has changed or cannot, 200.
+        ask = replace(body.ask, headers=headers, validators=Validators(), byte_range="resume")
+        body.response, _ = await self._asked(ask)
+        if body.response.status == 206:
+            found = _CONTENT_RANGE.fullmatch(body.response.headers.get(hdrs.CONTENT_RANGE, ""))
+            same = found is not None and (
+                body.length is None or found[3] in ("*", str(body.length))
+            )
+            if found is None or not same or int(found[1]) != body.position:
+                raise _Final(f"{redacted(ask.url)} resumed at another place or file")
+            return
+        if not body.ask.verified:
+            raise _Final(f"{redacted(ask.url)} has changed while it was fetched")
+        await self._skip(body)
+
+    async def _skip(self, body: _Body) -> None:
+        """From the start again, up to where we were; the digest at the end is the judge."""
+        left = body.position
+        while left:
+            try:
+                piece = await body.response.content.read(min(left, _READ_AHEAD))
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise UpstreamFailed(f"{redacted(body.ask.url)}: {_why(error)}") from error
+            if not piece:
+                raise UpstreamFailed(f"{redacted(body.ask.url)} has become shorter")
+            left -= len(piece)
+
+
+def _judge(response: aiohttp.ClientResponse, ask: Ask, url: str) -> None:
+    """Turn a status that is no answer into our own words; closes the response then."""
+    status = response.status
+    ranged = ask.byte_range is not None
+    if status == 200 or (status == 304 and ask.validators) or (status == 206 and ranged):
+        return
+    response.release()
+    shown = redacted(url)
+    if status in (404, 410):
+        raise UpstreamMissing(f"{shown} does not exist ({status})", gone=status == 410)
+    if status in (401, 403):
+        raise UpstreamRefused(f"{shown} refused this proxy's credentials or address ({status})")
+    patience = _patience(response)
+    if status == 429 or (status == 503 and patience is not None):
+        raise UpstreamThrottled(f"{shown} asks for patience ({status})", retry_after=patience)
+    if status >= 500:
+        raise UpstreamFailed(f"{shown} failed ({status})")
+    raise _Final(f"{shown} answered {status} {response.reason or ''}".rstrip())
+
+
+class _Final(UpstreamFailed):
+    """A 4xx or a nonsense status: asking again gives the same."""
+
+    retryable = False
+
+
+def _conditions(ask: Ask) -> dict[str, str]:
+    headers = {
+        hdrs.USER_AGENT: AGENT,
+        hdrs.ACCEPT: "*/*",
+        # What is stored is what upstream has, byte for byte; an index is wanted small.
+        hdrs.ACCEPT_ENCODING: "gzip" if "accept" in ask.headers else "identity",
+    }
+    if ask.validators.etag:
+        headers[hdrs.IF_NONE_MATCH] = ask.validators.etag
+    if ask.validators.last_modified:
+        headers[hdrs.IF_MODIFIED_SINCE] = ask.validators.last_modified
+    if ask.byte_range and ask.byte_range != "resume":
+        headers[hdrs.RANGE] = ask.byte_range
+    return headers
+
+
+def _validators(response: aiohttp.ClientResponse) -> Validators:
+    return Validators(
+        etag=response.headers.get(hdrs.ETAG),
+        last_modified=response.headers.get(hdrs.LAST_MODIFIED),
+    )
+
+
+def _length(response: aiohttp.ClientResponse) -> int | None:
+    """The length of the decoded body, where the head tells it."""
+    if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("", "identity"):
+        return None
+    return response.content_length
+
+
+def _resumable(body: _Body) -> bool:
+    encoded = hdrs.CONTENT_ENCODING in body.response.headers
+    known = body.validators.strong or body.validators.last_modified is not None
+    return (
+        body.ask.method == "GET"
+        and body.ask.byte_range is None
+        and not encoded
+        and (known or body.ask.verified)
+    )
+
+
+def _unread(body: _Body) -> bool:
+    return not body.response.content.at_eof()
+
+
+def _patience(response: aiohttp.ClientResponse) -> float | None:
+    """Retry-After in seconds: a number or a date (RFC 9110 section 10.2.3)."""
+    value = response.headers.get(hdrs.RETRY_AFTER, "").strip()
+    if value.isdigit():
+        return min(float(value), 86400.0)
+    date = parse_http_date(value)
+    return None if date is None else max(0.0, date - time.time())
+
+
+def _tls(settings: UpstreamSettings) -> ssl.SSLContext:
+    bundle = str(settings.ca_bundle) if settings.ca_bundle else None
+    try:
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise UpstreamFailed(f"the CA bundle {bundle} cannot be read: {error}") from error
+
+
+def _proxy(url: str) -> str | None:
+    with contextlib.suppress(LookupError):
+        proxy, _ = aiohttp.helpers.get_env_proxy_for_url(URL(url, encoded=True))
+        return str(proxy)
+    return None
+
+
+def _bare(url: str) -> str:
+    """*url* without user and password: those travel as a header, if at all."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _why(error: BaseException) -> str:
+    """What went wrong, without addresses: those in the library's text are not redacted."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else ""
+    return f"{type(error).__name__} {reason}".strip()

@@ -49,12 +49,10 @@ def test_a_restart_keeps_the_cache(tmp_path: Path, workers: int) -> None:
 def test_a_killed_proxy_starts_again_on_its_cache(tmp_path: Path) -> None:
     with _pair(tmp_path) as (origin, proxy):
         fetch(f"{proxy.url}/files/lab/small-0")
-        with origin.holding("/tree/big-0") as held:
-            client = _begin(f"{proxy.url}/files/lab/big-0")
+        with origin.holding("/tree/big-0") as held, _begun(f"{proxy.url}/files/lab/big-0"):
             held.wait_reached()
             proxy.signal(signal.SIGKILL)
             proxy.wait()
-            client.close()
         proxy.start()
         big = fetch(f"{proxy.url}/files/lab/big-0")
         assert big.body == (tmp_path / "www" / "tree" / "big-0").read_bytes()
@@ -99,8 +97,8 @@ def test_a_bad_file_at_start_ends_with_status_2_and_says_where(tmp_path: Path) -
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_lets_a_running_download_finish(tmp_path: Path, workers: int) -> None:
     with _pair(tmp_path, workers=workers) as (origin, proxy):
-        with origin.holding("/tree/big-0") as held:
-            client = _begin(f"{proxy.url}/files/lab/big-0")
+        url = f"{proxy.url}/files/lab/big-0"
+        with origin.holding("/tree/big-0") as held, _begun(url) as client:
             held.wait_reached()
             proxy.signal(signal.SIGTERM)
             eventually(lambda: _refuses(proxy), "no new connection is taken")
@@ -110,13 +108,16 @@ def test_sigterm_lets_a_running_download_finish(tmp_path: Path, workers: int) ->
         assert proxy.wait() == 0
 
 
-def _begin(url: str) -> http.client.HTTPResponse:
+@contextlib.contextmanager
+def _begun(url: str) -> Iterator[http.client.HTTPResponse]:
     """A download whose header has arrived."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
-    connection.request("GET", parts.path, headers={"Connection": "close"})
-    return connection.getresponse()
+    with contextlib.closing(connection):
+        connection.request("GET", parts.path)
+        with connection.getresponse() as response:
+            yield response
 
 
 def _refuses(proxy: ProxyServer) -> bool:

@@ -174,7 +174,10 @@ class Origin:
 
     @contextlib.contextmanager
     def holding(self, pattern: str) -> Iterator[Held]:
-        """Bodies of paths that match stop half-way until released, at the latest at the end."""
+        """Bodies of paths that match stop half-way until released, at the latest at the end.
+
+        One that is not released within `PATIENCE` breaks off: whoever waits for it fails.
+        """
         held = self._holds[pattern] = Held()
         try:
             yield held
@@ -351,14 +354,14 @@ class _Sender:
         await response.write_eof()
 
     async def _half_way(self, request: web.Request) -> bool:
-        if self._fault is Fault.TRUNCATE:
-            if request.transport is not None:
-                request.transport.close()
-            return False
+        """Whether to go on; else the connection is broken."""
+        going_on = self._fault is not Fault.TRUNCATE
         if self._held is not None:
             self._held.reached.set()
-            await asyncio.to_thread(self._held.released.wait, PATIENCE)
-        return True
+            going_on = await asyncio.to_thread(self._held.released.wait, PATIENCE)
+        if not going_on and request.transport is not None:
+            request.transport.close()
+        return going_on
 
 
 def _pieces(size: int) -> list[int]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from pathlib import Path
+
 from benchmarks.contestants import Proxy
 from benchmarks.report import Finding, Report, finding
 from benchmarks.stage import MB, Stage
 from benchmarks.upstream import Upstream
+from proxy.core.model import Digest, Entry, Validators
+from proxy.storage.catalog import DiskCatalog
 
 READY_LIMIT = 0.7  # seconds
 RESIDENT_LIMIT = 90.0  # MB
+ENTRIES = 200_000
+BATCH = 1000  # entries written between two looks at the event loop
 
 
 def run(stage: Stage) -> Report:
@@ -16,7 +24,9 @@ def run(stage: Stage) -> Report:
     with Upstream(stage.upstream_folder()) as upstream:
         proxy = Proxy(stage.folder, upstream)
         findings = _starts(proxy, stage.rounds, "empty cache")
-    what = "start to ready, and idle memory"
+        asyncio.run(_fill_catalog(proxy.server.folder / "cache"))
+        findings += _starts(proxy, stage.rounds, f"{ENTRIES} entries")
+    what = "start to ready, and idle memory of all processes"
     return Report(name="start", what=what, findings=findings)
 
 
@@ -30,3 +40,29 @@ def _starts(proxy: Proxy, rounds: int, label: str) -> list[Finding]:
         finding(f"start to ready, {label}", proxy.name, seconds, "s", at_most=READY_LIMIT),
         finding(f"idle memory, {label}", proxy.name, resident, "MB", at_most=RESIDENT_LIMIT),
     ]
+
+
+async def _fill_catalog(cache: Path) -> None:
+    """Write entries beside whatever the proxy itself wrote at its first start."""
+    (database,) = cache.rglob("cache.db")
+    catalog = DiskCatalog(database.parent)
+    for first in range(0, ENTRIES, BATCH):
+        numbers = range(first, first + BATCH)
+        await asyncio.gather(*(catalog.put(_entry(number)) for number in numbers))
+    await catalog.aclose()
+
+
+def _entry(number: int) -> Entry:
+    path = f"packages/package-{number}-1.0-0.conda"
+    return Entry(
+        key=f"files/bench {path}",
+        digest=Digest(hashlib.sha256(path.encode()).hexdigest()),
+        size=1_000_000,
+        media_type="application/octet-stream",
+        source=path,
+        url=f"http://origin.example.org/{path}",
+        validators=Validators(etag=f'"{number:x}"', last_modified="Tue, 14 Nov 2023 22:13:20 GMT"),
+        checked_at=1_700_000_000.0,
+        fresh_for=3600.0,
+        headers={"cache-control": "max-age=3600"},
+    )

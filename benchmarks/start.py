@@ -24,7 +24,9 @@ def run(stage: Stage) -> Report:
     with Upstream(stage.upstream_folder()) as upstream:
         proxy = Proxy(stage.folder, upstream)
         findings = _starts(proxy, stage.rounds, "empty cache")
-        asyncio.run(_fill_catalog(proxy.server.folder / "cache"))
+        # Beside whatever the proxy itself wrote at its first start.
+        (database,) = (proxy.server.folder / "cache").rglob("cache.db")
+        asyncio.run(_fill_catalog(database.parent))
         findings += _starts(proxy, stage.rounds, f"{ENTRIES} entries")
     what = "start to ready, and idle memory of all processes"
     return Report(name="start", what=what, findings=findings)
@@ -42,10 +44,9 @@ def _starts(proxy: Proxy, rounds: int, label: str) -> list[Finding]:
     ]
 
 
-async def _fill_catalog(cache: Path) -> None:
-    """Write entries beside whatever the proxy itself wrote at its first start."""
-    (database,) = cache.rglob("cache.db")
-    catalog = DiskCatalog(database.parent)
+async def _fill_catalog(folder: Path) -> None:
+    """Write `ENTRIES` entries into the catalog in *folder*."""
+    catalog = DiskCatalog(folder)
     for first in range(0, ENTRIES, BATCH):
         numbers = range(first, first + BATCH)
         await asyncio.gather(*(catalog.put(_entry(number)) for number in numbers))

@@ -1,0 +1,133 @@
+"""PyPI: what the paths below `/pypi/<mirror>/` mean, and which views an index has.
+
+The mirror's source is the address of the Simple API itself, whatever it ends in (`…/simple/`,
+`…/whl/cu130/`): project pages are directly below it. Files have the paths that pages give them,
+so a file's project, and with it its index, is read from the path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxy.core.model import Artifact, Form, Index, Resource, Source
+from proxy.ecosystems.base import ROWS, Body, Context, Rendered
+from proxy.ecosystems.paths import checked
+from proxy.ecosystems.pypi import legacy, links, names, page, root
+from proxy.errors import BadIndex, UnknownPath
+
+_JSON = "application/vnd.pypi.simple.v1+json"
+_HTML = "application/vnd.pypi.simple.v1+html"
+
+ACCEPT = f"{_JSON}, {_HTML};q=0.2, text/html;q=0.01"
+"""What upstream is asked for: JSON alone has sizes and upload times (PEP 700)."""
+
+FORMS = (
+    # First what a client gets that names no form: old scripts expect HTML, and PyPI sends it.
+    Form(name="html", media_type="text/html"),
+    Form(name="json", media_type=_JSON),
+    Form(name="html", media_type=_HTML),
+)
+"""The forms of the Simple API; two of them are the same bytes."""
+
+_LEGACY = (Form(name="json", media_type="application/json"),)
+
+
+class PyPI:
+    """The Simple API to version 1.4, files with their companions, and the legacy JSON."""
+
+    name = "pypi"
+    recipe = 1
+
+    def classify(self, mirror: str, path: str) -> Resource:
+        """Raises UnknownPath. A project's name may be spelt in any way; see `canonical`."""
+        match checked(path).removesuffix("/").split("/"):
+            case ["simple"]:
+                return _index(mirror, "simple/", Source(path="", accept=ACCEPT), FORMS)
+            case ["simple", spelt]:
+                return _page(mirror, _known(spelt))
+            case ["pypi", spelt, *version, "json"] if len(version) <= 1:
+                return _legacy(mirror, "/".join((_known(spelt), *version)))
+            case ["packages", *_] if not path.endswith("/"):
+                return _artifact(mirror, path)
+        raise UnknownPath(
+            f"{path!r} is neither simple/<project>/, packages/…/<file> nor pypi/<project>/json"
+        )
+
+    def canonical(self, path: str) -> str | None:
+        """Where a project is spelt otherwise than PEP 503 says, or a slash is missing or extra."""
+        match path.removesuffix("/").split("/"):
+            case ["simple"]:
+                wanted = "simple/"
+            case ["simple", spelt]:
+                wanted = f"simple/{names.normalised(spelt) or spelt}/"
+            case ["pypi", spelt, *version, "json"] if len(version) <= 1:
+                wanted = "/".join(("pypi", names.normalised(spelt) or spelt, *version, "json"))
+            case _:
+                return None
+        return None if wanted == path else wanted
+
+    def absent_body(self, index: Index) -> bytes | None:  # noqa: ARG002 - the protocol's signature
+        """A project that upstream lacks is absent here, too: resolvers go on to another index."""
+        return None
+
+    def groups(self, index: Index) -> tuple[frozenset[str], ...]:
+        """A page's forms are made at once; of the long root each alone, when asked for."""
+        if index.path == "simple/":
+            return frozenset({"json"}), frozenset({"html"})
+        if index.path.startswith("simple/"):
+            return (frozenset({"json", "html", ROWS}),)
+        return (frozenset({"json"}),)
+
+    def render(
+        self,
+        index: Index,
+        body: Body,
+        context: Context,  # noqa: ARG002 - pages refer to nothing outside their mirror
+        forms: frozenset[str],
+    ) -> Iterator[Rendered]:
+        """Raises BadIndex; of the root's HTML also while its chunks are consumed."""
+        try:
+            match index.path.split("/"):
+                case ["simple", ""]:
+                    yield from root.render(body, forms)
+                case ["simple", project, _]:
+                    yield from page.render(body, project, forms)
+                case ["pypi", project, *rest]:
+                    yield from legacy.render(body, project, depth=1 + len(rest))
+        except BadIndex as error:
+            raise BadIndex(f"{index.path} from {body.url}: {error}") from error
+
+
+def _known(spelt: str) -> str:
+    name = names.normalised(spelt)
+    if name is None:
+        raise UnknownPath(f"{spelt!r} cannot be a project's name")
+    return name
+
+
+def _index(mirror: str, path: str, source: Source, forms: tuple[Form, ...]) -> Index:
+    return Index(mirror=mirror, path=path, sources=(source,), forms=forms)
+
+
+def _page(mirror: str, project: str) -> Index:
+    source = Source(path=f"{project}/", accept=ACCEPT)
+    return _index(mirror, f"simple/{project}/", source, FORMS)
+
+
+def _legacy(mirror: str, project: str) -> Index:
+    """It is no part of the Simple API; where there is one, it is beside the Simple API's root."""
+    source = Source(path=f"../pypi/{project}/json", accept="application/json")
+    return _index(mirror, f"pypi/{project}/json", source, _LEGACY)
+
+
+def _artifact(mirror: str, path: str) -> Artifact:
+    found = links.place(path)
+    if found is None or found.project is None:
+        raise UnknownPath(f"{path!r} is not the path of a file that a page here could list")
+    return Artifact(
+        mirror=mirror,
+        path=path,
+        index=_page(mirror, found.project),
+        row=path,
+        media_type=names.media_type(found.filename),
+    )

@@ -1,0 +1,60 @@
+"""The legacy JSON of a project or a release: passed on whole, its files led to us.
+
+No document says whether its URLs may be relative; ours are, referring to the request's own URL,
+because where we are reached from is not known here. They name the same served paths as the
+project's page, which has the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from proxy.ecosystems.base import Body, Rendered
+from proxy.ecosystems.pypi import content, links, names
+from proxy.errors import BadIndex
+
+
+def render(body: Body, project: str, depth: int) -> Iterator[Rendered]:
+    """Make the form `json` of a document *depth* folders below the mirror. Raises BadIndex."""
+    document = content.document(body)
+    if "urls" in document:
+        document["urls"] = _led_here(document["urls"], body.url, project, depth)
+    releases = document.get("releases")
+    if isinstance(releases, dict):
+        for version, listed in releases.items():
+            releases[version] = _led_here(listed, body.url, project, depth)
+    elif releases is not None:
+        raise BadIndex("the body's 'releases' are no table of versions")
+    try:
+        yield Rendered(form="json", chunks=(msgspec.json.encode(document),))
+    except RecursionError as error:
+        raise BadIndex("the body's JSON is nested too deeply") from error
+
+
+def _led_here(listed: object, base: str, project: str, depth: int) -> list[dict[str, Any]]:
+    if not isinstance(listed, list):
+        raise BadIndex("the body has something else where a list of files should be")
+    kept: list[dict[str, Any]] = []
+    for file in listed:
+        if not isinstance(file, dict):
+            raise BadIndex(f"the body lists a {type(file).__name__} where a file should be")
+        filename, reference = file.get("filename"), file.get("url")
+        if not isinstance(filename, str) or not isinstance(reference, str):
+            raise BadIndex("the body lists a file without a 'filename' or a 'url'")
+        link = links.resolved(reference, base)
+        if link is None or not names.is_file_name(filename):
+            continue
+        path = links.served(link, filename, _hashes(file), project)
+        file["url"] = links.relative(path, depth)
+        kept.append(file)
+    return kept
+
+
+def _hashes(file: dict[str, Any]) -> dict[str, str]:
+    digests = file.get("digests")
+    if not isinstance(digests, dict):
+        return {}
+    return {name: value for name, value in digests.items() if isinstance(value, str)}

@@ -13,11 +13,14 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from types import FrameType
 
-RESPAWN = 1.0
-"""Seconds to wait before replacing a worker that died sooner than this after its start."""
+EARLY = 10.0
+"""Seconds from its start in which a worker that gives up is not replaced: it cannot start."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def bind(host: str, port: int, *, shared: bool) -> socket.socket:
@@ -47,11 +50,12 @@ class Supervisor:
         self._patience = patience  # seconds a worker has to stop before it is killed
         self._workers: dict[int, tuple[int, float]] = {}  # pid -> number, start (monotonic)
         self._stopping = False
+        self._failed = False
 
     def run(self) -> int:
-        """Returns 0 after SIGTERM or SIGINT, or 1 if a worker could not even start."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        """Returns 0 after SIGTERM or SIGINT, 1 if a worker ended with an error of its own."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
         for number in range(self._size):
             self._fork(number)
@@ -59,33 +63,53 @@ class Supervisor:
             with contextlib.suppress(ChildProcessError):
                 pid, status = os.wait()
                 self._ended(pid, os.waitstatus_to_exitcode(status))
-        return 0
+        return 1 if self._failed else 0
 
     def _fork(self, number: int) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid == 0:
-            for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+        # Held until the child has handlers of its own, and while the books are not in order:
+        # a worker must not be born unheard of after the others were told to stop.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            if self._stopping:
+                return
+            sys.stdout.flush()
+            sys.stderr.flush()
+            pid = os.fork()
+            if pid == 0:
+                self._child(number)
+            self._workers[pid] = (number, time.monotonic())
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+    def _child(self, number: int) -> None:
+        status = 1
+        try:
+            for name in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
                 signal.signal(name, signal.SIG_DFL)
-            status = 1
-            try:
-                status = self._work(number)
-            finally:
-                os._exit(status)
-        self._workers[pid] = (number, time.monotonic())
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it reads first is the newest
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            status = self._work(number)
+        except BaseException:  # noqa: BLE001 - nothing above this frame belongs to the child
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
 
     def _ended(self, pid: int, status: int) -> None:
         number, started = self._workers.pop(pid)
         if self._stopping:
             return
-        sys.stderr.write(f"worker {number} (pid {pid}) ended with status {status}; replacing it\n")
-        if time.monotonic() - started < RESPAWN:
-            time.sleep(RESPAWN)
-        if not self._stopping:
-            self._fork(number)
+        sys.stderr.write(f"worker {number} (pid {pid}) ended with status {status}\n")
+        if status > 0 and time.monotonic() - started < EARLY:
+            # It said why; the next one would say the same, over and over.
+            self._failed = True
+            self._stop(signal.SIGTERM, None)
+            return
+        self._fork(number)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self._stopping:
+            return
         self._stopping = True
         self._tell(signal.SIGTERM)
         signal.signal(signal.SIGALRM, lambda *_: self._tell(signal.SIGKILL))

@@ -48,6 +48,13 @@ class Credentials:
         self._clock = clock
         self._renewing = asyncio.Lock()
 
+    def configure(
+        self, *, named: Mapping[str, Credential], auth_file: Path | None
+    ) -> None:
+        """Use other credentials from now on."""
+        self._named = named
+        self._auth_file = AuthFile(auth_file) if auth_file else None
+
     async def for_url(self, url: str, mirror: Mirror) -> tuple[str, dict[str, str]]:
         """The address to ask and the headers to add. Raises ConfigError, UpstreamRefused."""
         credential = await self._find(url, mirror)

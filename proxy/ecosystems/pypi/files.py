@@ -6,6 +6,7 @@ refuses a whole page for one `null`, so what is not of its form counts as not gi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urljoin
@@ -20,6 +21,7 @@ METADATA_KEYS = ("core-metadata", "dist-info-metadata", "data-dist-info-metadata
 
 _LARGEST = 1 << 62  # bytes; a row's size has 64 bits
 _DIGEST_LENGTHS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
+_HEX = re.compile(r"[0-9a-f]+")
 
 
 def _is_text_or_null(value: object) -> bool:
@@ -111,5 +113,5 @@ def _digests(hashes: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in lowered
-        if len(value) == _DIGEST_LENGTHS.get(name) and value.isalnum() and value.isascii()
+        if len(value) == _DIGEST_LENGTHS.get(name) and _HEX.fullmatch(value)
     }

@@ -109,6 +109,8 @@ def _file(tag: Tag, base: str) -> dict[str, Any] | None:
 
 def _is_file(filename: str, tag: Tag) -> bool:
     """Whether an anchor is a file's: by its name's ending, or its text (PEP 503 has it match)."""
+    if not names.is_file_name(filename):
+        return False
     if names.is_distribution(filename):
         return True
     return "." in filename and unescaped(tag.text).strip() == filename

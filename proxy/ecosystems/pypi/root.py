@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from itertools import chain, islice
 from typing import Any
-from urllib.parse import unquote, urljoin
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
@@ -71,37 +71,55 @@ def _decoded(body: Body) -> Iterator[str]:
 
 def _read(body: Body) -> Iterator[str]:
     """The projects' names in an HTML list, as displayed where that is a spelling of the link."""
-    base = body.url
+    here = _Here(body.url, body.url)
     for tag in tags(content.text(body)):
-        if tag.name == "a":
-            link = _child(tag.attributes().get("href", ""), base, body.url)
-            name = normalised(link) if link else None
-            if name is not None:
-                shown = unescaped(tag.text).strip()
-                yield shown if normalised(shown) == name else name
-        elif tag.name == "base":
-            found = resolved(tag.attributes().get("href", ""), base)
-            base = base if found is None else found.url
-        elif tag.name == "meta":
-            attributes = tag.attributes()
-            if attributes.get("name") == "pypi:repository-version":
-                content.minor_version(attributes.get("content"))
+        match tag.name:
+            case "a":
+                link = here.child(tag.attributes().get("href", ""))
+                name = normalised(link) if link else None
+                if name is not None:
+                    shown = unescaped(tag.text).strip()
+                    yield shown if normalised(shown) == name else name
+            case "base":
+                found = resolved(tag.attributes().get("href", ""), body.url)
+                here = here if found is None else _Here(body.url, found.url)
+            case "meta":
+                attributes = tag.attributes()
+                if attributes.get("name") == "pypi:repository-version":
+                    content.minor_version(attributes.get("content"))
 
 
-def _child(reference: str, base: str, page: str) -> str | None:
-    """The folder directly below *page* that a link leads to; None for any other link."""
-    direct = _CHILD.fullmatch(reference) if base == page else None
-    if direct is not None:
-        return direct[1]
-    link = resolved(reference, base)
-    try:
-        folder = urljoin(page, ".")
-    except ValueError:
-        return None
-    if link is None or link.query or not link.path.startswith(folder):
-        return None
-    found = _CHILD.fullmatch(unquote(link.path[len(folder) :]))
-    return found[1] if found else None
+class _Here:
+    """The folder of a page whose links refer to *base*; finds the folders directly below it.
+
+    Joining each link would take 15 s for 800,000; comparing its beginning takes one.
+    """
+
+    def __init__(self, page: str, base: str) -> None:
+        """Raises BadIndex where *page* is no URL."""
+        try:
+            self._folder = urljoin(page, ".")
+            path = urlsplit(self._folder).path
+            within = urljoin(base, path) == self._folder
+            direct = urljoin(base, ".") == self._folder
+        except ValueError as error:
+            raise BadIndex(f"the page's address cannot be read: {error}") from error
+        self._beginnings = (self._folder, *([path] if within else []))
+        self._direct = direct
+        self._base = base
+
+    def child(self, reference: str) -> str | None:
+        """The name of the folder that *reference* leads to; None for any other link."""
+        reference = reference.strip()
+        if ".." in reference:
+            link = resolved(reference, self._base)
+            reference = "" if link is None else link.url
+        for beginning in self._beginnings:
+            if reference.startswith(beginning):
+                found = _CHILD.fullmatch(reference, len(beginning))
+                return found[1] if found else None
+        found = _CHILD.fullmatch(reference) if self._direct else None
+        return found[1] if found else None
 
 
 def _as_json(names: Iterable[str]) -> Iterator[bytes]:

@@ -1,0 +1,1 @@
+"""The composition root: how a server is started, as one process or several."""

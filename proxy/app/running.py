@@ -1,0 +1,85 @@
+"""A server's start and end: one process, or a supervisor with several workers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from proxy.app.supervisor import Supervisor, bind
+from proxy.config import Settings
+from proxy.errors import ConfigError, StorageError
+
+STOP_MARGIN = 10.0
+"""Seconds beyond the drain timeout after which a worker that still has not stopped is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a server is started with. `reload` reads the settings again, `say` gets the address."""
+
+    settings: Settings
+    reload: Callable[[], Settings]
+    say: Callable[[str], None]
+
+
+def run(start: Start) -> int:
+    """Serve until told to stop; returns the exit status."""
+    server = start.settings.server
+    try:
+        bound = bind(server.host, server.port, shared=server.workers > 1)
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on {server.host}:{server.port}: {error.strerror}\n")
+        return 1
+    meeting = Path(tempfile.mkdtemp(prefix="pkgproxy-"))
+    try:
+        if server.workers == 1:
+            return _work(start, 0, bound, meeting)
+        return _supervised(start, bound, meeting)
+    finally:
+        bound.close()
+        shutil.rmtree(meeting, ignore_errors=True)
+
+
+def _supervised(start: Start, bound: socket.socket, meeting: Path) -> int:
+    """Each worker binds a socket of its own; *bound* only holds the port for them."""
+    # Read by prometheus-client when it is imported, which only the workers do.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(meeting)
+    server = start.settings.server
+    host, port = bound.getsockname()[:2]
+
+    def work(number: int) -> int:
+        return _work(start, number, bind(host, port, shared=True), meeting)
+
+    patience = server.drain_timeout + STOP_MARGIN
+    return Supervisor(work, server.workers, patience=patience).run()
+
+
+def _work(start: Start, number: int, listening: socket.socket, meeting: Path) -> int:
+    # Imported here: it takes most of a start, and the supervisor does not need it.
+    from proxy.app.worker import Place, Worker  # noqa: PLC0415
+
+    def ready() -> None:
+        if number == 0:
+            start.say(_address(listening))
+
+    size = start.settings.server.workers
+    place = Place(number=number, size=size, listening=listening, meeting=meeting, ready=ready)
+    try:
+        uvloop.run(Worker(start.settings, place, start.reload).run())
+    except (StorageError, ConfigError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,280 @@
+"""One worker process: everything is built here, and nowhere else are concrete classes named.
+
+The rooms are built bottom up and taken down in the opposite order. Requests that are under way
+when the worker is told to stop get `server.drain_timeout` seconds to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from proxy import __version__
+from proxy.app.reporting import Reporting
+from proxy.config import Settings
+from proxy.core.model import Mirror, Resource
+from proxy.ecosystems import ECOSYSTEMS
+from proxy.errors import ConfigError, UnknownMirror
+from proxy.gateway.answer import Answer, Want
+from proxy.gateway.crew import Crew
+from proxy.gateway.fetching import Fetching
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.indexes import Indexes
+from proxy.gateway.janitor import Janitor
+from proxy.gateway.plain import PlainFiles
+from proxy.gateway.pool import Pool
+from proxy.gateway.team import Solo, Team
+from proxy.gateway.views import Views
+from proxy.observe.log import Level, Log, Style
+from proxy.observe.metrics import Metrics
+from proxy.storage.catalog import DiskCatalog
+from proxy.storage.disk import DiskBlobs
+from proxy.upstream.client import AiohttpUpstream
+from proxy.upstream.credentials import Credentials, netrc_path
+from proxy.upstream.oauth import refresh
+from proxy.web.content import Content
+from proxy.web.pages import Pages
+from proxy.web.paths import Mirrors
+from proxy.web.sending import Outlet
+
+BACKLOG = 1024
+"""Connections that the kernel may hold for us: a herd of installs starts all at once."""
+
+KEEP_ALIVE = 75.0
+"""Seconds that an idle client connection is kept, as nginx does."""
+
+Reload = Callable[[], Settings]
+"""Reads the configuration again. Raises ConfigError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which worker this is (of how many), where it listens, and where siblings meet."""
+
+    number: int
+    size: int
+    listening: socket.socket
+    meeting: Path
+    ready: Callable[[], None]
+
+
+class Worker:
+    """A server's life: built, ready, told to reload or stop, drained, gone."""
+
+    def __init__(self, settings: Settings, place: Place, reload: Reload) -> None:
+        self._settings = settings
+        self._place = place
+        self._read_again = reload
+        self._ready = False
+        self._mirrors = Mirrors(settings.mirrors)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises StorageError and OSError at start."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        async with self._built():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+            self._ready = True
+            self._log.event("ready", version=__version__, worker=self._place.number)
+            self._place.ready()
+            await stop.wait()
+            self._ready = False
+            self._log.event("stopping", worker=self._place.number)
+
+    @contextlib.asynccontextmanager
+    async def _built(self) -> AsyncIterator[None]:
+        settings, place = self._settings, self._place
+        async with contextlib.AsyncExitStack() as stack:
+            log = stack.enter_context(
+                Log(
+                    sys.stderr.buffer,
+                    style=Style(settings.log.format),
+                    level=Level[settings.log.level.upper()],
+                )
+            )
+            self._log = log
+            metrics = Metrics(CollectorRegistry())
+            metrics.running(__version__)
+            reporting = Reporting(metrics, log, requests=settings.log.requests)
+
+            blobs = DiskBlobs(settings.cache.path)
+            stack.push_async_callback(blobs.aclose)
+            catalog = DiskCatalog(
+                settings.cache.path / "catalog",
+                on_loss=lambda what: log.event("catalog_loss", level=Level.ERROR, what=what),
+            )
+            stack.push_async_callback(catalog.aclose)
+            if place.number == 0:
+                left = await asyncio.to_thread(blobs.collect_leftovers)
+                log.event("leftovers", level=Level.DEBUG, files=left)
+
+            self._credentials = Credentials(
+                named=settings.credentials,
+                auth_file=settings.auth_file,
+                netrc_file=netrc_path(os.environ),
+                refresh=refresh,
+            )
+            upstream = AiohttpUpstream(
+                settings.upstream, authority=self._credentials, observer=reporting
+            )
+            stack.push_async_callback(upstream.aclose)
+
+            team: Team = Solo()
+            crew: Crew | None = None
+            if place.size > 1:
+                team = crew = Crew(place.number, place.size, place.meeting, blobs)
+            pool = Pool()
+            stack.push_async_callback(pool.aclose)
+            clock = time.time
+            views = Views(
+                blobs=blobs,
+                catalog=catalog,
+                pool=pool,
+                ecosystems=ECOSYSTEMS,
+                clock=clock,
+                observer=reporting,
+            )
+            stack.push_async_callback(views.aclose)
+            indexes = Indexes(
+                upstream=upstream,
+                blobs=blobs,
+                catalog=catalog,
+                views=views,
+                ecosystems=ECOSYSTEMS,
+                team=team,
+                clock=clock,
+                events=reporting,
+            )
+            stack.push_async_callback(indexes.aclose)
+            fetching = Fetching(
+                upstream=upstream,
+                blobs=blobs,
+                catalog=catalog,
+                team=team,
+                clock=clock,
+                events=reporting,
+            )
+            stack.push_async_callback(fetching.aclose)
+            plain = PlainFiles(
+                upstream=upstream,
+                fetching=fetching,
+                blobs=blobs,
+                catalog=catalog,
+                team=team,
+                clock=clock,
+                events=reporting,
+            )
+            self._gateway = Gateway(
+                indexes=indexes,
+                plain=plain,
+                fetching=fetching,
+                views=views,
+                blobs=blobs,
+                catalog=catalog,
+                team=team,
+                clock=clock,
+            )
+            self._gateway.configure(settings.mirrors)
+            if crew is not None:
+                await crew.listen(self._open, self._refresh)
+                stack.push_async_callback(crew.aclose)
+            if place.number == 0:
+                janitor = Janitor(
+                    root=settings.cache.path,
+                    catalog=catalog,
+                    keep_superseded=settings.cache.keep_superseded,
+                    clock=clock,
+                    metrics=metrics,
+                    log=log,
+                )
+                stack.push_async_callback(_ended, asyncio.create_task(janitor.run()))
+
+            outlet = Outlet()
+            stack.callback(outlet.close)
+            self._content = Content(
+                gateway=self._gateway,
+                ecosystems=ECOSYSTEMS,
+                mirrors=self._mirrors,
+                outlet=outlet,
+                requests=reporting,
+            )
+            pages = Pages(lambda: self._mirrors, metrics.exposition, lambda: self._ready)
+            await stack.enter_async_context(self._listening(pages))
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _listening(self, pages: Pages) -> AsyncIterator[None]:
+        """Accept requests; on the way out stop accepting and let the last ones end."""
+        application = web.Application()
+        application.router.add_get("/", pages.front)
+        application.router.add_get("/healthz", pages.healthz)
+        application.router.add_get("/readyz", pages.readyz)
+        application.router.add_get("/metrics", pages.metrics)
+        application.router.add_route("*", "/{path:.+}", self._content.handle)
+        runner = web.AppRunner(
+            application,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=KEEP_ALIVE,
+            shutdown_timeout=self._settings.server.drain_timeout,
+            handler_cancellation=True,
+        )
+        await runner.setup()
+        site = web.SockSite(runner, self._place.listening, backlog=BACKLOG)
+        await site.start()
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+    # -- what siblings ask ---------------------------------------------------------------
+
+    async def _open(self, resource: Resource, want: Want) -> Answer:
+        return await self._gateway.open(resource, self._mirror(resource), want)
+
+    async def _refresh(self, resource: Resource) -> None:
+        await self._gateway.refresh(resource, self._mirror(resource))
+
+    def _mirror(self, resource: Resource) -> Mirror:
+        mirror = self._mirrors.get(resource.mirror)
+        if mirror is None:
+            raise UnknownMirror(f"no mirror {resource.mirror} is served (any more)")
+        return mirror
+
+    # -- what the operator asks ----------------------------------------------------------
+
+    def _reload(self) -> None:
+        """Take over a changed configuration; a bad one changes nothing and says why."""
+        try:
+            settings = self._read_again()
+        except ConfigError as error:
+            self._log.event("reload_failed", level=Level.ERROR, error=error)
+            return
+        old = self._settings
+        for name in ("server", "cache", "upstream", "log"):
+            if getattr(settings, name) != getattr(old, name):
+                self._log.event("reload_needs_restart", level=Level.WARNING, section=name)
+        self._settings = settings
+        self._mirrors = Mirrors(settings.mirrors)
+        self._content.mirrors = self._mirrors
+        self._gateway.configure(settings.mirrors)
+        self._credentials.configure(named=settings.credentials, auth_file=settings.auth_file)
+        self._log.event("reloaded", mirrors=len(settings.mirrors))
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

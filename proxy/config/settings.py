@@ -1,0 +1,311 @@
+"""All settings: typed, frozen, and declared once in tables.
+
+The tables are what files are checked against, what the reference in the documentation is made
+from, and what the sample file is tested with. A default stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from proxy.config.credentials import Credential
+from proxy.config.kinds import DURATION, FLAG, HOST, HOSTS, PATH, TEXT, Kind, one_of, whole
+from proxy.config.upstream_settings import UpstreamSettings
+from proxy.core.model import Bounds, Mirror, Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One setting: its name, kind, default (as a file would say it) and one sentence."""
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """How clients are served."""
+
+    host: str
+    port: int
+    workers: int
+    drain_timeout: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Where bodies and the catalog are kept."""
+
+    path: Path
+    keep_superseded: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    """What is logged, and how."""
+
+    format: str
+    level: str
+    requests: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator can set."""
+
+    server: Server
+    cache: Cache
+    log: Logging
+    upstream: UpstreamSettings
+    auth_file: Path | None
+    credentials: Mapping[str, Credential] = field(repr=False)
+    mirrors: tuple[Mirror, ...]
+
+
+SERVER = (
+    Key(
+        name="host",
+        kind=HOST,
+        default="127.0.0.1",
+        help='Address to listen on; "0.0.0.0" for all IPv4 interfaces, "::" for all.',
+    ),
+    Key(
+        name="port",
+        kind=whole(0, 65535),
+        default=8080,
+        help="Port to listen on; 0 takes a free one and prints it.",
+    ),
+    Key(
+        name="workers",
+        kind=whole(1, 64),
+        default=1,
+        help="Worker processes; they share the cache and fetch each file once between them.",
+    ),
+    Key(
+        name="drain_timeout",
+        kind=DURATION,
+        default="30s",
+        help="How long running downloads may go on after SIGTERM.",
+    ),
+)
+
+CACHE = (
+    Key(
+        name="path",
+        kind=PATH,
+        default="~/.cache/pkgproxy",
+        help="Folder for bodies and the catalog; the default follows XDG_CACHE_HOME.",
+    ),
+    Key(
+        name="keep_superseded",
+        kind=DURATION,
+        default="7d",
+        help="How long rendered indexes that are no longer current are kept.",
+    ),
+)
+
+LOG = (
+    Key(
+        name="format",
+        kind=one_of("text", "json"),
+        default="text",
+        help="One event is one line, for people or for machines.",
+    ),
+    Key(
+        name="level",
+        kind=one_of("debug", "info", "warning", "error"),
+        default="info",
+        help="The least important events that are logged.",
+    ),
+    Key(name="requests", kind=FLAG, default=True, help="Whether every request is logged."),
+)
+
+UPSTREAM = (
+    Key(
+        name="connect_timeout",
+        kind=DURATION,
+        default="10s",
+        help="Time to connect, TLS included.",
+    ),
+    Key(
+        name="read_timeout",
+        kind=DURATION,
+        default="30s",
+        help="Time to wait for an answer to begin, and between two pieces of it.",
+    ),
+    Key(
+        name="attempts",
+        kind=whole(1, 20),
+        default=3,
+        help="How often a request is sent at the most.",
+    ),
+    Key(
+        name="backoff",
+        kind=DURATION,
+        default="300ms",
+        help="Wait before the second attempt; it doubles with each further one, with jitter.",
+    ),
+    Key(
+        name="backoff_max",
+        kind=DURATION,
+        default="5s",
+        help="Longest such wait; a longer Retry-After is passed on to the client.",
+    ),
+    Key(
+        name="resumes",
+        kind=whole(0, 100),
+        default=5,
+        help="How often a body that breaks off is resumed without getting further.",
+    ),
+    Key(
+        name="connections",
+        kind=whole(1, 10000),
+        default=100,
+        help="Connections at the same time, to all hosts.",
+    ),
+    Key(
+        name="connections_per_host",
+        kind=whole(1, 1000),
+        default=16,
+        help="Connections at the same time, to one host.",
+    ),
+    Key(
+        name="ca_bundle",
+        kind=PATH,
+        default=None,
+        help="CA certificates in PEM form; default: SSL_CERT_FILE, else the system's.",
+    ),
+    Key(
+        name="trust_env",
+        kind=FLAG,
+        default=True,
+        help="Whether HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.",
+    ),
+)
+
+MIRROR = (
+    Key(
+        name="type",
+        kind=one_of("conda", "pypi", "files"),
+        default=None,
+        help="What is mirrored; required.",
+    ),
+    Key(
+        name="name",
+        kind=TEXT,
+        default=None,
+        help="Served under `/<type>/<name>/`; may hold slashes; required.",
+    ),
+    Key(
+        name="source",
+        kind=TEXT,
+        default=None,
+        help="Upstream's URL: a channel, a simple index (`auto`: pip's own), a folder; required.",
+    ),
+    Key(
+        name="mode",
+        kind=one_of("passive", "active"),
+        default="passive",
+        help="Packages on request, or fetched ahead by a job as well.",
+    ),
+    Key(
+        name="credentials",
+        kind=TEXT,
+        default=None,
+        help="Name of a `[credentials.<name>]` table, for the source's host only.",
+    ),
+    Key(
+        name="allow_hosts",
+        kind=HOSTS,
+        default=[],
+        help="Further hosts that may be contacted though private or on odd ports (`host:port`).",
+    ),
+    Key(
+        name="fresh_min",
+        kind=DURATION,
+        default="1m",
+        help="Shortest time that an index is reused, whatever upstream says.",
+    ),
+    Key(
+        name="fresh_max",
+        kind=DURATION,
+        default="1h",
+        help="Longest time that an index is reused, whatever upstream says.",
+    ),
+    Key(
+        name="fresh_default",
+        kind=DURATION,
+        default="10m",
+        help="Time that an index is reused where upstream says nothing.",
+    ),
+    Key(
+        name="stale_while_revalidate",
+        kind=DURATION,
+        default="1h",
+        help="Time beyond that in which clients get the old index while upstream is asked.",
+    ),
+    Key(
+        name="stale_if_error",
+        kind=DURATION,
+        default="30d",
+        help="Time beyond that in which clients get the old index if upstream fails.",
+    ),
+    Key(
+        name="negative",
+        kind=DURATION,
+        default="1m",
+        help='Time that a "no such file" of upstream is believed.',
+    ),
+)
+
+SECTIONS: Mapping[str, tuple[Key, ...]] = {
+    "server": SERVER,
+    "cache": CACHE,
+    "log": LOG,
+    "upstream": UPSTREAM,
+}
+"""The sections of single settings, in the order of the reference."""
+
+AUTH_FILE = Key(
+    name="auth_file",
+    kind=PATH,
+    default=None,
+    help="Credentials by host in rattler's format; the default follows RATTLER_AUTH_FILE.",
+)
+
+ANACONDA = "https://repo.anaconda.com/pkgs"
+DEFAULT_MIRRORS: tuple[Mapping[str, str], ...] = (
+    {"type": "conda", "name": "conda-forge", "source": "https://conda.anaconda.org/conda-forge"},
+    {"type": "conda", "name": "main", "source": f"{ANACONDA}/main"},
+    {"type": "conda", "name": "r", "source": f"{ANACONDA}/r"},
+    {"type": "conda", "name": "msys2", "source": f"{ANACONDA}/msys2"},
+    {"type": "pypi", "name": "pypi", "source": "auto"},
+)
+"""What is served where no mirror is configured."""
+
+_BOUNDS = (
+    "fresh_min",
+    "fresh_max",
+    "fresh_default",
+    "stale_while_revalidate",
+    "stale_if_error",
+    "negative",
+)
+
+
+def mirror_of(values: Mapping[str, Any]) -> Mirror:
+    """The mirror that checked *values* describe."""
+    return Mirror(
+        name=values["name"],
+        type=values["type"],
+        source=values["source"],
+        mode=Mode(values["mode"]),
+        bounds=Bounds(**{name: values[name] for name in _BOUNDS}),
+        credentials=values["credentials"],
+        allow_hosts=values["allow_hosts"],
+    )

@@ -1,0 +1,43 @@
+"""A static tree of files: nothing is known of them, so HTTP's own rules decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxy.core.model import Index, Plain, Resource, Source
+from proxy.ecosystems.base import Body, Context, Rendered
+from proxy.ecosystems.paths import checked
+from proxy.errors import BadIndex
+
+FORWARDED = ("accept", "accept-language", "user-agent")
+"""Request headers that servers of files choose a variant by."""
+
+
+class Files:
+    """See `proxy.ecosystems.base.Ecosystem`."""
+
+    name = "files"
+    recipe = 1
+
+    def classify(self, mirror: str, path: str) -> Resource:
+        """Every path is a file."""
+        path = checked(path)
+        return Plain(mirror=mirror, path=path, source=Source(path=path), forward=FORWARDED)
+
+    def canonical(self, path: str) -> str | None:
+        """A file's path is its only spelling."""
+        return None
+
+    def absent_body(self, index: Index) -> bytes | None:
+        """There are no indexes."""
+        return None
+
+    def groups(self, index: Index) -> tuple[frozenset[str], ...]:
+        """There are no indexes."""
+        return ()
+
+    def render(
+        self, index: Index, body: Body, context: Context, forms: frozenset[str]
+    ) -> Iterator[Rendered]:
+        """Raises BadIndex: there are no indexes."""
+        raise BadIndex(f"a mirror of files has no index such as {index.path}")

@@ -62,7 +62,7 @@ def resolved(reference: str, base: str) -> Link | None:
     reference = reference.strip()
     try:
         found = _ABSOLUTE.match(reference)
-        if found is None or "/." in reference:
+        if found is None:
             found = _ABSOLUTE.match(urljoin(base, reference))
         if found is None or not _is_authority(found[2]):
             return None

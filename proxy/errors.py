@@ -47,7 +47,9 @@ class Denied(ProxyError):
     """Policy refused this file. `rule` and `reason` are what the client is shown."""
 
     def __init__(self, filename: str, *, rule: str, reason: str = "") -> None:
-        super().__init__(f"{filename} is refused by rule {rule}" + (f": {reason}" if reason else ""))
+        super().__init__(
+            f"{filename} is refused by rule {rule}" + (f": {reason}" if reason else "")
+        )
         self.filename = filename
         self.rule = rule
         self.reason = reason

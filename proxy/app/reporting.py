@@ -127,5 +127,3 @@ def _result(exchange: Exchange) -> Result:
     if status is None or isinstance(exchange.error, RequestError):
         return Result.NONE
     return status.result
-
-

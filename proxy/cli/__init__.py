@@ -113,11 +113,15 @@ def show(
         loaded = load(config, os.environ)
     except ConfigError as error:
         _refuse(error)
-    rows = {key: (_shown(key, loaded.values[key]), origin) for key, origin in loaded.origins.items()}
+    rows = {
+        key: (_shown(key, loaded.values[key]), origin) for key, origin in loaded.origins.items()
+    }
     if as_json:
         import json  # noqa: PLC0415
 
-        document = {key: {"value": value, "origin": origin} for key, (value, origin) in rows.items()}
+        document = {
+            key: {"value": value, "origin": origin} for key, (value, origin) in rows.items()
+        }
         typer.echo(json.dumps(document, indent=2))
         return
     width = max(len(key) for key in rows)

@@ -79,9 +79,7 @@ def resolve(table: Mapping[str, object], where: str, environ: Mapping[str, str])
             return Header(name=values["name"], value=values["value"])
 
 
-def _value(
-    table: Mapping[str, object], name: str, where: str, environ: Mapping[str, str]
-) -> str:
+def _value(table: Mapping[str, object], name: str, where: str, environ: Mapping[str, str]) -> str:
     given = [key for key in (name, f"{name}_file", f"{name}_env") if key in table]
     if len(given) != 1:
         ways = f"{where}.{name}, {name}_file or {name}_env"

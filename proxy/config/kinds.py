@@ -85,7 +85,8 @@ def one_of(*words: str) -> Kind:
 
     def read(value: Any) -> str:
         if value not in words:
-            raise ValueError("write " + " or ".join(f'"{word}"' for word in words))
+            choice = " or ".join(f'"{word}"' for word in words)
+            raise ValueError(f"{str(value)[:80]!r} is unknown; write {choice}")
         return str(value)
 
     return Kind(" or ".join(f"`{word}`" for word in words), read)

@@ -306,5 +306,3 @@ def _paths(path: Path | None) -> Iterator[Path]:
     folder = path.parent / "conf.d"
     if folder.is_dir():
         yield from sorted(folder.glob("*.toml"))
-
-

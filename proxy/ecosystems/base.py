@@ -53,7 +53,7 @@ class Rendered:
     """One form of an index: its name and its bytes in pieces, consumed once and in order."""
 
     form: str
-    chunks: Iterable[bytes]
+    chunks: Iterable[bytes | memoryview]
 
 
 class Ecosystem(Protocol):

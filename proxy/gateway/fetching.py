@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from proxy.core.cache_control import CacheControl
-from proxy.core.model import Absence, Entry, Expected, Mirror, Source, Validators
+from proxy.core.model import Absence, Digest, Entry, Expected, Mirror, Source, Validators
 from proxy.errors import IntegrityError, StorageError, UpstreamMissing
 from proxy.gateway.addresses import address, shown
 from proxy.gateway.events import Events
@@ -20,7 +20,7 @@ from proxy.gateway.fill import Fill
 from proxy.gateway.flights import Boarded, Flights
 from proxy.gateway.responses import entry_of, media_type, renewed
 from proxy.gateway.team import Team
-from proxy.storage.ports import Blobs, Catalog
+from proxy.storage.ports import Blobs, Catalog, Stored
 from proxy.upstream.port import Ask, Reply, Upstream
 
 SUSPECT_FOR = 60.0
@@ -233,9 +233,7 @@ def _completed(order: Order, reply: Reply) -> Expected:
             f"{shown(order.mirror, order.source)} is {reply.length} bytes long, "
             f"its index says {size}"
         )
-    return Expected(
-        size=reply.length if size is None else size, hashes=order.expected.hashes
-    )
+    return Expected(size=reply.length if size is None else size, hashes=order.expected.hashes)
 
 
 def _unshareable(reply: Reply) -> str:

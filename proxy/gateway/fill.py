@@ -75,7 +75,9 @@ class Fill:
         self.length = length
 
     def __repr__(self) -> str:
-        return f"<Fill {self.state.name} {self.released}/{self.length or '?'} {self._readers} readers>"
+        return (
+            f"<Fill {self.state.name} {self.released}/{self.length or '?'} {self._readers} readers>"
+        )
 
     @property
     def path(self) -> str:

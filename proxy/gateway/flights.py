@@ -42,6 +42,9 @@ class Flights(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._boarding)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._boarding
+
     def __repr__(self) -> str:
         return f"<Flights {len(self)} in the air>"
 

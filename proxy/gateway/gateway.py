@@ -9,6 +9,7 @@ and `plain.py`; this file tells how they meet.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
@@ -179,16 +180,12 @@ class Gateway:
             return await self._listed(artifact, mirror, row, want)
         except (UpstreamMissing, IntegrityError):
             # Upstream's files and our index disagree: perhaps the index has moved on.
-            newer = await self._row_from(
-                artifact, await self._revalidated(artifact.index, mirror)
-            )
+            newer = await self._row_from(artifact, await self._revalidated(artifact.index, mirror))
             if newer is None or newer == row:
                 raise
             return await self._listed(artifact, mirror, newer, want)
 
-    async def _listed(
-        self, artifact: Artifact, mirror: Mirror, row: Row, want: Want
-    ) -> Answer:
+    async def _listed(self, artifact: Artifact, mirror: Mirror, row: Row, want: Want) -> Answer:
         source = Source(path=row.url or artifact.path)
         if not row.hashes:
             return await self._plain.open(_as_plain(artifact, source), mirror, want)
@@ -207,15 +204,11 @@ class Gateway:
             return await self._plain.passed(order, want, artifact.media_type)
         return await self._followed(artifact, row, order, want)
 
-    async def _followed(
-        self, artifact: Artifact, row: Row, order: Order, want: Want
-    ) -> Answer:
+    async def _followed(self, artifact: Artifact, row: Row, order: Order, want: Want) -> Answer:
         boarded = await self._fetching.fetch(order)
         match boarded.value:
             case Filling(fill=fill):
-                status = CacheStatus.forwarded(
-                    "uri-miss", stored=True, collapsed=boarded.collapsed
-                )
+                status = CacheStatus.forwarded("uri-miss", stored=True, collapsed=boarded.collapsed)
                 answer = _verified(artifact, row, fill, fill.length, status)
                 answer.holding.enter_context(fill.reader())
                 return answer
@@ -361,7 +354,10 @@ def _etag(row: Row) -> str | None:
 
 
 def _verified(
-    artifact: Artifact, row: Row, body: Growing | Slice | Nothing, length: int | None,
+    artifact: Artifact,
+    row: Row,
+    body: Growing | Slice | Nothing,
+    length: int | None,
     status: CacheStatus,
 ) -> Answer:
     return Answer(
@@ -381,16 +377,16 @@ def _file_answer(artifact: Artifact, row: Row, blob: OpenBlob) -> Answer:
     return answer
 
 
-def _view_answer(
-    current: Current, form: Form, coding: str, view: View, blob: OpenBlob
-) -> Answer:
+def _view_answer(current: Current, form: Form, coding: str, view: View, blob: OpenBlob) -> Answer:
     answer = _heading(current, form)
     answer.body = Slice(blob, 0, view.size)
     answer.length = view.size
     answer.coding = coding
-    # One form's ETag is sent to another's address by conda and mamba: they must differ.
+    # conda and mamba send the ETag of one form, or of another index, when they ask for this
+    # one: no two may ever be equal, even where the bytes are.
     suffix = form.name if coding == "identity" else f"{form.name}-{coding}"
-    answer.etag = f'"{view.digest[:40]}-{suffix}"'
+    path = zlib.crc32(current.generation.index.path.encode())
+    answer.etag = f'"{view.digest[:40]}-{path:08x}-{suffix}"'
     answer.last_modified = view.made_at
     answer.holding.callback(blob.close)
     return answer

@@ -26,15 +26,18 @@ from proxy.gateway.flights import Flights
 from proxy.gateway.responses import entry_of, renewed
 from proxy.gateway.team import Elsewhere, Team
 from proxy.gateway.views import Generation, Views
-from proxy.storage.ports import Blobs, Catalog, Remembered, Stored
+from proxy.storage.ports import Blobs, Catalog, Stored
 from proxy.upstream.port import Ask, Reply, Upstream
 
 LARGEST = 4 << 30
 """Bytes of an index body that are accepted; conda-forge's largest is below a tenth of this."""
 
 HOLD_OFF = 5.0
-"""Seconds for which a failed refresh is not tried again: clients get the stale index, or the
-same error, without waiting for another deadline."""
+"""Seconds for which a failed refresh is not tried again: clients get the stale index at once,
+without waiting for another deadline. Where nothing is held upstream is always asked."""
+
+
+Held = Entry | Absence | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +132,15 @@ class Indexes:
         found = seen if isinstance(seen, Entry) else await self._catalog.get(index.key)
         return found if isinstance(found, Entry) else None
 
-    async def _held(self, index: Index, mirror: Mirror) -> Remembered | None:
+    async def _held(self, index: Index, mirror: Mirror) -> Held:
         """From memory while that is fresh; a sibling process may have renewed it since."""
         seen = self._catalog.peek(index.key)
-        before = before_request(seen, now=self._clock(), bounds=mirror.bounds)
-        return seen if isinstance(before, Fresh) else await self._catalog.get(index.key)
+        if isinstance(seen, Entry):
+            before = before_request(seen, now=self._clock(), bounds=mirror.bounds)
+            if isinstance(before, Fresh):
+                return seen
+        found = await self._catalog.get(index.key)
+        return found if isinstance(found, Entry | Absence) else None
 
     def _current(
         self, index: Index, entry: Entry, context: Context, status: CacheStatus, ttl: float
@@ -150,12 +157,12 @@ class Indexes:
     # -- asking upstream -----------------------------------------------------------------
 
     async def _refreshed(
-        self, index: Index, mirror: Mirror, context: Context, held: Remembered | None
+        self, index: Index, mirror: Mirror, context: Context, held: Held
     ) -> Current:
         """Ask upstream, once for all who wait; fall back on what is held where that is allowed."""
         try:
             failed = self._failing().get(index.key)
-            if failed is not None:
+            if failed is not None and isinstance(held, Entry):
                 raise failed[1]
             self._team.claim(index.key)
             refresh = partial(self._refresh, index, mirror, context)
@@ -179,19 +186,19 @@ class Indexes:
         index: Index,
         mirror: Mirror,
         context: Context,
-        held: Remembered | None,
+        held: Held,
     ) -> Current:
         """The stale generation, where upstream's failure may be papered over (RFC 5861 §4)."""
         before = before_request(held, now=self._clock(), bounds=mirror.bounds)
-        entry = before.entry if isinstance(before, Fresh | Stale) else None
         absent = isinstance(error, UpstreamMissing)
-        usable = isinstance(before, Fresh) or (
-            isinstance(before, Stale) and before.servable_on_error
-        )
-        if entry is None or absent or not usable:
-            raise error
+        match before:
+            case Fresh(entry=entry, ttl=ttl) if not absent:
+                pass
+            case Stale(entry=entry, overdue=overdue, servable_on_error=True) if not absent:
+                ttl = -overdue
+            case _:
+                raise error
         self._events.stale(mirror.key, type(error).__name__)
-        ttl = before.ttl if isinstance(before, Fresh) else -before.overdue
         status = CacheStatus.stale(ttl, detail=type(error).__name__)
         return self._current(index, entry, context, status, 0.0)
 
@@ -278,9 +285,7 @@ class Indexes:
             raise
         return entry
 
-    async def _stand_in(
-        self, index: Index, mirror: Mirror, context: Context, body: bytes
-    ) -> Entry:
+    async def _stand_in(self, index: Index, mirror: Mirror, context: Context, body: bytes) -> Entry:
         """An index of ours for one that upstream truly lacks and clients cannot do without."""
         stored = await self._keep(_once(body), Expected(size=len(body)), len(body))
         entry = Entry(
@@ -342,7 +347,7 @@ class Indexes:
         return self._ecosystems[index.mirror.partition("/")[0]]
 
 
-def _checked_after(held: Remembered | None, moment: float) -> bool:
+def _checked_after(held: Held, moment: float) -> bool:
     return isinstance(held, Entry | Absence) and held.checked_at > moment
 
 

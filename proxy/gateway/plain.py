@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
-from proxy.core.cache_status import CacheStatus
+from proxy.core.cache_status import CacheStatus, Forward
 from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
 from proxy.core.http_date import parse_http_date
 from proxy.core.model import Absence, Entry, Mirror, Plain
@@ -159,9 +159,7 @@ class PlainFiles:
 
     # -- asking upstream -----------------------------------------------------------------
 
-    async def _asked(
-        self, plain: Plain, order: Order, before: Stale | Miss, want: Want
-    ) -> Answer:
+    async def _asked(self, plain: Plain, order: Order, before: Stale | Miss, want: Want) -> Answer:
         if self._is_passing(order.key):
             return await self.passed(order, want, plain.media_type)
         if want.head and isinstance(before, Miss):
@@ -175,7 +173,7 @@ class PlainFiles:
         boarded = await self._fetching.fetch(order)
         match boarded.value:
             case Filling(fill=fill, entry=entry):
-                fwd = "stale" if order.held else "uri-miss"
+                fwd: Forward = "stale" if order.held else "uri-miss"
                 status = CacheStatus.forwarded(
                     fwd, fwd_status=200, stored=True, collapsed=boarded.collapsed
                 )
@@ -186,9 +184,7 @@ class PlainFiles:
                 answer.holding.enter_context(fill.reader())
                 return answer
             case Entry() as entry:
-                status = CacheStatus.forwarded(
-                    "stale", fwd_status=304, collapsed=boarded.collapsed
-                )
+                status = CacheStatus.forwarded("stale", fwd_status=304, collapsed=boarded.collapsed)
                 return await self._stored(plain, entry, status, order, want)
             case Unstorable(because=because):
                 if because != "storage":

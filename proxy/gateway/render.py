@@ -70,9 +70,7 @@ def render(job: RenderJob) -> list[Output]:
     outputs: list[Output] = []
     try:
         with _mapped(job.blob) as content:
-            body = Body(
-                content=content, source=job.source, media_type=job.media_type, url=job.url
-            )
+            body = Body(content=content, source=job.source, media_type=job.media_type, url=job.url)
             for view in ecosystem.render(job.index, body, job.context, job.forms):
                 outputs.append(_written(view.form, view.chunks, job.workspace))
     except BaseException as error:
@@ -112,7 +110,7 @@ def _encoded(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
             yield from iter(lambda: file.read(_PIECE), b"")
 
 
-def _written(form: str, chunks: Iterable[bytes], workspace: Path) -> Output:
+def _written(form: str, chunks: Iterable[bytes | memoryview], workspace: Path) -> Output:
     hashed = hashlib.sha256()
     size = 0
     descriptor, name = tempfile.mkstemp(dir=workspace, prefix=f"{os.getpid()}-")

@@ -10,7 +10,14 @@ from proxy.core.urls import redacted
 from proxy.storage.ports import Stored
 from proxy.upstream.port import Reply
 
-_KEPT = ("cache-control", "vary", "content-disposition", "content-language", "last-modified", "date")
+_KEPT = (
+    "cache-control",
+    "vary",
+    "content-disposition",
+    "content-language",
+    "last-modified",
+    "date",
+)
 """Response headers that are remembered: what freshness needs and what plain files pass on."""
 
 
@@ -43,9 +50,7 @@ def renewed(held: Entry, reply: Reply, *, now: float, bounds: Bounds) -> Entry:
 
 def fresh_for(reply: Reply, *, now: float, bounds: Bounds) -> float:
     """Seconds for which a new body may be reused."""
-    return after_response(
-        None, status=200, headers=reply.headers, now=now, bounds=bounds
-    ).fresh_for
+    return after_response(None, status=200, headers=reply.headers, now=now, bounds=bounds).fresh_for
 
 
 def kept(headers: Mapping[str, str]) -> dict[str, str]:

@@ -200,9 +200,7 @@ class DiskBlobs:
     async def run(self, work: Callable[..., R], *arguments: object) -> R:
         """Run *work* off the event loop, its operating system errors as StorageError."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, work, *arguments
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
         except OSError as error:
             raise StorageError(f"the store failed: {error}") from error
 

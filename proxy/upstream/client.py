@@ -307,7 +307,7 @@ class _Final(UpstreamFailed):
 
 
 def _conditions(ask: Ask) -> dict[str, str]:
-    headers = {
+    headers: dict[str, str] = {
         hdrs.USER_AGENT: AGENT,
         hdrs.ACCEPT: "*/*",
         # What is stored is what upstream has, byte for byte; an index is wanted small.

@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from proxy.config.credentials import Basic, Bearer, Credential, Header, PathToken
 from proxy.core.model import Mirror
@@ -48,9 +48,7 @@ class Credentials:
         self._clock = clock
         self._renewing = asyncio.Lock()
 
-    def configure(
-        self, *, named: Mapping[str, Credential], auth_file: Path | None
-    ) -> None:
+    def configure(self, *, named: Mapping[str, Credential], auth_file: Path | None) -> None:
         """Use other credentials from now on."""
         self._named = named
         self._auth_file = AuthFile(auth_file) if auth_file else None
@@ -72,9 +70,9 @@ class Credentials:
                 return _with_token(_bare(url), token), {}
 
     async def _find(self, url: str, mirror: Mirror) -> Credential | None:
-        host = urlsplit(url).hostname or ""
-        source = urlsplit(mirror.source)
-        if host == source.hostname:
+        parts, source = urlsplit(url), urlsplit(mirror.source)
+        host = parts.hostname or ""
+        if host == source.hostname and _port(parts) == _port(source):
             if mirror.credentials is not None:
                 return self._named[mirror.credentials]
             if source.username:
@@ -161,6 +159,11 @@ def _renewed(oauth: OAuth, answer: Mapping[str, object], now: float) -> OAuth:
     )
 
 
+def _port(parts: SplitResult) -> int:
+    """The port; the two standard ones count as one, so that http may redirect to https."""
+    return 80 if parts.port in (None, 80, 443) else parts.port or 80
+
+
 def _bare(url: str) -> str:
     """*url* without user and password."""
     parts = urlsplit(url)
@@ -173,5 +176,3 @@ def _with_token(url: str, token: str) -> str:
     if "/t/" in parts.path:
         return url
     return urlunsplit(parts._replace(path=f"/t/{token}{parts.path}"))
-
-

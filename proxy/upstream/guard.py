@@ -18,6 +18,33 @@ from proxy.core.model import Mirror
 from proxy.core.urls import redacted
 from proxy.errors import UpstreamForbidden
 
+_INSIDE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        # This host, loopback, link-local (cloud metadata lives there), private, shared (RFC 6598)
+        # and protocol assignments, multicast, reserved; then the same for IPv6, with NAT64, whose
+        # prefix would lead to any of those.
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "192.0.0.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/127",
+        "fe80::/10",
+        "fc00::/7",
+        "ff00::/8",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+    )
+)
+"""Addresses that only the operator may name. Documentation ranges are not among them: they lead
+nowhere, and test networks use them."""
+
 
 def trusted(url: str, mirror: Mirror) -> bool:
     """Whether *url*'s host is the source's own or allowed by name (`host` or `host:port`)."""
@@ -73,7 +100,9 @@ def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
     if mapped is not None:
         return _public(mapped)
-    return address.is_global and not address.is_multicast
+    return not any(
+        network.version == address.version and address in network for network in _INSIDE
+    )
 
 
 def _port(parts: SplitResult) -> int:

@@ -44,7 +44,7 @@ class PipIndex:
                 out, _ = self._asking.communicate(timeout=_PATIENCE)
             except subprocess.TimeoutExpired as error:
                 self._asking.kill()
-                raise ConfigError("source = \"auto\": finding the index took too long") from error
+                raise ConfigError('source = "auto": finding the index took too long') from error
             self._found = out.strip() or None
         if self._found is None:
             raise ConfigError('source = "auto": no index was found; write its address instead')

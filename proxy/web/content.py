@@ -168,9 +168,7 @@ class Content:
             case _:
                 status = 200 if answer.content_range is None else 206
                 end = _OPEN_END if answer.length is None else answer.length
-                return await self._span(
-                    request, answer, status, headers, range(end), exchange
-                )
+                return await self._span(request, answer, status, headers, range(end), exchange)
 
     async def _span(
         self,
@@ -325,9 +323,7 @@ def _empty(
     return response
 
 
-def _small(
-    status: int, headers: dict[str, str], piece: bytes, exchange: Exchange
-) -> web.Response:
+def _small(status: int, headers: dict[str, str], piece: bytes, exchange: Exchange) -> web.Response:
     exchange.status = status
     exchange.sent = len(piece)
     exchange.first_byte = time.perf_counter() - exchange.started
@@ -351,9 +347,7 @@ async def _prepared(
     return response
 
 
-def _redirect(
-    request: web.Request, path: str, canonical: str, exchange: Exchange
-) -> web.Response:
+def _redirect(request: web.Request, path: str, canonical: str, exchange: Exchange) -> web.Response:
     """To the one spelling of a path, keeping whatever came before it (a token, a prefix)."""
     exchange.status = 301
     before = request.path.removesuffix(path)

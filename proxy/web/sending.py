@@ -85,15 +85,11 @@ class Outlet:
             self._threads, _sendfile, socket, descriptor, offset, count
         )
 
-    async def _copied(
-        self, response: web.StreamResponse, descriptor: int, span: range
-    ) -> None:
+    async def _copied(self, response: web.StreamResponse, descriptor: int, span: range) -> None:
         loop = asyncio.get_running_loop()
         for offset in range(span.start, span.stop, _PIECE):
             count = min(_PIECE, span.stop - offset)
-            piece = await loop.run_in_executor(
-                self._threads, os.pread, descriptor, count, offset
-            )
+            piece = await loop.run_in_executor(self._threads, os.pread, descriptor, count, offset)
             async with asyncio.timeout(STALLED):
                 await response.write(piece)
 
@@ -126,7 +122,7 @@ async def _flushed(transport: asyncio.Transport, socket: int) -> None:
 async def _writable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(descriptor, lambda: ready.done() or ready.set_result(None))
+    loop.add_writer(descriptor, _settle, ready)
     try:
         async with asyncio.timeout(STALLED):
             await ready
@@ -134,3 +130,8 @@ async def _writable(descriptor: int) -> None:
         raise ConnectionAbortedError("the client has stopped reading") from error
     finally:
         loop.remove_writer(descriptor)
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

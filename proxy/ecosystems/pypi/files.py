@@ -85,22 +85,30 @@ def place(file: dict[str, Any], link: Link | None, project: str) -> str | None:
 def advertised(file: Mapping[str, Any]) -> Mapping[str, str] | None:
     """The hashes of the `.metadata` that upstream says it has; None where it has none.
 
-    It may give no hash. What is not advertised is not served, and the reverse: a resolver does
-    not forgive a missing one.
+    They may be empty. PEP 714: of the keys under which it is said the first decides.
     """
+    return next(_promises(file), None)
+
+
+def _promises(file: Mapping[str, Any]) -> Iterator[Mapping[str, str] | None]:
     for key in METADATA_KEYS:
-        value = file.get(key)
-        if isinstance(value, dict):
-            return value
-        if value is True:
-            return {}
-    return None
+        match file.get(key):
+            case dict() as hashes:
+                yield hashes
+            case True:
+                yield {}
+            case False:
+                yield None
 
 
 def rows(file: Mapping[str, Any], link: Link, path: str) -> Iterator[tuple[str, Row]]:
-    """What the gate must know of *file*, served at *path*, and of its companions."""
+    """What the gate must know of *file*, served at *path*, and of its companions.
+
+    A `.metadata` has a row if any client may read that there is one, old ones by an old key:
+    resolvers do not forgive a missing one.
+    """
     yield path, Row(url=link.url, size=file.get("size"), hashes=_digests(file["hashes"]))
-    metadata = advertised(file)
+    metadata = next((hashes for hashes in _promises(file) if hashes is not None), None)
     if metadata is not None:
         yield f"{path}.metadata", Row(url=link.beside(".metadata"), hashes=_digests(metadata))
     if file.get("gpg-sig") is True:

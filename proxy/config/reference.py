@@ -1,0 +1,86 @@
+"""The reference of all settings as Markdown, made from the tables that files are checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from proxy.config.settings import AUTH_FILE, DEFAULT_MIRRORS, MIRROR, SECTIONS, Key
+
+_INTRODUCTION = """\
+# Configuration
+
+Made by `pkgproxy config reference` from the code; a test keeps the two the same.
+
+Settings come from, later ones winning: the defaults below; the file given with `--config`; the
+files `conf.d/*.toml` beside it, in the order of their names; environment variables
+(`PKGPROXY_SERVER__PORT=8081` is `server.port`); command line options. `pkgproxy config show`
+prints every value with its origin, `pkgproxy check-config FILE` checks without serving.
+
+A duration is a number of seconds or a text with a unit: `"300ms"`, `"90s"`, `"10m"`, `"12h"`,
+`"7d"`.
+"""
+
+_TITLES = {
+    "server": "How clients are served. Needs a restart to change.",
+    "cache": "Where bodies and the catalog are kept. Needs a restart to change.",
+    "log": "What is logged, to standard error. Needs a restart to change.",
+    "upstream": "How upstream servers are spoken to. Needs a restart to change.",
+}
+
+_CREDENTIALS = """\
+## `[credentials.<name>]`
+
+A credential that mirrors refer to by name. It goes to the host of the mirror's source only. A
+secret stands in the table itself, in a file (`token_file`, `password_file`, …) or in an
+environment variable (`token_env`, …).
+
+| `kind` | keys | sent as |
+|---|---|---|
+| `bearer` | `token` | `Authorization: Bearer …` |
+| `basic` | `username`, `password` | `Authorization: Basic …` |
+| `token` | `token` | `/t/<token>` in front of the path (conda servers) |
+| `header` | `name`, `value` | any one header |
+
+Without a named credential a user and password in the source URL are used, then `auth_file`, then
+`.netrc` (`$NETRC`, `~/.netrc`, `~/_netrc`), each matched by host, also after a redirect.
+"""
+
+
+def text() -> str:
+    """The whole page."""
+    return "\n".join(_pieces())
+
+
+def _pieces() -> Iterator[str]:
+    yield _INTRODUCTION
+    for name, keys in SECTIONS.items():
+        yield f"## `[{name}]`\n\n{_TITLES[name]}\n"
+        yield _table(keys)
+    yield "## At the top\n"
+    yield _table((AUTH_FILE,))
+    yield _CREDENTIALS
+    yield "## `[[mirror]]`\n\nOne table for each mirror. Reloaded on SIGHUP.\n"
+    yield _table(MIRROR)
+    yield "Where no mirror is configured, these are served:\n"
+    yield "| type | name | source |\n|---|---|---|"
+    for mirror in DEFAULT_MIRRORS:
+        yield f"| {mirror['type']} | {mirror['name']} | `{mirror['source']}` |"
+    yield ""
+
+
+def _table(keys: Iterable[Key]) -> str:
+    rows = ["| key | kind | default | meaning |", "|---|---|---|---|"]
+    rows += [f"| `{key.name}` | {key.kind.name} | {_default(key)} | {key.help} |" for key in keys]
+    return "\n".join([*rows, ""])
+
+
+def _default(key: Key) -> str:
+    match key.default:
+        case None:
+            return "-"
+        case bool():
+            return f"`{str(key.default).lower()}`"
+        case str():
+            return f'`"{key.default}"`'
+        case _:
+            return f"`{key.default}`"

@@ -102,6 +102,12 @@ def test_metadata_advertised_without_a_hash_is_served_unchecked(value: object) -
     assert views_of(sample_page(file)).rows[f"{WHEEL}.metadata"].hashes == {}
 
 
+def test_old_clients_get_metadata_that_only_an_old_key_advertises() -> None:
+    views = views_of(sample_page(sample_file(core_metadata=False)))
+    assert f"{WHEEL}.metadata" in views.rows
+    assert "core-metadata" not in views.html  # PEP 714: the new key decides for those who read it
+
+
 @pytest.mark.parametrize("value", [False, None])
 def test_metadata_is_not_advertised_where_upstream_has_none(value: object) -> None:
     file = sample_file(core_metadata=value, data_dist_info_metadata=value)

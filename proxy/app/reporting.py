@@ -29,7 +29,7 @@ class Reporting:
             method=exchange.method,
             result=result,
             status=exchange.status,
-            sent=exchange.sent,
+            sent=exchange.meter.sent,
             seconds=seconds,
             first_byte=exchange.first_byte or None,
         )
@@ -43,7 +43,7 @@ class Reporting:
             path=exchange.path,
             status=exchange.status,
             result=result,
-            bytes=exchange.sent,
+            bytes=exchange.meter.sent,
             seconds=round(seconds, 6),
             mirror=exchange.mirror,
             client=exchange.client,

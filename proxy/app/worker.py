@@ -191,6 +191,7 @@ class Worker:
             if crew is not None:
                 await crew.listen(self._open, self._refresh)
                 stack.push_async_callback(crew.aclose)
+                stack.push_async_callback(crew.drain, settings.server.drain_timeout)
             if place.number == 0:
                 janitor = Janitor(
                     root=settings.cache.path,

@@ -155,23 +155,39 @@ class Crew(Place):
         self._blobs = blobs
         self._server: asyncio.Server | None = None
         self._nudges: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def listen(self, open_: Open, refresh: Refresh) -> None:
         """Answer the siblings from now on."""
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError, EOFError, msgspec.MsgspecError):
-                await self._serve(reader, writer, open_, refresh)
-            writer.close()
+            task = asyncio.current_task()
+            assert task is not None
+            self._serving.add(task)
+            try:
+                with contextlib.suppress(OSError, EOFError, msgspec.MsgspecError):
+                    await self._serve(reader, writer, open_, refresh)
+            finally:
+                self._serving.discard(task)
+                writer.close()
 
         path = self._socket(self.number)
         path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(serve, path)
         path.chmod(0o600)
 
+    async def drain(self, seconds: float) -> None:
+        """Let siblings read to the end what they have asked for, for up to *seconds*."""
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=seconds)
+
     async def aclose(self) -> None:
+        """Stop answering; siblings see their connections end."""
         if self._server is not None:
             self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
         for task in self._nudges:
             task.cancel()
         await asyncio.gather(*self._nudges, return_exceptions=True)

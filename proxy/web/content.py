@@ -12,7 +12,7 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -40,7 +40,7 @@ from proxy.gateway.gateway import Gateway
 from proxy.gateway.render import CODINGS
 from proxy.web.errors import problem
 from proxy.web.paths import Mirrors
-from proxy.web.sending import SMALL, Outlet
+from proxy.web.sending import SMALL, Meter, Outlet, Way
 
 SERVER = "pkgproxy"
 """The Server header. renv looks for other products' names in it; it must not hold theirs."""
@@ -60,7 +60,8 @@ class Exchange:
     started: float  # perf_counter
     mirror: str = ""
     status: int = 0
-    sent: int = 0
+    promised: int | None = None  # body bytes that the headers announced
+    meter: Meter = field(default_factory=Meter)
     first_byte: float = 0.0  # seconds from the start, 0 if nothing was sent
     cache: CacheStatus | None = None
     client: str = ""
@@ -115,7 +116,8 @@ class Content:
             self._requests.crashed(exchange, error)
             response = await self._failed(request, exchange, ProxyError("internal error"))
         except BaseException:  # cancelled: the client has left, or the server is stopping
-            exchange.status = CLIENT_LEFT
+            if exchange.meter.sent != exchange.promised:
+                exchange.status = CLIENT_LEFT
             self._requests.finished(exchange, time.perf_counter() - exchange.started)
             raise
         self._requests.finished(exchange, time.perf_counter() - exchange.started)
@@ -190,20 +192,20 @@ class Content:
         if isinstance(body, Slice) and len(span) <= SMALL:
             piece = os.pread(body.blob.fileno(), len(span), body.start + span.start)
             return _small(status, headers, piece, exchange)
-        response = await _prepared(request, status, headers, exchange, chunked=not known)
-        exchange.first_byte = time.perf_counter() - exchange.started
+        exchange.promised = len(span) if known else None
+        way = await _begun(request, status, headers, exchange, chunked=not known)
         match body:
             case Slice(blob=blob, start=start):
                 where = range(start + span.start, start + span.stop)
-                await self._outlet.file(request, response, blob.fileno(), where)
+                await self._outlet.file(way, blob.fileno(), where)
             case Passing(chunks=chunks):
                 async for chunk in chunks:
-                    await response.write(chunk)
+                    await way.response.write(chunk)
+                    way.meter.sent += len(chunk)
             case _:
-                await self._outlet.growing(request, response, body, span)
-        exchange.sent = len(span) if known else response.body_length
-        await response.write_eof()
-        return response
+                await self._outlet.growing(way, body, span)
+        await way.response.write_eof()
+        return way.response
 
     async def _multipart(
         self,
@@ -224,16 +226,15 @@ class Content:
         )
         headers["Content-Type"] = plan.content_type
         headers["Content-Length"] = str(plan.content_length)
-        response = await _prepared(request, 206, headers, exchange, chunked=False)
+        way = await _begun(request, 206, headers, exchange, chunked=False)
         descriptor, start = answer.body.blob.fileno(), answer.body.start
         for header, part in plan.parts:
-            await response.write(header)
+            await way.response.write(header)
             span = range(start + part.first, start + part.last + 1)
-            await self._outlet.file(request, response, descriptor, span)
-        await response.write(plan.closing)
-        exchange.sent = plan.content_length
-        await response.write_eof()
-        return response
+            await self._outlet.file(way, descriptor, span)
+        await way.response.write(plan.closing)
+        await way.response.write_eof()
+        return way.response
 
     async def _failed(
         self, request: web.Request, exchange: Exchange, error: ProxyError
@@ -257,7 +258,7 @@ class Content:
                 "Server": SERVER,
             },
         )
-        exchange.sent = len(told.body)
+        exchange.meter.sent = len(told.body)
         return response
 
 
@@ -325,26 +326,28 @@ def _empty(
 
 def _small(status: int, headers: dict[str, str], piece: bytes, exchange: Exchange) -> web.Response:
     exchange.status = status
-    exchange.sent = len(piece)
+    exchange.meter.sent = exchange.promised = len(piece)
     exchange.first_byte = time.perf_counter() - exchange.started
     return web.Response(status=status, headers=headers, body=piece)
 
 
-async def _prepared(
+async def _begun(
     request: web.Request,
     status: int,
     headers: dict[str, str],
     exchange: Exchange,
     *,
     chunked: bool,
-) -> web.StreamResponse:
+) -> Way:
+    """Send the head; what follows is the body."""
     response = web.StreamResponse(status=status, headers=headers)
     if chunked and request.version >= HttpVersion11:
         response.enable_chunked_encoding()
     exchange.status = status
     exchange.response = response
     await response.prepare(request)
-    return response
+    exchange.first_byte = time.perf_counter() - exchange.started
+    return Way(request=request, response=response, meter=exchange.meter)
 
 
 def _redirect(request: web.Request, path: str, canonical: str, exchange: Exchange) -> web.Response:

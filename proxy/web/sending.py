@@ -8,9 +8,11 @@ to drain. A slow client therefore holds neither a thread nor memory, only its ow
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -28,6 +30,22 @@ SMALL = 64 * 1024
 _PIECE = 256 * 1024  # read at a time where sendfile cannot be used (TLS, chunked coding)
 
 
+@dataclass(slots=True)
+class Meter:
+    """How many body bytes have gone out; right even if sending is broken off."""
+
+    sent: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """The way to one client: its request, the response that has been begun, and a meter."""
+
+    request: web.Request
+    response: web.StreamResponse
+    meter: Meter
+
+
 class Outlet:
     """Sends parts of open files on prepared responses. Owns the threads that do it."""
 
@@ -35,20 +53,19 @@ class Outlet:
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="send")
 
     def close(self) -> None:
+        """End the threads; nothing is being sent any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def file(
-        self, request: web.Request, response: web.StreamResponse, descriptor: int, span: range
-    ) -> None:
+    async def file(self, way: Way, descriptor: int, span: range) -> None:
         """Send the bytes of *descriptor* at the offsets in *span*.
 
         Raises ConnectionError where the client is gone or does not read.
         """
-        transport = request.transport
+        transport = way.request.transport
         if transport is None:
             raise ConnectionResetError("the client has left")
-        if response.chunked or transport.get_extra_info("sslcontext") is not None:
-            await self._copied(response, descriptor, span)
+        if way.response.chunked or transport.get_extra_info("sslcontext") is not None:
+            await self._copied(way, descriptor, span)
             return
         # The transport's own descriptor is its own business; a duplicate may be watched.
         socket = os.dup(transport.get_extra_info("socket").fileno())
@@ -57,41 +74,52 @@ class Outlet:
             offset = span.start
             while offset < span.stop:
                 count = min(span.stop - offset, BURST)
-                sent = await self._turn(socket, descriptor, offset, count)
+                sent = await self._turn(way.meter, socket, descriptor, offset, count)
                 offset += sent
                 if sent < count:
                     await _writable(socket)
         finally:
             os.close(socket)
 
-    async def growing(
-        self, request: web.Request, response: web.StreamResponse, body: Growing, span: range
-    ) -> None:
+    async def growing(self, way: Way, body: Growing, span: range) -> None:
         """Send what *span* names of a body that is still growing, as it grows.
 
-        An empty *span* end (`sys.maxsize`) means to the body's end. Raises what made it fail.
+        A *span* that ends at `sys.maxsize` is the rest. Raises what made the body fail.
         """
         offset = span.start
         while offset < span.stop:
             end = min(await body.wait_past(offset), span.stop)
             if end <= offset:
                 return
-            await self.file(request, response, body.fileno(), range(offset, end))
+            await self.file(way, body.fileno(), range(offset, end))
             offset = end
 
-    async def _turn(self, socket: int, descriptor: int, offset: int, count: int) -> int:
+    async def _turn(
+        self, meter: Meter, socket: int, descriptor: int, offset: int, count: int
+    ) -> int:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._threads, _sendfile, socket, descriptor, offset, count
-        )
+        turn = loop.run_in_executor(self._threads, _sendfile, socket, descriptor, offset, count)
+        try:
+            sent = await asyncio.shield(turn)
+        except asyncio.CancelledError:
+            # The thread must be done with the descriptors before they are closed. It does not
+            # block, so this is no wait; and the client may have left because it has it all.
+            with contextlib.suppress(OSError):
+                meter.sent += await turn
+            raise
+        meter.sent += sent
+        return sent
 
-    async def _copied(self, response: web.StreamResponse, descriptor: int, span: range) -> None:
+    async def _copied(self, way: Way, descriptor: int, span: range) -> None:
         loop = asyncio.get_running_loop()
         for offset in range(span.start, span.stop, _PIECE):
             count = min(_PIECE, span.stop - offset)
-            piece = await loop.run_in_executor(self._threads, os.pread, descriptor, count, offset)
+            piece = await loop.run_in_executor(
+                self._threads, os.pread, descriptor, count, offset
+            )
             async with asyncio.timeout(STALLED):
-                await response.write(piece)
+                await way.response.write(piece)
+            way.meter.sent += len(piece)
 
 
 def _sendfile(socket: int, descriptor: int, offset: int, count: int) -> int:

@@ -107,7 +107,7 @@ def test_credentials_of_a_rattler_auth_file_are_used(
     auth_file = tmp_path / "auth.json"
     auth_file.write_text(json.dumps({"127.0.0.1": entry}))
     auth_file.chmod(0o600)
-    tables = {"auth_file": str(auth_file)}
+    tables = {"": {"auth_file": str(auth_file)}}
     with _guarded(tmp_path / "www", auth) as origin:
         mirrors = _sources(origin, origin.url)
         with ProxyServer(tmp_path / "proxy", mirrors, tables=tables) as proxy:

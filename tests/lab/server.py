@@ -54,7 +54,7 @@ class ProxyServer:
         prefix: Sequence[str] = (),
         inherit_environment: bool = False,
     ) -> None:
-        """*tables* adds keys to the configuration's tables; *prefix* goes before the command."""
+        """*tables* adds keys to the configuration's tables ("" is the top); *prefix* goes before the command."""
         self.folder = folder
         self.mirrors = list(mirrors)
         self.workers = workers
@@ -165,7 +165,8 @@ class ProxyServer:
         }
         for name, keys in self.tables.items():
             tables[name] = {**tables.get(name, {}), **keys}
-        parts = [f"[{name}]\n{_keys(keys)}" for name, keys in tables.items()]
+        top = tables.pop("", {})
+        parts = [_keys(top), *(f"[{name}]\n{_keys(keys)}" for name, keys in tables.items())]
         for mirror in self.mirrors:
             keys = {"type": mirror.type, "name": mirror.name, "source": mirror.source}
             parts.append(f"[[mirror]]\n{_keys({**keys, **mirror.options})}")

@@ -35,7 +35,7 @@ def main() -> None:
     app()
 
 
-def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's way of calling back
+def _show_version(value: bool) -> None:
     if value:
         typer.echo(f"pkgproxy {__version__}")
         raise typer.Exit

@@ -37,7 +37,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
     url: str | None = None
     size: int | None = None
-    hashes: dict[str, str] = {}  # noqa: RUF012 - msgspec copies an empty default
+    hashes: dict[str, str] = {}
     denied: tuple[str, str] | None = None
 
     @property

@@ -18,7 +18,7 @@ from proxy.gateway.addresses import address, shown
 from proxy.gateway.events import Events
 from proxy.gateway.fill import Fill
 from proxy.gateway.flights import Boarded, Flights
-from proxy.gateway.responses import entry_of, media_type, renewed
+from proxy.gateway.responses import entry_of, renewed
 from proxy.gateway.team import Team
 from proxy.storage.ports import Blobs, Catalog, Stored
 from proxy.upstream.port import Ask, Reply, Upstream

@@ -35,7 +35,7 @@ class State(enum.Enum):
     FAILED = enum.auto()
 
 
-class Landed(Exception):  # noqa: N818 - not an error: the answer is now in the catalog
+class Landed(Exception):
     """The fill has settled and nobody read it any more: look the file up again."""
 
 

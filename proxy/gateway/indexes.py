@@ -17,8 +17,14 @@ from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
 from proxy.core.model import Absence, Entry, Expected, Index, Mirror, Source, Validators
 from proxy.core.urls import redacted
 from proxy.ecosystems.base import Context, Ecosystem
-from proxy.errors import BadIndex, IntegrityError, ProxyError, UpstreamError, UpstreamMissing
-from proxy.errors import UpstreamRefused
+from proxy.errors import (
+    BadIndex,
+    IntegrityError,
+    ProxyError,
+    UpstreamError,
+    UpstreamMissing,
+    UpstreamRefused,
+)
 from proxy.gateway.addresses import address
 from proxy.gateway.events import Events
 from proxy.gateway.fill import Fill

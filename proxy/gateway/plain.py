@@ -20,11 +20,10 @@ from proxy.gateway.addresses import address
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
 from proxy.gateway.events import Events
 from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable, variant_key
-from proxy.gateway.fill import Landed
 from proxy.gateway.responses import media_type
 from proxy.gateway.team import Elsewhere, Team
 from proxy.storage.ports import Blobs, Catalog
-from proxy.upstream.port import Ask, Reply, Upstream
+from proxy.upstream.port import Ask, Upstream
 
 PASS_FOR = 60.0
 """Seconds for which a file whose answer may not be shared is passed through at once, without

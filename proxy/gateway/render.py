@@ -115,7 +115,7 @@ def _written(form: str, chunks: Iterable[bytes | memoryview], workspace: Path) -
     size = 0
     descriptor, name = tempfile.mkstemp(dir=workspace, prefix=f"{os.getpid()}-")
     try:
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             for chunk in chunks:
                 file.write(chunk)
                 hashed.update(chunk)

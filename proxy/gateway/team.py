@@ -18,7 +18,7 @@ from proxy.core.model import Resource
 from proxy.gateway.answer import Answer, Want
 
 
-class Elsewhere(Exception):  # noqa: N818 - not an error: the request goes on in another process
+class Elsewhere(Exception):
     """Another worker leads the work that this request needs."""
 
     def __init__(self, leader: int) -> None:

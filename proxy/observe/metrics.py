@@ -196,7 +196,7 @@ class Metrics:
 
     # -- clients -------------------------------------------------------------------------
 
-    def answered(  # noqa: PLR0913 - the facts of one answer, each by name
+    def answered(
         self,
         *,
         mirror: str,

@@ -141,7 +141,7 @@ class _Netrc:
 def netrc_path(environ: Mapping[str, str]) -> Path | None:
     """The first of $NETRC, ~/.netrc and ~/_netrc that exists, as curl and rattler look for it."""
     given = environ.get("NETRC")
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    home = Path(environ.get("HOME") or Path.home())
     candidates = [Path(given)] if given else [home / ".netrc", home / "_netrc"]
     return next((path for path in candidates if path.is_file()), None)
 

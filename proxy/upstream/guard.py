@@ -63,7 +63,7 @@ def check(url: str, mirror: Mirror) -> None:
     if trusted(url, mirror):
         return
     hint = f"; add it to allow_hosts of mirror {mirror.key} if it is meant"
-    if parts.scheme != "https" and parts.scheme != own.scheme:
+    if parts.scheme not in ("https", own.scheme):
         raise UpstreamForbidden(f"{redacted(url)} is not https{hint}")
     if _port(parts) not in (80, 443):
         raise UpstreamForbidden(f"{redacted(url)} has an unusual port{hint}")
@@ -100,9 +100,7 @@ def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
     if mapped is not None:
         return _public(mapped)
-    return not any(
-        network.version == address.version and address in network for network in _INSIDE
-    )
+    return not any(network.version == address.version and address in network for network in _INSIDE)
 
 
 def _port(parts: SplitResult) -> int:

@@ -166,22 +166,21 @@ class Content:
             case Part() if answer.length is not None:
                 headers["Content-Range"] = decision.content_range(answer.length)
                 span = range(decision.first, decision.last + 1)
-                return await self._span(request, answer, 206, headers, span, exchange)
+                return await self._span(request, answer, headers, span, exchange)
             case _:
-                status = 200 if answer.content_range is None else 206
                 end = _OPEN_END if answer.length is None else answer.length
-                return await self._span(request, answer, status, headers, range(end), exchange)
+                return await self._span(request, answer, headers, range(end), exchange)
 
     async def _span(
         self,
         request: web.Request,
         answer: Answer,
-        status: int,
         headers: dict[str, str],
         span: range,
         exchange: Exchange,
     ) -> web.StreamResponse:
         """Send the bytes in *span* of the body, under these headers."""
+        status = 206 if "Content-Range" in headers else 200
         headers["Content-Type"] = answer.media_type
         known = span.stop != _OPEN_END
         if known:

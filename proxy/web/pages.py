@@ -85,7 +85,8 @@ def _page(mirrors: list[Mirror], base: str) -> str:
         "<tr>"
         f"<td>{html.escape(mirror.type)}</td>"
         f"<td>{html.escape(mirror.name)}</td>"
-        f'<td><a href="{html.escape(_url(mirror, base))}">{html.escape(_url(mirror, base))}</a></td>'
+        f'<td><a href="{html.escape(_url(mirror, base))}">'
+        f"{html.escape(_url(mirror, base))}</a></td>"
         f"<td>{html.escape(redacted(mirror.source))}</td>"
         "</tr>\n"
         for mirror in mirrors

@@ -114,9 +114,7 @@ class Outlet:
         loop = asyncio.get_running_loop()
         for offset in range(span.start, span.stop, _PIECE):
             count = min(_PIECE, span.stop - offset)
-            piece = await loop.run_in_executor(
-                self._threads, os.pread, descriptor, count, offset
-            )
+            piece = await loop.run_in_executor(self._threads, os.pread, descriptor, count, offset)
             async with asyncio.timeout(STALLED):
                 await way.response.write(piece)
             way.meter.sent += len(piece)

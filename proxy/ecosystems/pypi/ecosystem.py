@@ -66,7 +66,7 @@ class PyPI:
                 return None
         return None if wanted == path else wanted
 
-    def absent_body(self, index: Index) -> bytes | None:  # noqa: ARG002 - the protocol's signature
+    def absent_body(self, index: Index) -> bytes | None:
         """A project that upstream lacks is absent here, too: resolvers go on to another index."""
         return None
 
@@ -82,7 +82,7 @@ class PyPI:
         self,
         index: Index,
         body: Body,
-        context: Context,  # noqa: ARG002 - pages refer to nothing outside their mirror
+        context: Context,
         forms: frozenset[str],
     ) -> Iterator[Rendered]:
         """Raises BadIndex; of the root's HTML also while its chunks are consumed."""

@@ -37,6 +37,7 @@ _JSON_PAGE = sample_page(
         data_dist_info_metadata=False,
         yanked=True,
     ),
+    sample_file(filename="sample-2-1.tar.gz"),
     sample_file(filename="sample-1.3.tar.gz", url="../files/sample-1.3.tar.gz?x=1"),
     sample_file(filename="sample-1.4.tar.gz", core_metadata=True, requires_python=None),
 )

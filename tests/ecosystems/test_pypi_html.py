@@ -13,6 +13,7 @@ from proxy.errors import BadIndex
 from tests.ecosystems.pypi_pages import (
     FILES,
     HEX,
+    JSON,
     METADATA_SHA256,
     SHA256,
     SHAPED,
@@ -217,6 +218,17 @@ def test_html_is_read_however_it_is_written(link: str) -> None:
     assert views_of(anchors(link)).file["filename"] == NAME
 
 
+@pytest.mark.parametrize("media_type", ["application/octet-stream", "text/plain", "", JSON])
+@pytest.mark.parametrize("before", ["", "\n" * 300, "\ufeff"])
+def test_html_is_recognised_whatever_it_is_called(media_type: str, before: str) -> None:
+    page = before + anchors(anchor(NAME))
+    assert views_of(page, media_type=media_type).file["filename"] == NAME
+
+
+def test_html_that_begins_with_text_is_known_by_its_type() -> None:
+    assert views_of(f"Files: {anchor(NAME)}").file["filename"] == NAME
+
+
 def test_unknown_kinds_of_files_pass_when_their_text_names_them() -> None:
     views = views_of(anchors(anchor("sample-1.0-variants.json")))
     assert views.file["filename"] == "sample-1.0-variants.json"
@@ -278,6 +290,7 @@ def test_html_claims_the_version_of_its_source_up_to_the_last_that_html_has(
         ({"md5": "1" * 32, "sha256": HEX, "blake2b": "3"}, f"#sha256={HEX}"),
         ({"md5": "1" * 32, "sha512": "2" * 128}, f"#sha512={'2' * 128}"),
         ({"blake2b": "3"}, ""),
+        ({"sha256": "", "sha1": "a b"}, ""),
         ({}, ""),
     ],
 )

@@ -161,6 +161,13 @@ def test_local_versions_are_encoded_in_pages_and_decoded_in_rows(plus: str) -> N
     assert views.rows[f"{SHAPED}/{name}"].url == file["url"]
 
 
+@pytest.mark.parametrize("key", ["meta", "name", "project-status", "versions"])
+def test_a_null_at_the_top_counts_as_not_given(key: str) -> None:
+    shown = views_of(sample_page(sample_file(), **{key: None})).json
+    assert shown.get(key) == ("sample" if key == "name" else None)
+    assert None not in shown.values()
+
+
 # -- what is kept ------------------------------------------------------------------------
 
 
@@ -198,6 +205,8 @@ def test_the_status_is_also_read_where_the_examples_have_it() -> None:
         (f"{FILES}/integrity/x/provenance", f"{FILES}/integrity/x/provenance"),
         ("/integrity/x", "https://index.example.org/integrity/x"),
         (None, None),
+        ("//[bad", None),
+        ("javascript:x", None),
     ],
 )
 def test_provenance_stays_at_its_own_address(provenance: str | None, shown: str | None) -> None:

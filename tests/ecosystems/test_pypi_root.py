@@ -87,6 +87,7 @@ def test_from_html_only_folders_below_the_page_are_projects(
 @pytest.mark.parametrize(
     ("base", "found"),
     [
+        ("https://h.example.org/simple/", []),
         ("https://index.example.org/simple/index.html", ["foo"]),
         ("/simple/", ["foo"]),
         ("https://h.example.org/", []),
@@ -94,8 +95,16 @@ def test_from_html_only_folders_below_the_page_are_projects(
     ],
 )
 def test_a_base_element_moves_the_links(base: str, found: list[str]) -> None:
-    page = anchors(anchor("foo/", "foo"), head=f'<base href="{base}">')
-    assert _views(page)[0] == found
+    for href in ("foo/", "./foo/"):
+        page = anchors(anchor(href, "foo"), head=f'<base href="{base}">')
+        assert _views(page)[0] == found
+
+
+@pytest.mark.parametrize("host", ["index", "h"])
+def test_a_base_element_on_another_host_moves_links_that_begin_with_a_slash(host: str) -> None:
+    head = f'<base href="https://{host}.example.org/x/">'
+    page = anchors(anchor("/simple/foo/", "foo"), head=head)
+    assert _views(page)[0] == (["foo"] if host == "index" else [])
 
 
 def test_no_projects_make_empty_lists() -> None:

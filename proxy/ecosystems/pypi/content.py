@@ -15,7 +15,7 @@ from proxy.ecosystems.base import Body
 from proxy.errors import BadIndex
 
 _BOM = b"\xef\xbb\xbf"
-_PEEK = 256  # bytes in which a body shows what it is
+_PEEK = 4096  # bytes in which a body shows what it is
 _VERSION = re.compile(r"(\d{1,4})(?:\.(\d{1,4}))?")
 _MEDIA_VERSION = re.compile(r"application/vnd\.pypi\.simple\.v(\d+)\+")
 

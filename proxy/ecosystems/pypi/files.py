@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urljoin
 
 from proxy.core.rows import Row
 from proxy.ecosystems.pypi import links, names
@@ -70,8 +69,9 @@ def tidy(file: dict[str, Any], base: str) -> None:
         if yanked is not None:
             file["yanked"] = bool(yanked)
     provenance = file.get("provenance")
-    if provenance and "://" not in provenance:  # PEP 740 wants it absolute; ours it is not
-        file["provenance"] = urljoin(base, provenance)
+    if provenance and "://" not in provenance:  # PEP 740 wants it absolute; it is not ours
+        found = links.resolved(provenance, base)
+        file["provenance"] = None if found is None else found.url
 
 
 def place(file: dict[str, Any], link: Link | None, project: str) -> str | None:

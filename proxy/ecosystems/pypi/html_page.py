@@ -165,14 +165,19 @@ def _status(document: Mapping[str, Any]) -> tuple[str, str]:
 
 def _anchor(file: Mapping[str, Any]) -> str:
     href = file["url"]
-    for algorithm in _ALGORITHMS:
-        if algorithm in file["hashes"]:
-            href = f"{href}#{algorithm}={file['hashes'][algorithm]}"
-            break
+    best = _best(file["hashes"])
+    if best is not None:
+        href = f"{href}#{best}"
     attributes = "".join(
         f' {name}="{escape(value)}"' for name, value in _attributes(file) if value is not None
     )
     return f'<a href="{escape(href)}"{attributes}>{escape(file["filename"])}</a><br>\n'
+
+
+def _best(hashes: Mapping[str, str]) -> str | None:
+    """The one hash that HTML has room for, as `name=digits`."""
+    pairs = (f"{name}={hashes[name]}" for name in _ALGORITHMS if name in hashes)
+    return next((pair for pair in pairs if _PAIR.fullmatch(pair)), None)
 
 
 def _attributes(file: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
@@ -185,8 +190,7 @@ def _attributes(file: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
         yield "data-yanked", "" if yanked is True else yanked
     metadata = advertised(file)
     if metadata is not None:
-        best = next((name for name in (*_ALGORITHMS, *metadata) if name in metadata), None)
-        value = "true" if best is None else f"{best}={metadata[best]}"
+        value = _best(metadata) or "true"
         yield "data-core-metadata", value
         yield "data-dist-info-metadata", value  # PEP 714: also under the name it first had
     if "gpg-sig" in file:

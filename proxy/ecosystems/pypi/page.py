@@ -16,6 +16,9 @@ from proxy.ecosystems.base import ROWS, Body, Rendered
 from proxy.ecosystems.pypi import content, files, html_page, links
 from proxy.errors import BadIndex
 
+_NOT_NULL = ("meta", "name", "project-status", "versions")
+"""What a page may lack but not have as `null`: clients with strict models refuse the page."""
+
 
 class Page(NamedTuple):
     """A page as we serve it, in JSON's terms, and its row table's contents."""
@@ -45,6 +48,9 @@ def read(body: Body, project: str) -> Page:
     listed = document.get("files")
     if not isinstance(listed, list):
         raise BadIndex("the body is no project's page: it has no list of 'files'")
+    for key in _NOT_NULL:
+        if document.get(key, key) is None:
+            del document[key]
     document.setdefault("name", project)
     kept: list[dict[str, Any]] = []
     rows: dict[str, bytes] = {}

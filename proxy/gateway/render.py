@@ -71,8 +71,9 @@ def render(job: RenderJob) -> list[Output]:
     try:
         with _mapped(job.blob) as content:
             body = Body(content=content, source=job.source, media_type=job.media_type, url=job.url)
-            for view in ecosystem.render(job.index, body, job.context, job.forms):
-                outputs.append(_written(view.form, view.chunks, job.workspace))
+            views = ecosystem.render(job.index, body, job.context, job.forms)
+            # One at a time, so that those made before a failure are known and removed.
+            outputs.extend(_written(view.form, view.chunks, job.workspace) for view in views)
     except BaseException as error:
         for output in outputs:
             output.path.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import netrc
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import select
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,9 +25,15 @@ STALLED = 120.0
 BURST = 8 << 20
 """Bytes that one turn in a thread moves at the most, so that turns are shared fairly."""
 
+LINGER = 0.02
+"""Seconds that a thread waits for a full socket to drain, while no other client wants a thread.
+A client that reads fast is then served without a round trip through the event loop for every
+buffer-full, which is half of what it costs."""
+
 SMALL = 64 * 1024
 """Bytes up to which copying through memory is cheaper than a turn in a thread."""
 
+_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ETIMEDOUT)
 _PIECE = 256 * 1024  # read at a time where sendfile cannot be used (TLS, chunked coding)
 
 
@@ -51,6 +58,8 @@ class Outlet:
 
     def __init__(self, threads: int = 8) -> None:
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="send")
+        self._size = threads
+        self._turns = 0
 
     def close(self) -> None:
         """End the threads; nothing is being sent any more."""
@@ -98,7 +107,11 @@ class Outlet:
         self, meter: Meter, socket: int, descriptor: int, offset: int, count: int
     ) -> int:
         loop = asyncio.get_running_loop()
-        turn = loop.run_in_executor(self._threads, _sendfile, socket, descriptor, offset, count)
+        self._turns += 1
+        turn = loop.run_in_executor(
+            self._threads, self._sendfile, socket, descriptor, offset, count
+        )
+        turn.add_done_callback(self._turn_ended)
         try:
             sent = await asyncio.shield(turn)
         except asyncio.CancelledError:
@@ -108,6 +121,28 @@ class Outlet:
                 meter.sent += await turn
             raise
         meter.sent += sent
+        return sent
+
+    def _turn_ended(self, turn: asyncio.Future[int]) -> None:
+        self._turns -= 1
+
+    def _sendfile(self, socket: int, descriptor: int, offset: int, count: int) -> int:
+        """Move up to *count* bytes until the socket stays full; returns how many went."""
+        sent = 0
+        while sent < count:
+            try:
+                moved = os.sendfile(socket, descriptor, offset + sent, count - sent)
+            except BlockingIOError:
+                if self._turns >= self._size or not _drains(socket):
+                    break
+                continue
+            except OSError as error:
+                if error.errno in _GONE:
+                    raise ConnectionResetError("the client has left") from error
+                raise
+            if moved == 0:
+                raise ConnectionAbortedError("the file is shorter than was announced")
+            sent += moved
         return sent
 
     async def _copied(self, way: Way, descriptor: int, span: range) -> None:
@@ -120,22 +155,11 @@ class Outlet:
             way.meter.sent += len(piece)
 
 
-def _sendfile(socket: int, descriptor: int, offset: int, count: int) -> int:
-    """Move up to *count* bytes until the socket is full; returns how many went."""
-    sent = 0
-    while sent < count:
-        try:
-            moved = os.sendfile(socket, descriptor, offset + sent, count - sent)
-        except BlockingIOError:
-            break
-        except OSError as error:
-            if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ETIMEDOUT):
-                raise ConnectionResetError("the client has left") from error
-            raise
-        if moved == 0:
-            raise ConnectionAbortedError("the file is shorter than was announced")
-        sent += moved
-    return sent
+def _drains(socket: int) -> bool:
+    """Whether the full socket takes more within LINGER."""
+    poll = select.poll()
+    poll.register(socket, select.POLLOUT)
+    return bool(poll.poll(LINGER * 1000))
 
 
 async def _flushed(transport: asyncio.Transport, socket: int) -> None:

@@ -14,7 +14,7 @@ from typing import assert_never
 from proxy.core.cache_status import CacheStatus, Forward
 from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
 from proxy.core.http_date import parse_http_date
-from proxy.core.model import Absence, Entry, Mirror, Plain
+from proxy.core.model import Absence, Bounds, Entry, Mirror, Plain
 from proxy.errors import UpstreamError, UpstreamMissing
 from proxy.gateway.addresses import address
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
@@ -56,7 +56,7 @@ class PlainFiles:
     async def open(self, plain: Plain, mirror: Mirror, want: Want) -> Answer:
         """Answer a request for *plain*. Raises the upstream errors, and Elsewhere."""
         headers = {name: want.headers[name] for name in plain.forward if name in want.headers}
-        held = await self._held(plain, headers)
+        held = await self._held(plain, headers, mirror.bounds)
         order = Order(
             key=plain.key,
             mirror=mirror,
@@ -111,16 +111,28 @@ class PlainFiles:
 
     # -- what is held --------------------------------------------------------------------
 
-    async def _held(self, plain: Plain, headers: dict[str, str]) -> Entry | Absence | None:
+    async def _held(
+        self, plain: Plain, headers: dict[str, str], bounds: Bounds
+    ) -> Entry | Absence | None:
         """The entry for these request headers: by way of the newest one's `Vary`."""
-        found = await self._catalog.get(plain.key)
+        found = await self._newest(plain.key, bounds)
         if not isinstance(found, Entry):
-            return found if isinstance(found, Absence) else None
+            return found
         vary = found.headers.get("vary")
         if vary:
-            variant = await self._catalog.get(variant_key(plain.key, vary, headers))
+            variant = await self._newest(variant_key(plain.key, vary, headers), bounds)
             return variant if isinstance(variant, Entry) else None
         return found
+
+    async def _newest(self, key: str, bounds: Bounds) -> Entry | Absence | None:
+        """From memory while that is fresh; a sibling process may have renewed it since."""
+        seen = self._catalog.peek(key)
+        if isinstance(seen, Entry):
+            before = before_request(seen, now=self._clock(), bounds=bounds)
+            if isinstance(before, Fresh):
+                return seen
+        found = await self._catalog.get(key)
+        return found if isinstance(found, Entry | Absence) else None
 
     async def _stored(
         self, plain: Plain, entry: Entry, status: CacheStatus, order: Order, want: Want

@@ -47,6 +47,10 @@ Value = str | int | float | bool | None | object
 """A field. None is left out; what is neither text nor number is shown as `str()` has it."""
 
 
+GATHER = 0.05
+"""Seconds for which lines are gathered before they are written together."""
+
+
 class Level(enum.IntEnum):
     """How much an event matters to an operator."""
 
@@ -82,6 +86,7 @@ class Log:
         self._clock = clock
         self._queue: SimpleQueue[str | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
         self._reported = 0  # of `dropped`; only the writing thread touches it
         self.level = level
         self.dropped = 0
@@ -105,6 +110,7 @@ class Log:
     def close(self, timeout: float = 5.0) -> None:
         """Write what is queued and stop, within *timeout* seconds even if the stream blocks."""
         if self._thread is not None:
+            self._closing.set()
             self._queue.put(None)
             self._thread.join(timeout)
             self._thread = None
@@ -126,6 +132,8 @@ class Log:
 
     def _run(self) -> None:
         while (line := self._queue.get()) is not None:
+            # A thread that woke for every line would fight the event loop for the interpreter.
+            self._closing.wait(GATHER)
             ended = self._write(line)
             if ended:
                 return

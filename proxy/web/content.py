@@ -31,7 +31,7 @@ from proxy.core.conditional import (
     plan_multipart,
 )
 from proxy.core.http_date import format_http_date
-from proxy.core.model import Form, Index, Resource
+from proxy.core.model import Form, Index, Plain, Resource
 from proxy.core.negotiation import choose, choose_coding
 from proxy.ecosystems.base import Ecosystem
 from proxy.errors import Denied, MethodNotAllowed, ProxyError, UpstreamError, UpstreamMissing
@@ -281,11 +281,18 @@ def _wanted(request: web.Request, resource: Resource) -> tuple[Want, tuple[str, 
         form=form,
         coding=coding,
         head=request.method == hdrs.METH_HEAD,
-        headers={name.lower(): value for name, value in headers.items()},
+        headers=_forwardable(resource, headers),
         # With If-Range the whole file may have to be sent, which only a validator can tell.
         byte_range=None if "If-Range" in headers else headers.get("Range"),
     )
     return want, tuple(vary)
+
+
+def _forwardable(resource: Resource, headers: Mapping[str, str]) -> dict[str, str]:
+    """Those of the client's headers that the file may vary by; no others go any further."""
+    if not isinstance(resource, Plain):
+        return {}
+    return {name: headers[name] for name in resource.forward if name in headers}
 
 
 def _headers(answer: Answer) -> dict[str, str]:

@@ -27,6 +27,10 @@ BATCH = 4 * 1024 * 1024
 """Bytes that may wait for the disk while more arrive. Two batches are the memory of a fill."""
 
 
+FIRST = 64 * 1024
+"""Bytes of the first piece that are written, and so released, ahead of the rest of it."""
+
+
 class State(enum.Enum):
     """Where a fill is; it leaves FILLING once."""
 
@@ -134,6 +138,10 @@ class Fill:
         waiting = 0
         try:
             async for chunk in body:
+                if not self._written and len(chunk) > FIRST:
+                    # The clients' first byte does not wait for all that came with it.
+                    await self._write([chunk[:FIRST]], FIRST)
+                    chunk = chunk[FIRST:]  # noqa: PLW2901
                 batch.append(chunk)
                 waiting += len(chunk)
                 if writing is None or writing.done() or waiting >= BATCH:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import hdrs
@@ -46,7 +47,10 @@ REDIRECTS = 10
 
 AGENT = f"pkgproxy/{__version__}"
 
-_READ_AHEAD = 1 << 20  # bytes the client buffers before it stops reading from the socket
+_READ_AHEAD = 128 << 10
+"""Bytes that are buffered before reading from the socket stops (at twice that). The first batch is
+hashed and written before its first byte goes on, so more of it would only delay that."""
+
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _HEAD_LIMIT = 32 * 1024  # bytes of one header line: real ones stay below a tenth
 
@@ -369,10 +373,12 @@ def _tls(settings: UpstreamSettings) -> ssl.SSLContext:
 
 
 def _proxy(url: str) -> str | None:
-    with contextlib.suppress(LookupError):
-        proxy, _ = aiohttp.helpers.get_env_proxy_for_url(URL(url, encoded=True))
-        return str(proxy)
-    return None
+    """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for *url*, if any."""
+    parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    if proxy is None or proxy_bypass(parts.netloc):
+        return None
+    return proxy
 
 
 def _bare(url: str) -> str:

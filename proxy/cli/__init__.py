@@ -137,6 +137,14 @@ def reference() -> None:
     typer.echo(text(), nl=False)
 
 
+@app.command()
+def metrics() -> None:
+    """Print the reference of all metrics (docs/metrics.md)."""
+    from proxy.observe.reference import text  # noqa: PLC0415
+
+    typer.echo(text(), nl=False)
+
+
 def _shown(key: str, value: Any) -> Any:
     from proxy.core.urls import redacted  # noqa: PLC0415
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -62,13 +62,13 @@ def serve(
     from proxy.app.running import Start, run  # noqa: PLC0415
     from proxy.app.sources import Sources  # noqa: PLC0415
     from proxy.cli.banner import banner  # noqa: PLC0415
-    from proxy.config import Settings, load  # noqa: PLC0415
+    from proxy.config import Flag, Settings, load  # noqa: PLC0415
 
     flags = {
-        "server.host": host,
-        "server.port": port,
-        "server.workers": workers,
-        "cache.path": str(cache.absolute()) if cache else None,
+        "server.host": Flag(option="--host", value=host),
+        "server.port": Flag(option="--port", value=port),
+        "server.workers": Flag(option="--workers", value=workers),
+        "cache.path": Flag(option="--cache", value=str(cache.absolute()) if cache else None),
     }
 
     def read() -> Settings:
@@ -106,27 +106,15 @@ def show(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Show every setting with where its value comes from; secrets are left out."""
+    """Show every setting with where its value comes from; secrets are masked."""
+    from proxy.cli import showing  # noqa: PLC0415
     from proxy.config import load  # noqa: PLC0415
 
     try:
         loaded = load(config, os.environ)
     except ConfigError as error:
         _refuse(error)
-    rows = {
-        key: (_shown(key, loaded.values[key]), origin) for key, origin in loaded.origins.items()
-    }
-    if as_json:
-        import json  # noqa: PLC0415
-
-        document = {
-            key: {"value": value, "origin": origin} for key, (value, origin) in rows.items()
-        }
-        typer.echo(json.dumps(document, indent=2))
-        return
-    width = max(len(key) for key in rows)
-    for key, (value, origin) in rows.items():
-        typer.echo(f"{key:{width}}  {value}  ({origin})")
+    typer.echo(showing.as_json(loaded) if as_json else showing.as_toml(loaded))
 
 
 @config.command()
@@ -135,26 +123,6 @@ def reference() -> None:
     from proxy.config.reference import text  # noqa: PLC0415
 
     typer.echo(text(), nl=False)
-
-
-@app.command()
-def metrics() -> None:
-    """Print the reference of all metrics (docs/metrics.md)."""
-    from proxy.observe.reference import text  # noqa: PLC0415
-
-    typer.echo(text(), nl=False)
-
-
-def _shown(key: str, value: Any) -> Any:
-    from proxy.core.urls import redacted  # noqa: PLC0415
-
-    if key.endswith(".source"):
-        return redacted(value) if "://" in value else value
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return str(value)
 
 
 def _refuse(error: ConfigError) -> NoReturn:

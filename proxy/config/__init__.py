@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.config.loading import Loaded, load
+from proxy.config.loading import Flag, Loaded, load
 from proxy.config.settings import Settings
 
-__all__ = ["Loaded", "Settings", "load"]
+__all__ = ["Flag", "Loaded", "Settings", "load"]

@@ -1,47 +1,62 @@
 """Settings from files, the environment and the command line, each value with its origin.
 
-Later ones win: defaults, the file, the files of `conf.d` beside it in the order of their names,
-`PKGPROXY_<SECTION>__<KEY>` variables, flags. All that is wrong is reported at once, each error
-with its file, line, key and what to write instead, and never with a secret.
+Later ones win: defaults, files, `PKGPROXY_<SECTION>__<KEY>` variables, flags. Two files that say
+different things are an error. All that is wrong is reported at once, each error with its file,
+line, key and what to write instead, and never with a secret.
 """
 
 from __future__ import annotations
 
 import difflib
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from proxy.config import mirrors as checks
-from proxy.config.credentials import Credential, resolve
-from proxy.config.lines import line_of
+from proxy.config.credentials import KINDS, Credential, resolve
+from proxy.config.files import ConfigFile, paths
 from proxy.config.settings import (
     AUTH_FILE,
     DEFAULT_MIRRORS,
     MIRROR,
+    REQUIRED,
     SECTIONS,
-    Cache,
     Key,
-    Logging,
-    Server,
     Settings,
     mirror_of,
+    settings_of,
 )
-from proxy.config.upstream_settings import UpstreamSettings
 from proxy.core.model import Mirror
 from proxy.errors import ConfigError
 
 PREFIX = "PKGPROXY_"
 """What the names of environment variables begin with."""
 
+DEFAULT = "default"
+"""The origin of a value that nobody set."""
+
+SECRET = "***"  # noqa: S105 - what is shown instead of one
+"""What is shown for a secret."""
+
 _TOP = (*SECTIONS, "auth_file", "credentials", "mirror")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """A value from the command line, and how its option is called there."""
+
+    option: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """Checked settings. `origins` says of each dotted key where its value comes from."""
+    """Checked settings.
+
+    `origins` says of each dotted key (`server.port`, `mirror.conda/main.source`) where its value
+    comes from; `values` has the value as a file would say it, without secrets.
+    """
 
     settings: Settings
     origins: Mapping[str, str]
@@ -50,76 +65,59 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    text: str
-    content: dict[str, Any]
+class _Table:
+    """A `[[mirror]]` table: what to call it in messages, and where its keys stand."""
 
-    def at(self, *path: str | int) -> str:
-        """`file:line`, or the file alone."""
-        line = line_of(self.text, path)
-        return f"{self.path}:{line}" if line else str(self.path)
+    shown: str
+    content: Mapping[str, Any]
+    at: Callable[[str], str]
 
 
 def load(
-    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None
+    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Flag] | None = None
 ) -> Loaded:
-    """Read and check everything. *flags* maps dotted keys to values. Raises ConfigError."""
+    """Read and check everything. *flags* are by dotted key. Raises ConfigError."""
     return _Loading(environ, flags or {}).run(path)
 
 
 class _Loading:
     """One reading, collecting what is wrong."""
 
-    def __init__(self, environ: Mapping[str, str], flags: Mapping[str, Any]) -> None:
+    def __init__(self, environ: Mapping[str, str], flags: Mapping[str, Flag]) -> None:
         self._environ = environ
         self._flags = flags
+        self._files: list[ConfigFile] = []
         self._wrong: list[str] = []
         self._origins: dict[str, str] = {}
         self._values: dict[str, Any] = {}
 
     def run(self, path: Path | None) -> Loaded:
-        files = [file for one in _paths(path) if (file := self._read(one)) is not None]
-        for file in files:
-            self._check_top(file)
-        sections = {name: self._section(name, keys, files) for name, keys in SECTIONS.items()}
-        auth_file = self._auth_file(files)
-        credentials = self._credentials(files)
-        mirrors = self._mirrors(files, credentials)
+        for one in paths(path):
+            self._read(one)
+        auth_file = self._value("auth_file", AUTH_FILE)
+        sections = {
+            name: {key.name: self._value(f"{name}.{key.name}", key) for key in keys}
+            for name, keys in SECTIONS.items()
+        }
         self._check_environment()
+        credentials = self._credentials()
+        mirrors = self._mirrors(credentials)
         if self._wrong:
             raise ConfigError("\n".join(self._wrong))
-        settings = Settings(
-            server=Server(**sections["server"]),
-            cache=Cache(**sections["cache"]),
-            log=Logging(**sections["log"]),
-            upstream=UpstreamSettings(**sections["upstream"]),
-            auth_file=auth_file,
-            credentials=credentials,
-            mirrors=mirrors,
-        )
         return Loaded(
-            settings=settings,
+            settings=settings_of(sections, auth_file, credentials, mirrors),
             origins=self._origins,
             values=self._values,
-            files=tuple(file.path for file in files),
+            files=tuple(file.path for file in self._files),
         )
 
-    # -- files ---------------------------------------------------------------------------
-
-    def _read(self, path: Path) -> _File | None:
+    def _read(self, path: Path) -> None:
         try:
-            text = path.read_text(encoding="utf-8")
-            return _File(path, text, tomllib.loads(text))
-        except OSError as error:
-            self._wrong.append(f"{path}: cannot be read: {error.strerror}")
-        except UnicodeDecodeError:
-            self._wrong.append(f"{path}: is not UTF-8 text")
-        except tomllib.TOMLDecodeError as error:
-            self._wrong.append(f"{path}: is not TOML: {error}")
-        return None
-
-    def _check_top(self, file: _File) -> None:
+            file = ConfigFile.read(path)
+        except ConfigError as error:
+            self._wrong.append(str(error))
+            return
+        self._files.append(file)
         for key, value in file.content.items():
             if key not in _TOP:
                 self._unknown(file.at(key), key, key, _TOP)
@@ -127,9 +125,8 @@ class _Loading:
                 self._wrong.append(f"{file.at(key)}: {key}: write a table, [{key}]")
             elif key in SECTIONS:
                 known = [one.name for one in SECTIONS[key]]
-                for name in value:
-                    if name not in known:
-                        self._unknown(file.at(key, name), f"{key}.{name}", name, known)
+                for name in value.keys() - known:
+                    self._unknown(file.at(key, name), f"{key}.{name}", name, known)
 
     def _unknown(self, where: str, shown: str, name: str, known: Iterable[str]) -> None:
         close = difflib.get_close_matches(name, list(known), 1)
@@ -138,171 +135,186 @@ class _Loading:
 
     # -- single settings -----------------------------------------------------------------
 
-    def _section(self, name: str, keys: Iterable[Key], files: list[_File]) -> dict[str, Any]:
-        return {key.name: self._value(f"{name}.{key.name}", key, files) for key in keys}
+    def _value(self, dotted: str, key: Key) -> Any:
+        raw, origin = self._given(dotted, key)
+        return self._checked(dotted, key, raw, f"{origin}: {dotted}", origin)
 
-    def _value(self, dotted: str, key: Key, files: list[_File]) -> Any:
-        raw, origin = self._given(dotted, key, files)
+    def _checked(self, dotted: str, key: Key, raw: Any, where: str, origin: str) -> Any:
+        """The typed value of *raw*; None where there is none, or it is wrong."""
         self._origins[dotted] = origin
+        self._values[dotted] = None
         if raw is None:
-            self._values[dotted] = None
             return None
         try:
             value = key.kind.read(raw)
         except ValueError as error:
-            self._wrong.append(f"{origin}: {dotted}: {error}")
+            self._wrong.append(f"{where}: {error}")
             return None
-        self._values[dotted] = value
+        self._values[dotted] = key.kind.show(value)
         return value
 
-    def _given(self, dotted: str, key: Key, files: list[_File]) -> tuple[Any, str]:
+    def _given(self, dotted: str, key: Key) -> tuple[Any, str]:
         """The raw value that wins, and where it stands."""
-        if self._flags.get(dotted) is not None:
-            return self._flags[dotted], f"--{key.name}"
-        variable = PREFIX + dotted.upper().replace(".", "__")
+        in_files = self._in_files(dotted)
+        flag, variable = self._flags.get(dotted), _variable(dotted)
+        if flag is not None and flag.value is not None:
+            return flag.value, flag.option
         if variable in self._environ:
-            return self._environ[variable], variable
+            return key.kind.parse(self._environ[variable]), variable
+        return in_files or self._default(dotted, key)
+
+    def _in_files(self, dotted: str) -> tuple[Any, str] | None:
         section, _, name = dotted.rpartition(".")
         found: tuple[Any, str] | None = None
-        for file in files:
-            table = file.content.get(section, {}) if section else file.content
-            if isinstance(table, dict) and name in table:
-                at = file.at(*((section, name) if section else (name,)))
-                if found is not None and found[0] != table[name]:
-                    self._wrong.append(f"{at}: {dotted}: is already set at {found[1]}")
-                found = table[name], at
-        return found or self._default(dotted, key)
+        for file in self._files:
+            table = file.content.get(section) if section else file.content
+            if not isinstance(table, dict) or name not in table:
+                continue
+            at = file.at(*dotted.split("."))
+            if found is not None and found[0] != table[name]:
+                self._wrong.append(f"{at}: {dotted}: is set to something else at {found[1]}")
+            found = found or (table[name], at)
+        return found
 
     def _default(self, dotted: str, key: Key) -> tuple[Any, str]:
-        if dotted == "cache.path" and self._environ.get("XDG_CACHE_HOME"):
-            return str(Path(self._environ["XDG_CACHE_HOME"]) / "pkgproxy"), "XDG_CACHE_HOME"
+        # A relative path is to be ignored there (XDG Base Directory Specification).
+        caches = self._environ.get("XDG_CACHE_HOME", "")
+        if dotted == "cache.path" and caches.startswith("/"):
+            return f"{caches.rstrip('/')}/pkgproxy", "XDG_CACHE_HOME"
         if dotted == "auth_file" and self._environ.get("RATTLER_AUTH_FILE"):
             return self._environ["RATTLER_AUTH_FILE"], "RATTLER_AUTH_FILE"
-        return key.default, "default"
-
-    def _auth_file(self, files: list[_File]) -> Path | None:
-        value: Path | None = self._value("auth_file", AUTH_FILE, files)
-        return value
+        return key.default, DEFAULT
 
     def _check_environment(self) -> None:
-        known = {PREFIX + dotted.upper().replace(".", "__") for dotted in self._origins}
-        for name in self._environ:
+        known = {_variable(dotted) for dotted in self._origins}
+        for name in sorted(self._environ):
             if name.startswith(PREFIX) and "__" in name and name not in known:
                 self._unknown("environment", name, name, sorted(known))
 
-    # -- credentials and mirrors ---------------------------------------------------------
+    # -- credentials ---------------------------------------------------------------------
 
-    def _credentials(self, files: list[_File]) -> dict[str, Credential]:
+    def _credentials(self) -> dict[str, Credential]:
         found: dict[str, Credential] = {}
-        for file in files:
+        given_at: dict[str, str] = {}
+        for file in self._files:
             tables = file.content.get("credentials", {})
             if not isinstance(tables, dict):
                 self._wrong.append(f"{file.at('credentials')}: write [credentials.<name>] tables")
                 continue
             for name, table in tables.items():
-                where = f"credentials.{name}"
                 at = file.at("credentials", name)
-                if name in found:
-                    self._wrong.append(f"{at}: {where}: is given twice")
-                elif not isinstance(table, dict):
-                    self._wrong.append(f"{at}: {where}: write a table, [{where}]")
-                else:
-                    self._credential(found, name, table, at)
+                where = f"{at}: credentials.{name}"
+                if name in given_at:
+                    self._wrong.append(f"{where}: is already given at {given_at[name]}")
+                    continue
+                given_at[name] = at
+                credential = self._credential(name, table, file)
+                if credential is not None:
+                    found[name] = credential
         return found
 
-    def _credential(
-        self, found: dict[str, Credential], name: str, table: dict[str, Any], at: str
-    ) -> None:
+    def _credential(self, name: str, table: Any, file: ConfigFile) -> Credential | None:
+        at, where = file.at("credentials", name), f"credentials.{name}"
+        if not isinstance(table, dict):
+            self._wrong.append(f"{at}: {where}: write a table, [{where}]")
+            return None
         try:
-            found[name] = resolve(table, f"credentials.{name}", self._environ)
+            credential = resolve(table, where, self._environ)
         except ConfigError as error:
-            self._wrong.append(f"{at}: {error}")
+            self._wrong += [f"{at}: {line}" for line in str(error).splitlines()]
+            return None
+        for key, value in table.items():
+            secret = key in KINDS[table["kind"]] and key not in ("username", "name")
+            self._values[f"{where}.{key}"] = SECRET if secret else value
+            self._origins[f"{where}.{key}"] = file.at("credentials", name, key)
+        return credential
 
-    def _mirrors(
-        self, files: list[_File], credentials: Mapping[str, Credential]
-    ) -> tuple[Mirror, ...]:
-        tables = list(self._mirror_tables(files))
-        if not tables:
-            tables = [("default", dict(table), lambda _: "default") for table in DEFAULT_MIRRORS]
-        found: dict[str, tuple[Mirror, str]] = {}
-        for shown, table, at in tables:
-            mirror = self._mirror(shown, table, at, credentials)
+    # -- mirrors -------------------------------------------------------------------------
+
+    def _mirrors(self, credentials: Mapping[str, Credential]) -> tuple[Mirror, ...]:
+        tables = list(self._tables())
+        if not any("mirror" in file.content for file in self._files):
+            tables = [_Table("mirror", table, lambda _: DEFAULT) for table in DEFAULT_MIRRORS]
+        found: dict[str, tuple[Mirror, _Table]] = {}
+        for table in tables:
+            mirror = self._mirror(table, credentials)
             if mirror is None:
                 continue
             if mirror.key in found:
-                first = found[mirror.key][1]
-                self._wrong.append(f"{at('name')}: {mirror.key} is already given at {first}")
-            found[mirror.key] = mirror, at("name")
-        return tuple(mirror for mirror, _ in found.values())
+                first = found[mirror.key][1].at("name")
+                self._wrong.append(f"{table.at('name')}: {mirror.key} is already given at {first}")
+            found.setdefault(mirror.key, (mirror, table))
+        mirrors = [mirror for mirror, _ in found.values()]
+        for mirror, table in found.values():
+            if problem := checks.wrong_place(mirror, mirrors):
+                self._wrong.append(f"{table.at('name')}: {table.shown}, name: {problem}")
+        return tuple(mirrors)
 
-    def _mirror_tables(self, files: list[_File]) -> Iterator[tuple[str, dict[str, Any], Any]]:
-        for file in files:
+    def _tables(self) -> Iterator[_Table]:
+        for file in self._files:
             tables = file.content.get("mirror", [])
             if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
                 self._wrong.append(f"{file.at('mirror')}: mirror: write [[mirror]] tables")
                 continue
             for number, table in enumerate(tables):
 
-                def at(key: str, file: _File = file, number: int = number) -> str:
+                def at(key: str, file: ConfigFile = file, number: int = number) -> str:
                     return file.at("mirror", number, key)
 
-                yield f"mirror {table.get('name', number + 1)}", table, at
+                yield _Table(_called(table), table, at)
 
-    def _mirror(
-        self, shown: str, table: dict[str, Any], at: Any, credentials: Mapping[str, Credential]
-    ) -> Mirror | None:
+    def _mirror(self, table: _Table, credentials: Mapping[str, Credential]) -> Mirror | None:
         before = len(self._wrong)
         known = [key.name for key in MIRROR]
-        for name in table:
-            if name not in known:
-                self._unknown(at(name), f"{shown}, {name}", name, known)
-        values = {key.name: self._mirror_value(shown, table, key, at) for key in MIRROR}
-        self._check_mirror(shown, values, at, credentials)
-        if len(self._wrong) > before:
-            return None
-        mirror = mirror_of(checks.normalised(values))
-        for key in MIRROR:
-            dotted = f"mirror.{mirror.key}.{key.name}"
-            self._origins[dotted] = at(key.name) if key.name in table else "default"
-            self._values[dotted] = values[key.name]
-        return mirror
+        for name in table.content.keys() - known:
+            self._unknown(table.at(name), f"{table.shown}, {name}", name, known)
+        prefix = f"mirror.{table.content.get('type')}/{table.content.get('name')}"
+        values = {key.name: self._mirror_value(table, key, prefix) for key in MIRROR}
+        for key, problem in _problems(values, credentials):
+            self._wrong.append(f"{table.at(key)}: {table.shown}, {key}: {problem}")
+        return mirror_of(values) if len(self._wrong) == before else None
 
-    def _mirror_value(self, shown: str, table: dict[str, Any], key: Key, at: Any) -> Any:
-        raw = table.get(key.name, key.default)
-        if raw is None:
-            if key.name in ("type", "name", "source"):
-                self._wrong.append(f"{at(key.name)}: {shown}: {key.name} is missing; {key.help}")
-            return None
-        try:
-            return key.kind.read(raw)
-        except ValueError as error:
-            self._wrong.append(f"{at(key.name)}: {shown}, {key.name}: {error}")
-            return None
-
-    def _check_mirror(
-        self, shown: str, values: dict[str, Any], at: Any, credentials: Mapping[str, Credential]
-    ) -> None:
-        name, kind, source = values["name"], values["type"], values["source"]
-        problems = {
-            "name": checks.wrong_name(name) if name else None,
-            "source": checks.wrong_source(kind, source) if kind and source else None,
-        }
-        named = values["credentials"]
-        if named is not None and named not in credentials:
-            problems["credentials"] = f"there is no [credentials.{named}] table"
-        low, high = values["fresh_min"], values["fresh_max"]
-        if low is not None and high is not None and low > high:
-            problems["fresh_min"] = "must not be greater than fresh_max"
-        for key, problem in problems.items():
-            if problem:
-                self._wrong.append(f"{at(key)}: {shown}, {key}: {problem}")
+    def _mirror_value(self, table: _Table, key: Key, prefix: str) -> Any:
+        at, where = table.at(key.name), f"{table.at(key.name)}: {table.shown}, {key.name}"
+        if key.name in REQUIRED and key.name not in table.content:
+            self._wrong.append(f"{where}: is missing; write {key.name} = {_EXAMPLES[key.name]}")
+        raw = table.content.get(key.name, key.default)
+        origin = at if key.name in table.content else DEFAULT
+        return self._checked(f"{prefix}.{key.name}", key, raw, where, origin)
 
 
-def _paths(path: Path | None) -> Iterator[Path]:
-    """The file and those of the `conf.d` folder beside it."""
-    if path is None:
-        return
-    yield path
-    folder = path.parent / "conf.d"
-    if folder.is_dir():
-        yield from sorted(folder.glob("*.toml"))
+_EXAMPLES = {
+    "type": '"conda"',
+    "name": '"conda-forge"',
+    "source": '"https://conda.anaconda.org/conda-forge"',
+}
+
+
+def _variable(dotted: str) -> str:
+    return PREFIX + dotted.upper().replace(".", "__")
+
+
+def _called(table: Mapping[str, Any]) -> str:
+    """A mirror's table in messages; a name that is none may be anything, even a secret."""
+    name = table.get("name")
+    good = isinstance(name, str) and checks.wrong_name(name) is None
+    return f"mirror {name}" if good else "mirror"
+
+
+def _problems(
+    values: Mapping[str, Any], credentials: Mapping[str, Credential]
+) -> Iterator[tuple[str, str]]:
+    """Keys of a mirror with what is wrong about their values, which are of the right kinds."""
+    name, kind, source = values["name"], values["type"], values["source"]
+    if name is not None and (problem := checks.wrong_name(name)):
+        yield "name", problem
+    if kind is not None and source is not None and (problem := checks.wrong_source(kind, source)):
+        yield "source", problem
+    named = values["credentials"]
+    if named is not None and named not in credentials:
+        # Not repeated: it may be the secret itself, put in the wrong place.
+        known = ", ".join(sorted(credentials)) or "none"
+        yield "credentials", f"there is no [credentials.<name>] table of that name; known: {known}"
+    low, high = values["fresh_min"], values["fresh_max"]
+    if low is not None and high is not None and low > high:
+        yield "fresh_min", f"must not be greater than fresh_max, {high:g} seconds"

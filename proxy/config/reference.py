@@ -1,4 +1,4 @@
-"""The reference of all settings as Markdown, made from the tables that files are checked against."""
+"""The reference of all settings as Markdown, made from the tables that files are checked with."""
 
 from __future__ import annotations
 

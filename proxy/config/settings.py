@@ -1,7 +1,7 @@
 """All settings: typed, frozen, and declared once in tables.
 
 The tables are what files are checked against, what the reference in the documentation is made
-from, and what the sample file is tested with. A default stands here and nowhere else.
+from, and what the sample file is tested with.
 """
 
 from __future__ import annotations
@@ -12,7 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from proxy.config.credentials import Credential
-from proxy.config.kinds import DURATION, FLAG, HOST, HOSTS, PATH, TEXT, Kind, one_of, whole
+from proxy.config.kinds import (
+    DEADLINE,
+    DURATION,
+    FILE,
+    FLAG,
+    HOST,
+    HOSTS,
+    PATH,
+    SOURCE,
+    TEXT,
+    Kind,
+    one_of,
+    whole,
+)
+from proxy.config.mirrors import with_slash
 from proxy.config.upstream_settings import UpstreamSettings
 from proxy.core.model import Bounds, Mirror, Mode
 
@@ -128,13 +142,13 @@ LOG = (
 UPSTREAM = (
     Key(
         name="connect_timeout",
-        kind=DURATION,
+        kind=DEADLINE,
         default="10s",
         help="Time to connect, TLS included.",
     ),
     Key(
         name="read_timeout",
-        kind=DURATION,
+        kind=DEADLINE,
         default="30s",
         help="Time to wait for an answer to begin, and between two pieces of it.",
     ),
@@ -176,7 +190,7 @@ UPSTREAM = (
     ),
     Key(
         name="ca_bundle",
-        kind=PATH,
+        kind=FILE,
         default=None,
         help="CA certificates in PEM form; default: SSL_CERT_FILE, else the system's.",
     ),
@@ -203,7 +217,7 @@ MIRROR = (
     ),
     Key(
         name="source",
-        kind=TEXT,
+        kind=SOURCE,
         default=None,
         help="Upstream's URL: a channel, a simple index (`auto`: pip's own), a folder; required.",
     ),
@@ -263,6 +277,9 @@ MIRROR = (
     ),
 )
 
+REQUIRED = ("type", "name", "source")
+"""The keys that every mirror has."""
+
 SECTIONS: Mapping[str, tuple[Key, ...]] = {
     "server": SERVER,
     "cache": CACHE,
@@ -303,9 +320,27 @@ def mirror_of(values: Mapping[str, Any]) -> Mirror:
     return Mirror(
         name=values["name"],
         type=values["type"],
-        source=values["source"],
+        source=with_slash(values["source"]),
         mode=Mode(values["mode"]),
         bounds=Bounds(**{name: values[name] for name in _BOUNDS}),
         credentials=values["credentials"],
         allow_hosts=values["allow_hosts"],
+    )
+
+
+def settings_of(
+    sections: Mapping[str, Mapping[str, Any]],
+    auth_file: Path | None,
+    credentials: Mapping[str, Credential],
+    mirrors: tuple[Mirror, ...],
+) -> Settings:
+    """The settings that checked values of all *sections* and the rest make."""
+    return Settings(
+        server=Server(**sections["server"]),
+        cache=Cache(**sections["cache"]),
+        log=Logging(**sections["log"]),
+        upstream=UpstreamSettings(**sections["upstream"]),
+        auth_file=auth_file,
+        credentials=credentials,
+        mirrors=mirrors,
     )

@@ -7,6 +7,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from proxy.core.model import Mirror, Source
 from proxy.core.urls import redacted
+from proxy.upstream.guard import own
 
 _SAFE = "/~!$&'()*,;=:@"  # what RFC 3986 section 3.3 allows in a path; "+" is always encoded
 _TOKEN = re.compile(r"/t/([^/]+)")
@@ -22,8 +23,7 @@ def address(mirror: Mirror, source: Source) -> str:
         # "./" keeps a colon in the first segment from being read as a scheme (RFC 3986 §4.2).
         return urljoin(mirror.source, "./" + quote(source.path, safe=_SAFE))
     token = _TOKEN.search(urlsplit(mirror.source).path)
-    own = urlsplit(mirror.source).hostname == urlsplit(source.path).hostname
-    if token and own:
+    if token and own(source.path, mirror):
         return source.path.replace("/t/***", f"/t/{token[1]}", 1)
     return source.path
 

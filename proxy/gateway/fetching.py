@@ -55,6 +55,13 @@ class Unstorable:
     because: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    since: float
+    expected: Expected
+    error: IntegrityError
+
+
 Fetched = Filling | Entry | Unstorable
 
 
@@ -78,7 +85,7 @@ class Fetching:
         self._clock = clock
         self._events = events
         self._flights: Flights[str, Fetched] = Flights(events.failed)
-        self._suspects: dict[str, tuple[float, Expected, IntegrityError]] = {}
+        self._suspects: dict[str, _Suspect] = {}
 
     async def fetch(self, order: Order) -> Boarded[Fetched]:
         """Have *order* carried out, or join the flight that does. Raises upstream's errors.
@@ -97,6 +104,11 @@ class Fetching:
         """Have *order* carried out in the background. Raises Elsewhere."""
         self._team.claim(order.key)
         self._flights.start(order.key, partial(self._fly, order))
+
+    def suspected_since(self, key: str) -> float | None:
+        """When upstream's bytes were found to be wrong, if that was a moment ago."""
+        suspect = self._suspects.get(key)
+        return suspect.since if suspect else None
 
     def in_the_air(self, key: str) -> bool:
         """Whether *key* is being fetched by this worker."""
@@ -119,7 +131,7 @@ class Fetching:
             await self._remember_absence(order, error)
             raise
         except IntegrityError as error:
-            self._suspects[order.key] = (self._clock() + SUSPECT_FOR, order.expected, error)
+            self._suspects[order.key] = _Suspect(self._clock(), order.expected, error)
             self._events.wrong(order.mirror.key, shown(order.mirror, order.source), error)
             raise
 
@@ -188,9 +200,9 @@ class Fetching:
         suspect = self._suspects.get(order.key)
         if suspect is None:
             return
-        until, expected, error = suspect
-        if until > self._clock() and expected == order.expected:
-            raise error
+        recent = suspect.since + SUSPECT_FOR > self._clock()
+        if recent and suspect.expected == order.expected:
+            raise suspect.error
         del self._suspects[order.key]
 
 

@@ -179,8 +179,10 @@ class Gateway:
         try:
             return await self._listed(artifact, mirror, row, want)
         except (UpstreamMissing, IntegrityError):
-            # Upstream's files and our index disagree: perhaps the index has moved on.
-            newer = await self._row_from(artifact, await self._revalidated(artifact.index, mirror))
+            # Upstream's files and our index disagree: perhaps the index has moved on since.
+            since = self._fetching.suspected_since(artifact.key)
+            generation = await self._revalidated(artifact.index, mirror, since)
+            newer = await self._row_from(artifact, generation)
             if newer is None or newer == row:
                 raise
             return await self._listed(artifact, mirror, newer, want)
@@ -267,9 +269,11 @@ class Gateway:
             return None
         return await self._row_from(artifact, generation)
 
-    async def _revalidated(self, index: Index, mirror: Mirror) -> Generation:
-        """The generation as of a moment ago; a burst of unknown names causes one request."""
-        moment = self._clock() - mirror.bounds.negative
+    async def _revalidated(
+        self, index: Index, mirror: Mirror, since: float | None = None
+    ) -> Generation:
+        """The generation as of *since*, or of a moment ago: a burst causes one request."""
+        moment = self._clock() - mirror.bounds.negative if since is None else since
         current = await self._indexes.current(
             index, mirror, self._contexts[mirror.key], newer_than=moment
         )

@@ -91,7 +91,9 @@ class DiskSpool:
         return await self._blobs.run(self._commit, expected)
 
     async def discard(self) -> None:
-        await self._blobs.run(self._discard)
+        # Without a turn in a thread: the caller may be cancelled, and it must still be done.
+        with _as_storage_error():
+            self._discard()
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1

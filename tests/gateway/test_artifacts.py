@@ -1,0 +1,282 @@
+"""Files that an index vouches for: verified, shared, never wrong, still there when upstream is not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from proxy.core.model import Bounds
+from proxy.errors import IntegrityError, StorageError, UpstreamFailed, UpstreamMissing
+from proxy.gateway.answer import IMMUTABLE, Want
+from proxy.gateway.fetching import SUSPECT_FOR
+from proxy.gateway.fill import HELD_BACK
+from proxy.storage.disk import DiskBlobs, DiskSpool
+from tests.gateway.world import (
+    NAME,
+    PACKAGE,
+    FakeFile,
+    World,
+    at,
+    body_of,
+    channel,
+    play,
+    repodata,
+)
+
+PATH = f"linux-64/{NAME}"
+URL = at(PATH)
+INDEX = at("linux-64/repodata.json")
+
+
+def test_a_file_is_fetched_once_verified_and_served_from_here(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        assert await world.read("conda/c", PATH) == PACKAGE
+        await world.settled()
+        answer = await world.open("conda/c", PATH)
+        assert (str(answer.status.result), answer.cache_control) == ("hit", IMMUTABLE)
+        await answer.close()
+        assert world.upstream.count(URL) == 1
+
+    play(tmp_path, script, channel())
+
+
+def test_clients_read_along_while_it_fills_and_whoever_leaves_disturbs_nobody(
+    tmp_path: Path,
+) -> None:
+    async def script(world: World) -> None:
+        held = FakeFile(body=PACKAGE, held_at=100_000)
+        world.upstream.files[URL] = held
+        leaving = asyncio.create_task(world.read("conda/c", PATH))
+        await held.reached.wait()
+        staying = [await world.open("conda/c", PATH) for _ in range(20)]
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        first = await staying[0].body.wait_past(0)  # type: ignore[union-attr]
+        assert 0 < first <= 100_000
+        held.release.set()
+        assert {await body_of(answer) for answer in staying} == {PACKAGE}
+        for answer in staying:
+            await answer.close()
+        assert world.upstream.count(URL) == 1
+        assert world.told.fills == 0
+
+    play(tmp_path, script, channel())
+
+
+def test_a_wrong_file_reaches_nobody_whole_and_is_not_stored(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        wrong = PACKAGE[:-1] + b"!"
+        world.upstream.files[URL] = FakeFile(body=wrong)
+        answer = await world.open("conda/c", PATH)
+        offset = 0
+        with pytest.raises(IntegrityError):
+            while True:
+                offset = await answer.body.wait_past(offset)  # type: ignore[union-attr]
+        assert offset <= len(PACKAGE) - HELD_BACK
+        await answer.close()
+        await world.settled()
+        stored = [p.read_bytes() for p in (tmp_path / "sha256").rglob("*") if p.is_file()]
+        assert wrong not in stored
+        assert world.told.wrongs
+
+    play(tmp_path, script, channel())
+
+
+def test_a_wrong_file_is_refused_for_a_while_without_asking_again(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        world.upstream.files[URL] = FakeFile(body=b"w" * len(PACKAGE))
+        for _ in range(3):
+            with pytest.raises(IntegrityError):
+                await world.read("conda/c", PATH)
+        assert world.upstream.count(URL) == 1
+        world.upstream.files[URL] = FakeFile(body=PACKAGE)
+        world.now += SUSPECT_FOR + 1
+        assert await world.read("conda/c", PATH) == PACKAGE
+
+    play(tmp_path, script, channel())
+
+
+def test_a_file_that_upstream_replaced_is_found_through_its_new_index(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        await world.read("conda/c", "linux-64/repodata.json")
+        newer = PACKAGE[::-1]
+        world.upstream.files[URL] = FakeFile(body=newer)
+        world.upstream.files[INDEX] = FakeFile(body=repodata({NAME: newer}), etag='"two"')
+        with pytest.raises(IntegrityError):
+            await world.read("conda/c", PATH)
+        world.now += 1
+        assert await world.read("conda/c", PATH) == newer
+        assert world.upstream.count(INDEX) == 2
+
+    play(tmp_path, script, channel())
+
+
+def test_a_size_that_disagrees_with_the_index_fails_before_any_byte(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        world.upstream.files[URL] = FakeFile(body=PACKAGE + b"more")
+        with pytest.raises(IntegrityError, match="its index says"):
+            await world.open("conda/c", PATH)
+
+    play(tmp_path, script, channel())
+
+
+def test_a_body_that_breaks_off_fails_its_readers_and_the_next_try_succeeds(
+    tmp_path: Path,
+) -> None:
+    async def script(world: World) -> None:
+        error = UpstreamFailed("reset")
+        world.upstream.files[URL] = FakeFile(body=PACKAGE, breaks_at=5000, breaking=error)
+        with pytest.raises(UpstreamFailed):
+            await world.read("conda/c", PATH)
+        world.upstream.files[URL] = FakeFile(body=PACKAGE)
+        assert await world.read("conda/c", PATH) == PACKAGE
+
+    play(tmp_path, script, channel())
+
+
+def test_names_that_no_index_lists_cause_one_look_upstream(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        await world.read("conda/c", "linux-64/repodata.json")
+        world.now += 61
+        for number in range(10):
+            with pytest.raises(UpstreamMissing):
+                await world.read("conda/c", f"linux-64/nothing-{number}-0.conda")
+        assert world.upstream.count(INDEX) == 2
+
+    play(tmp_path, script, channel())
+
+
+def test_a_package_newer_than_our_index_is_found_by_that_look(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        await world.read("conda/c", "linux-64/repodata.json")
+        world.now += 61
+        world.upstream.files.update(channel({NAME: PACKAGE, "new-2.0-0.conda": b"new"}))
+        listed = world.upstream.files[INDEX].body
+        world.upstream.files[INDEX] = FakeFile(body=listed, etag='"two"')
+        answer = await world.open("conda/c", "linux-64/new-2.0-0.conda")
+        assert await body_of(answer) == b"new"
+        assert answer.cache_control == IMMUTABLE
+        await answer.close()
+
+    play(tmp_path, script, channel())
+
+
+def test_a_file_verified_once_is_served_though_index_and_upstream_are_gone(
+    tmp_path: Path,
+) -> None:
+    async def script(world: World) -> None:
+        await world.read("conda/c", PATH)
+        await world.settled()
+        index = world.resource("conda/c", PATH).index  # type: ignore[union-attr]
+        await world.catalog.forget([index.key])
+        world.upstream.files.clear()
+        world.upstream.files[INDEX] = FakeFile(error=UpstreamFailed("down"))
+        assert await world.read("conda/c", PATH) == PACKAGE
+
+    play(tmp_path, script, channel())
+
+
+def test_head_tells_the_true_length_and_etag_before_the_file_is_here(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        head = await world.open("conda/c", PATH, Want(head=True))
+        await head.close()
+        get = await world.open("conda/c", PATH)
+        assert (head.length, head.etag) == (get.length, get.etag) == (len(PACKAGE), head.etag)
+        assert await body_of(get) == PACKAGE
+        await get.close()
+        assert world.upstream.count(URL) == 1
+
+    play(tmp_path, script, channel())
+
+
+def test_a_bounded_range_of_a_large_absent_file_is_passed_on_and_not_stored(
+    tmp_path: Path,
+) -> None:
+    large = bytes(5 << 20)
+
+    async def script(world: World) -> None:
+        answer = await world.open("conda/c", PATH, Want(byte_range="bytes=-1000"))
+        assert len(await body_of(answer)) == 1000
+        assert answer.content_range == f"bytes {len(large) - 1000}-{len(large) - 1}/{len(large)}"
+        await answer.close()
+        assert len(world.fetching._flights) == 0
+
+    play(tmp_path, script, channel({NAME: large}))
+
+
+def test_a_resumed_download_joins_the_fetch(tmp_path: Path) -> None:
+    large = bytes(5 << 20)
+
+    async def script(world: World) -> None:
+        answer = await world.open("conda/c", PATH, Want(byte_range="bytes=1000-"))
+        assert len(await body_of(answer, 1000)) == len(large) - 1000
+        await answer.close()
+        await world.settled()
+        assert await world.status("conda/c", PATH) == "hit"
+
+    play(tmp_path, script, channel({NAME: large}))
+
+
+def test_a_blob_that_is_gone_or_cut_short_is_fetched_again(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"short")):
+            await world.read("conda/c", PATH)
+            await world.settled()
+            for path in (tmp_path / "sha256").rglob("*"):
+                if path.is_file() and path.stat().st_size == len(PACKAGE):
+                    damage(path)
+            assert await world.read("conda/c", PATH) == PACKAGE
+
+    play(tmp_path, script, channel())
+
+
+class _Full(DiskBlobs):
+    """A store that has room for indexes and for nothing larger."""
+
+    async def spool(self, reserve: int | None = None) -> DiskSpool:
+        if reserve is not None and reserve > 10_000:
+            raise StorageError("the disk is full")
+        return await super().spool(reserve)
+
+
+def test_a_full_disk_costs_the_cache_and_not_the_client(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        answer = await world.open("conda/c", PATH)
+        assert await body_of(answer) == PACKAGE
+        assert str(answer.status.result) == "bypass"
+        await answer.close()
+        assert any(isinstance(error, StorageError) for error in world.told.failures)
+
+    play(tmp_path, script, channel(), blobs=_Full)
+
+
+@pytest.mark.parametrize("hashes", [("md5", "0" * 32), ("sha256", "0" * 64)])
+def test_a_promise_in_any_digest_is_kept(tmp_path: Path, hashes: Iterable[str]) -> None:
+    name, value = hashes
+
+    async def script(world: World) -> None:
+        with pytest.raises(IntegrityError):
+            await world.read("conda/c", PATH)
+
+    broken = channel()[INDEX].body
+    right = broken.split(b'"sha256": "')[1][:64]
+    body = broken.replace(b'"sha256": "' + right, f'"{name}": "{value}'.encode())
+    play(tmp_path, script, {**channel(), INDEX: FakeFile(body=body)})
+
+
+def test_what_a_client_missed_is_remembered_only_briefly(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        del world.upstream.files[URL]
+        for _ in range(3):
+            with pytest.raises(UpstreamMissing):
+                await world.read("conda/c", PATH)
+        asked = world.upstream.count(URL)
+        assert asked == 1
+        world.upstream.files[URL] = FakeFile(body=PACKAGE)
+        world.now += 61
+        assert await world.read("conda/c", PATH) == PACKAGE
+
+    play(tmp_path, script, channel(), bounds=Bounds(negative=60))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
+import contextlib
+import datetime as dt
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +103,8 @@ def test_good_values_are_typed(kind: Kind, given: Any, value: Any) -> None:
     ],
 )
 def test_bad_values_are_told_what_to_write(kind: Kind, given: Any, advice: str) -> None:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=re.escape(advice)):
         kind.read(given)
-    assert advice in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ _TOML = st.recursive(
     | st.integers()
     | st.floats()
     | st.text()
-    | st.just(datetime.date(2025, 1, 1)),
+    | st.just(dt.date(2025, 1, 1)),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
@@ -164,7 +165,5 @@ _TOML = st.recursive(
 )
 @given(value=_TOML)
 def test_whatever_is_given_only_a_value_error_comes_of_it(kind: Kind, value: Any) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         kind.show(kind.read(value))
-    except ValueError as error:
-        assert str(error)

@@ -60,6 +60,11 @@ class AuthFile:
                 return self._entries[key]
         return None
 
+    def entry(self, key: str) -> FileCredential | None:
+        """What the file has under this very key. Raises ConfigError."""
+        self._reload()
+        return self._entries.get(key)
+
     def store(self, renewed: OAuth) -> None:
         """Write refreshed tokens back, leaving everything else as it is. Raises ConfigError."""
         try:
@@ -67,8 +72,8 @@ class AuthFile:
             fields = content[renewed.host]["OAuth"]
             fields["access_token"] = renewed.access_token
             fields["refresh_token"] = renewed.refresh_token
-            if renewed.expires_at is not None:
-                fields["expires_at"] = int(renewed.expires_at)
+            ends = renewed.expires_at
+            fields["expires_at"] = None if ends is None else int(ends)
             _replace(self._path, json.dumps(content, indent=2).encode())
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{self._path} cannot take the refreshed token: {error}") from error
@@ -132,6 +137,8 @@ def _parsed(where: str, host: str, value: Any) -> FileCredential:
 
 
 def _oauth(host: str, content: Any) -> OAuth:
+    if not isinstance(content, dict):
+        raise TypeError("not an object")
     expires = content.get("expires_at")
     refresh = content.get("refresh_token")
     return OAuth(

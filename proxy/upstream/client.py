@@ -21,6 +21,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
@@ -30,6 +31,7 @@ from proxy.core.http_date import parse_http_date
 from proxy.core.model import Mirror, Validators
 from proxy.core.urls import redacted
 from proxy.errors import (
+    ConfigError,
     UpstreamError,
     UpstreamFailed,
     UpstreamForbidden,
@@ -51,6 +53,7 @@ _READ_AHEAD = 128 << 10
 """Bytes that are buffered before reading from the socket stops (at twice that). The first batch is
 hashed and written before its first byte goes on, so more of it would only delay that."""
 
+_PATIENCE_MAX = 86400.0  # seconds; a longer Retry-After is a mistake
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _HEAD_LIMIT = 32 * 1024  # bytes of one header line: real ones stay below a tenth
 
@@ -94,39 +97,24 @@ class AiohttpUpstream:
         observer: Observer,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         dice: Callable[[], float] = random.random,
+        resolver: Callable[[], AbstractResolver] = DefaultResolver,
     ) -> None:
+        """Raises ConfigError where the CA bundle cannot be read."""
         self._settings = settings
         self._authority = authority
         self._observer = observer
         self._sleep = sleep
         self._dice = dice
-        self._trusted: set[str] = set()
-        connector = aiohttp.TCPConnector(
-            limit=settings.connections,
-            limit_per_host=settings.connections_per_host,
-            resolver=GuardedResolver(DefaultResolver(), self._trusted),
-            ssl=_tls(settings),
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                connect=None,
-                sock_connect=settings.connect_timeout,
-                sock_read=settings.read_timeout,
-            ),
-            auto_decompress=True,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=(hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE),
-            trust_env=False,  # .netrc is ours to read; proxies are taken per request below
-            read_bufsize=_READ_AHEAD,
-            max_line_size=_HEAD_LIMIT,
-            max_field_size=_HEAD_LIMIT,
-        )
+        tls = _tls(settings)
+        # Two of them, because names that were resolved and connections that are open are shared
+        # within one: what a mirror trusts must not be within reach of another that does not.
+        self._trusting = _session(settings, resolver(), tls)
+        self._guarded = _session(settings, GuardedResolver(resolver()), tls)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._trusting.close()
+        await self._guarded.close()
 
     @contextlib.asynccontextmanager
     async def open(self, ask: Ask) -> AsyncIterator[Reply]:
@@ -141,7 +129,7 @@ class AiohttpUpstream:
             yield Reply(
                 status=response.status,
                 headers={name.lower(): value for name, value in response.headers.items()},
-                url=url,
+                url=redacted(url),
                 length=body.length,
                 chunks=self._chunks(body),
             )
@@ -181,35 +169,32 @@ class AiohttpUpstream:
             location = response.headers.get(hdrs.LOCATION)
             response.release()
             if not location:
-                raise UpstreamFailed(f"{redacted(url)} redirects to nowhere")
-            target = urljoin(url, location)
-            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-                raise UpstreamForbidden(f"{redacted(url)} redirects to plain http")
-            url = target
-        raise UpstreamFailed(f"{redacted(ask.url)} redirects more than {REDIRECTS} times")
+                raise _final(f"{redacted(url)} redirects to nowhere")
+            url = _target(url, location)
+        raise _final(f"{redacted(ask.url)} redirects more than {REDIRECTS} times")
 
     async def _sent(self, ask: Ask, url: str) -> aiohttp.ClientResponse:
         check(url, ask.mirror)
-        if trusted(url, ask.mirror):
-            self._trusted.add(urlsplit(url).hostname or "")
         address, secret = _bare(url), dict[str, str]()
         if not ask.anonymous:
             address, secret = await self._authority.for_url(url, ask.mirror)
+        proxy = _proxy(address) if self._settings.trust_env else None
+        # A proxy resolves the names itself; its own is the operator's choice.
+        trusting = proxy is not None or trusted(url, ask.mirror)
+        session = self._trusting if trusting else self._guarded
         try:
-            return await self._session.request(
+            return await session.request(
                 ask.method,
                 URL(address, encoded=True),
                 headers={**_conditions(ask), **ask.headers, **secret},
                 allow_redirects=False,
-                proxy=_proxy(address) if self._settings.trust_env else None,
+                proxy=proxy,
             )
         except UpstreamError:
             raise
         except (TimeoutError, aiohttp.ServerTimeoutError) as error:
             raise UpstreamTimeout(f"{redacted(url)} did not answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            if isinstance(error.__cause__, UpstreamForbidden):
-                raise error.__cause__ from None
             raise UpstreamFailed(f"{redacted(url)}: {_why(error)}") from error
 
     # -- a body --------------------------------------------------------------------------
@@ -245,7 +230,8 @@ class AiohttpUpstream:
             raise UpstreamTimeout(f"{url} stopped sending") from error
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamFailed(f"{url} broke off: {_why(error)}") from error
-        if body.length is not None and body.position != body.length:
+        whole = body.ask.method == "HEAD" or body.length in (None, body.position)
+        if not whole:
             raise UpstreamFailed(f"{url} sent {body.position} of {body.length} bytes")
 
     async def _resume(self, body: _Body) -> None:
@@ -261,14 +247,19 @@ class AiohttpUpstream:
         body.response, _ = await self._asked(ask)
         if body.response.status == 206:
             found = _CONTENT_RANGE.fullmatch(body.response.headers.get(hdrs.CONTENT_RANGE, ""))
-            same = found is not None and (
-                body.length is None or found[3] in ("*", str(body.length))
+            etag = body.response.headers.get(hdrs.ETAG)
+            same = (
+                found is not None
+                and int(found[1]) == body.position
+                and (body.length is None or found[3] in ("*", str(body.length)))
+                # Some servers do not heed If-Range (RFC 9110 section 13.1.5).
+                and (not body.validators.strong or etag in (None, body.validators.etag))
             )
-            if found is None or not same or int(found[1]) != body.position:
-                raise _Final(f"{redacted(ask.url)} resumed at another place or file")
+            if not same:
+                raise _final(f"{redacted(ask.url)} resumed at another place or file")
             return
         if not body.ask.verified:
-            raise _Final(f"{redacted(ask.url)} has changed while it was fetched")
+            raise _final(f"{redacted(ask.url)} has changed while it was fetched")
         await self._skip(body)
 
     async def _skip(self, body: _Body) -> None:
@@ -301,13 +292,26 @@ def _judge(response: aiohttp.ClientResponse, ask: Ask, url: str) -> None:
         raise UpstreamThrottled(f"{shown} asks for patience ({status})", retry_after=patience)
     if status >= 500:
         raise UpstreamFailed(f"{shown} failed ({status})")
-    raise _Final(f"{shown} answered {status} {response.reason or ''}".rstrip())
+    raise _final(f"{shown} answered {status}")
 
 
-class _Final(UpstreamFailed):
-    """A 4xx or a nonsense status: asking again gives the same."""
+def _final(message: str) -> UpstreamFailed:
+    """A failure that asking again would only repeat, such as most 4xx."""
+    error = UpstreamFailed(message)
+    error.retryable = False
+    return error
 
-    retryable = False
+
+def _target(url: str, location: str) -> str:
+    """Where *url* redirects to. Raises UpstreamFailed and UpstreamForbidden."""
+    try:
+        target = urljoin(url, location)
+        scheme = urlsplit(target).scheme
+    except ValueError as error:
+        raise _final(f"{redacted(url)} redirects to an address that is none") from error
+    if urlsplit(url).scheme == "https" and scheme != "https":
+        raise UpstreamForbidden(f"{redacted(url)} redirects to plain http")
+    return target
 
 
 def _conditions(ask: Ask) -> dict[str, str]:
@@ -358,10 +362,36 @@ def _unread(body: _Body) -> bool:
 def _patience(response: aiohttp.ClientResponse) -> float | None:
     """Retry-After in seconds: a number or a date (RFC 9110 section 10.2.3)."""
     value = response.headers.get(hdrs.RETRY_AFTER, "").strip()
-    if value.isdigit():
-        return min(float(value), 86400.0)
+    if value.isascii() and value.isdigit():
+        return min(float(value), _PATIENCE_MAX)
     date = parse_http_date(value)
-    return None if date is None else max(0.0, date - time.time())
+    return None if date is None else min(max(0.0, date - time.time()), _PATIENCE_MAX)
+
+
+def _session(
+    settings: UpstreamSettings, resolver: AbstractResolver, tls: ssl.SSLContext
+) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=settings.connections,
+            limit_per_host=settings.connections_per_host,
+            resolver=resolver,
+            ssl=tls,
+        ),
+        timeout=aiohttp.ClientTimeout(
+            total=None,
+            connect=None,
+            sock_connect=settings.connect_timeout,
+            sock_read=settings.read_timeout,
+        ),
+        auto_decompress=True,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=(hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE),
+        trust_env=False,  # .netrc is ours to read; proxies are taken per request
+        read_bufsize=_READ_AHEAD,
+        max_line_size=_HEAD_LIMIT,
+        max_field_size=_HEAD_LIMIT,
+    )
 
 
 def _tls(settings: UpstreamSettings) -> ssl.SSLContext:
@@ -369,7 +399,7 @@ def _tls(settings: UpstreamSettings) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=bundle)
     except OSError as error:
-        raise UpstreamFailed(f"the CA bundle {bundle} cannot be read: {error}") from error
+        raise ConfigError(f"upstream.ca_bundle: {bundle} cannot be read: {error}") from error
 
 
 def _proxy(url: str) -> str | None:

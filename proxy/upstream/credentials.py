@@ -1,8 +1,9 @@
 """Which credential goes with an address: matched by host, for every hop anew.
 
 In this order: the credential that the mirror names and the user and password in its source
-(both for the source's own host only), the auth file, `.netrc`. Nothing of a client's request
-takes part. A secret is never in a message, a repr or a log line.
+(both for the source's own host only), the auth file, `.netrc`. None is sent in the clear where
+the source is https. Nothing of a client's request takes part. A secret is never in a message, a
+repr or a log line.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from proxy.config.credentials import Basic, Bearer, Credential, Header, PathToken
 from proxy.core.model import Mirror
 from proxy.errors import ConfigError, UpstreamRefused
 from proxy.upstream.authfile import AuthFile, OAuth, Unsupported
+from proxy.upstream.guard import confidential, own
 
 EARLY = 60.0
 """Seconds before its end that an OAuth token is renewed, so that it outlives its request."""
@@ -69,11 +71,12 @@ class Credentials:
                 return _with_token(_bare(url), token), {}
 
     async def _find(self, url: str, mirror: Mirror) -> Credential | None:
-        parts, source = urlsplit(url), urlsplit(mirror.source)
-        host = parts.hostname or ""
-        if host == source.hostname and _port(parts) == _port(source):
+        if not confidential(url, mirror):
+            return None
+        host, source = urlsplit(url).hostname or "", urlsplit(mirror.source)
+        if own(url, mirror):
             if mirror.credentials is not None:
-                return self._named[mirror.credentials]
+                return self._by_name(mirror.credentials, mirror)
             if source.username:
                 return Basic(
                     username=unquote(source.username), password=unquote(source.password or "")
@@ -87,13 +90,21 @@ class Credentials:
             case _:
                 return found
 
+    def _by_name(self, name: str, mirror: Mirror) -> Credential:
+        found = self._named.get(name)
+        if found is None:  # a request that began before the configuration was read again
+            raise ConfigError(
+                f"mirror {mirror.key} names credentials {name!r}, which are not there"
+            )
+        return found
+
     async def _fresh(self, oauth: OAuth) -> str:
         """An access token that is good for a while. Renewed once, however many ask."""
         if not self._expires_soon(oauth):
             return oauth.access_token
         assert self._auth_file is not None
         async with self._renewing:
-            again = self._auth_file.find(oauth.host.removeprefix("*."))
+            again = self._auth_file.entry(oauth.host)
             current = again if isinstance(again, OAuth) else oauth
             if not self._expires_soon(current):
                 return current.access_token
@@ -130,11 +141,13 @@ class _Netrc:
             if seen != self._seen:
                 self._found, self._seen = netrc.netrc(str(self._path)), seen
         except FileNotFoundError:
-            self._found = None
+            self._found = self._seen = None
         except OSError as error:
             raise ConfigError(f"{self._path} cannot be read: {error.strerror}") from error
-        except netrc.NetrcParseError as error:
-            raise ConfigError(f"{self._path}, line {error.lineno}: {error.msg}") from error
+        except (netrc.NetrcParseError, UnicodeDecodeError) as error:
+            # The parser's own message may quote a password, so it is not even chained.
+            line = f", line {error.lineno}" if isinstance(error, netrc.NetrcParseError) else ""
+            raise ConfigError(f"{self._path}{line}: not of netrc's format") from None
 
 
 def netrc_path(environ: Mapping[str, str]) -> Path | None:
@@ -156,11 +169,6 @@ def _renewed(oauth: OAuth, answer: Mapping[str, object], now: float) -> OAuth:
         refresh_token=refresh if isinstance(refresh, str) else oauth.refresh_token,
         expires_at=now + float(lasts) if isinstance(lasts, int | float) else None,
     )
-
-
-def _port(parts: SplitResult) -> int:
-    """The port; the two standard ones count as one, so that http may redirect to https."""
-    return 80 if parts.port in (None, 80, 443) else parts.port or 80
 
 
 def _bare(url: str) -> str:

@@ -19,5 +19,5 @@ def wait_before(
     if isinstance(error, UpstreamThrottled) and error.retry_after is not None:
         return error.retry_after if error.retry_after <= settings.backoff_max else None
     # Full jitter: clients of one outage do not come back in step.
-    ceiling = min(settings.backoff_max, settings.backoff * 2.0 ** (attempt - 2))
+    ceiling = min(settings.backoff_max, settings.backoff * 2.0 ** min(attempt - 2, 30))
     return ceiling * dice

@@ -58,6 +58,8 @@ _TABLE = (
     _Row(errors.IntegrityError, 502, "Upstream sent a wrong file"),
     _Row(errors.StorageError, 503, "The proxy's storage failed"),
     _Row(errors.Abandoned, 503, "The proxy is stopping"),
+    # Found wrong while a request is served: a file of credentials that changed.
+    _Row(errors.ConfigError, 503, "The proxy is misconfigured"),
 )
 
 _PATIENT = {502: 503, 504: 503}

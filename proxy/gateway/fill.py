@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Protocol
 
@@ -85,8 +86,13 @@ class Fill:
 
     @property
     def path(self) -> str:
-        """Where a sibling process finds the growing file."""
-        return str(self._spool.path)
+        """Where a sibling process finds the growing file while somebody here reads it.
+
+        By way of our descriptor, which stays right when the file is renamed to its digest; by
+        its name where there is no /proc.
+        """
+        by_descriptor = f"/proc/{os.getpid()}/fd/{self._spool.fileno()}"
+        return by_descriptor if os.path.lexists(by_descriptor) else str(self._spool.path)
 
     def fileno(self) -> int:
         return self._spool.fileno()

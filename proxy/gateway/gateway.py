@@ -8,6 +8,7 @@ and `plain.py`; this file tells how they meet.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import zlib
 from collections.abc import Callable, Iterable
@@ -48,6 +49,9 @@ from proxy.storage.ports import Blobs, Catalog, OpenBlob
 FAR = 4 << 20
 """Bytes of a file that is not here beyond which a bounded range is fetched alone: a resolver
 peeking at the end of a 900 MB wheel must neither wait for it nor make us fetch it."""
+
+LANDING = 0.01
+"""Seconds between a file's rename and its entry in the catalog, at the very most."""
 
 _BOUNDED = re.compile(r"bytes=(\d+-\d+|-\d+)")  # one range with an end: not a resumed download
 
@@ -96,17 +100,28 @@ class Gateway:
 
         Raises every error of `proxy.errors` but those of the request itself.
         """
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             try:
                 return await self._open(resource, mirror, want)
-            except Landed:
-                continue
+            except Landed:  # the catalog is about to know it
+                await asyncio.sleep(attempt * LANDING)
             except Elsewhere as elsewhere:
-                answer = await self._team.ask(elsewhere.leader, resource, want)
+                answer = await self._asked(elsewhere.leader, resource, want)
                 if answer is not None:
                     return answer
         with self._team.alone():
-            return await self._open(resource, mirror, want)
+            try:
+                return await self._open(resource, mirror, want)
+            except Landed as error:
+                raise StorageError(f"{resource.path} keeps vanishing from the store") from error
+
+    async def _asked(self, leader: int, resource: Resource, want: Want) -> Answer | None:
+        """What the leader answers; None where one must look again or do it oneself."""
+        try:
+            return await self._team.ask(leader, resource, want)
+        except Landed:
+            await asyncio.sleep(LANDING)
+            return None
 
     async def refresh(self, resource: Resource, mirror: Mirror) -> None:
         """Revalidate *resource* (a sibling worker, which served it stale, asks for it)."""

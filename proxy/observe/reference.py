@@ -7,8 +7,8 @@ from proxy.observe.metrics import METRICS
 _INTRODUCTION = """\
 # Metrics
 
-Made by `pkgproxy metrics` from the code; a test keeps the two the same. `GET /metrics` gives them in
-Prometheus' text format, summed over all worker processes. Histograms have `_bucket`, `_sum` and
+Made by `pkgproxy metrics` from the code; a test keeps the two the same. `GET /metrics` gives them
+in Prometheus' text format, summed over all worker processes. Histograms have `_bucket`, `_sum` and
 `_count` series.
 
 `mirror` is `<type>/<name>`, `result` one of the words in the README.

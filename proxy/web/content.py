@@ -361,8 +361,14 @@ def _redirect(request: web.Request, path: str, canonical: str, exchange: Exchang
     exchange.status = 301
     before = request.path.removesuffix(path)
     location = request.url.with_path(before + canonical, keep_query=True)
-    headers = {"Location": str(location.relative()), "Cache-Control": "public, max-age=86400"}
-    return web.Response(status=301, headers={**headers, "Server": SERVER})
+    exchange.cache = CacheStatus.none()
+    headers = {
+        "Location": str(location.relative()),
+        "Cache-Control": "public, max-age=86400",
+        "Cache-Status": str(exchange.cache),
+        "Server": SERVER,
+    }
+    return web.Response(status=301, headers=headers)
 
 
 def _status_of(error: ProxyError) -> CacheStatus:

@@ -1,4 +1,4 @@
-"""A fill has one writer and many readers; every reader sees the whole truth, and nothing wrong whole."""
+"""A fill has one writer and many readers; each sees the whole truth, and nothing wrong whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Indexes: fresh, revalidated, replaced, absent, or stale; asked for once however many want them."""
+"""Indexes: fresh, revalidated, replaced, absent or stale; asked for once whoever wants them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from proxy.core.model import Bounds
 from proxy.errors import BadIndex, UpstreamFailed, UpstreamMissing, UpstreamRefused
 from proxy.gateway.answer import Nothing, Want
 from proxy.gateway.indexes import HOLD_OFF
-from tests.gateway.world import FakeFile, World, at, channel, play, repodata
+from tests.gateway.world import World, at, channel, play, repodata
+from tests.lab.fake_upstream import FakeFile
 
 INDEX = "linux-64/repodata.json"
 URL = at(INDEX)

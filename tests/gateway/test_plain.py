@@ -10,7 +10,8 @@ import pytest
 from proxy.core.model import Bounds
 from proxy.errors import UpstreamFailed, UpstreamMissing, UpstreamTimeout
 from proxy.gateway.answer import Want
-from tests.gateway.world import HOST, FakeFile, World, body_of, play
+from tests.gateway.world import HOST, World, body_of, play
+from tests.lab.fake_upstream import FakeFile
 
 URL = f"{HOST}/tree/setup.bin"
 BODY = bytes(200_000)

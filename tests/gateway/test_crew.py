@@ -1,0 +1,138 @@
+"""Worker processes as one server: one fetch for a key, whichever worker is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from proxy.core.model import Bounds, Mirror, Resource
+from proxy.errors import Abandoned, Denied, UpstreamThrottled
+from proxy.gateway.answer import Answer, Want
+from proxy.gateway.crew import Crew
+from proxy.storage.disk import DiskBlobs
+from tests.gateway.world import HOST, World, body_of, world
+from tests.lab.fake_upstream import FakeFile
+
+BODY = bytes(range(256)) * 2000
+
+
+@contextlib.asynccontextmanager
+async def two(folder: Path, files: dict[str, FakeFile | bytes]) -> AsyncIterator[list[World]]:
+    """Two workers over one store and one upstream."""
+    async with contextlib.AsyncExitStack() as stack:
+        workers: list[World] = []
+        for number in range(2):
+            crew = Crew(number, 2, folder, DiskBlobs(folder / "store"))
+            made = await stack.enter_async_context(world(folder / "store", {}, Bounds(), team=crew))
+            if workers:
+                made.upstream.files, made.upstream.asks = (
+                    workers[0].upstream.files,
+                    workers[0].upstream.asks,
+                )
+                made.catalog.values = workers[0].catalog.values
+            workers.append(made)
+            await crew.listen(*_doors(made))
+            stack.push_async_callback(crew.aclose)
+            stack.push_async_callback(crew.drain, 5)
+        workers[0].upstream.files.update(files)
+        yield workers
+
+
+def _doors(made: World):  # type: ignore[no-untyped-def]  # the two callables of Crew.listen
+    def mirror(resource: Resource) -> Mirror:
+        return made.mirrors[resource.mirror]
+
+    async def open_(resource: Resource, want: Want) -> Answer:
+        return await made.gateway.open(resource, mirror(resource), want)
+
+    async def refresh(resource: Resource) -> None:
+        await made.gateway.refresh(resource, mirror(resource))
+
+    return open_, refresh
+
+
+def url(name: str) -> str:
+    return f"{HOST}/tree/{name}"
+
+
+NAMES = [f"file-{number}" for number in range(8)]
+
+
+def test_a_file_asked_for_at_every_worker_is_fetched_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two(tmp_path, {url(name): BODY for name in NAMES}) as workers:
+            reads = [worker.read("files/f", name) for name in NAMES for worker in workers * 5]
+            assert set(await asyncio.gather(*reads)) == {BODY}
+            asked = [workers[0].upstream.count(url(name)) for name in NAMES]
+            assert asked == [1] * len(NAMES)
+
+    asyncio.run(main())
+
+
+def test_the_other_worker_reads_along_while_the_leader_fills(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = {url(name): FakeFile(body=BODY, held_at=100_000) for name in NAMES}
+        async with two(tmp_path, dict(files)) as workers:
+            for name in NAMES:
+                opened = [await worker.open("files/f", name) for worker in workers]
+                for answer in opened:
+                    assert await answer.body.wait_past(0) > 0  # type: ignore[union-attr]
+                files[url(name)].release.set()
+                for answer in opened:
+                    assert await body_of(answer) == BODY
+                    await answer.close()
+
+    asyncio.run(main())
+
+
+def test_a_fill_whose_leader_ends_fails_for_those_who_follow_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = {url(name): FakeFile(body=BODY, held_at=100_000) for name in NAMES}
+        async with two(tmp_path, dict(files)) as workers:
+            leader, follower = workers
+            for name in NAMES:
+                answer = await follower.open("files/f", name)
+                if type(answer.body).__name__ == "RemoteFill":
+                    break
+            await leader.fetching.aclose()
+            with pytest.raises(Abandoned):
+                await answer.body.wait_past(len(BODY))  # type: ignore[union-attr]
+            await answer.close()
+            for held in files.values():
+                held.release.set()
+
+    asyncio.run(main())
+
+
+def test_a_worker_whose_leader_cannot_be_reached_does_the_work_itself(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two(tmp_path, {url(name): BODY for name in NAMES}) as workers:
+            (tmp_path / "worker-0.sock").unlink()
+            for name in NAMES:
+                assert await workers[1].read("files/f", name) == BODY
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UpstreamThrottled("later", retry_after=7.0), Denied("x-1.whl", rule="no-x", reason="because")],
+)
+def test_an_error_keeps_its_class_and_fields_on_the_way(
+    tmp_path: Path, error: UpstreamThrottled | Denied
+) -> None:
+    async def main() -> None:
+        files = {url(name): FakeFile(error=error) for name in NAMES}  # type: ignore[arg-type]
+        async with two(tmp_path, dict(files)) as workers:
+            for name in NAMES:
+                for worker in workers:
+                    with pytest.raises(type(error)) as caught:
+                        await worker.read("files/f", name)
+                    assert str(caught.value) == str(error)
+                    assert vars(caught.value) == vars(error)
+
+    asyncio.run(main())

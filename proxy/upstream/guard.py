@@ -64,7 +64,11 @@ def own(url: str, mirror: Mirror) -> bool:
 
     The standard ports count as one, so that http may become https; never the other way round.
     """
-    parts, source = urlsplit(url), urlsplit(mirror.source)
+    source = urlsplit(mirror.source)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     if parts.hostname != source.hostname or _downgraded(parts, mirror):
         return False
     ports = {_port(parts), _port(source)}

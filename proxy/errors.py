@@ -73,7 +73,15 @@ class UpstreamMissing(UpstreamError):
 
 
 class UpstreamRefused(UpstreamError):
-    """Upstream refused *our* credential or address (401, 403): the operator must act."""
+    """Upstream refused *our* credential or address (401, 403): the operator must act.
+
+    `unasked`: a 403 to a request that carried no credential. Some servers, those on object stores
+    above all, answer so for what does not exist.
+    """
+
+    def __init__(self, message: str, *, unasked: bool = False) -> None:
+        super().__init__(message)
+        self.unasked = unasked
 
 
 class UpstreamForbidden(UpstreamError):

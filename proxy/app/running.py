@@ -58,8 +58,13 @@ def _supervised(start: Start, bound: socket.socket, meeting: Path) -> int:
     def work(number: int) -> int:
         return _work(start, number, bind(host, port, shared=True), meeting)
 
+    def ended(process: int) -> None:
+        """What prometheus-client's mark_process_dead does, without importing it here."""
+        for path in meeting.glob(f"gauge_live*_{process}.db"):
+            path.unlink(missing_ok=True)
+
     patience = server.drain_timeout + STOP_MARGIN
-    return Supervisor(work, server.workers, patience=patience).run()
+    return Supervisor(work, server.workers, patience=patience, ended=ended).run()
 
 
 def _work(start: Start, number: int, listening: socket.socket, meeting: Path) -> int:

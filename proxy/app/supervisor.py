@@ -41,11 +41,20 @@ def bind(host: str, port: int, *, shared: bool) -> socket.socket:
 class Supervisor:
     """Runs `size` copies of *work* and keeps them running until told to stop.
 
-    *work* is called in a child with the worker's number and must return its exit status.
+    *work* is called in a child with the worker's number and must return its exit status. *ended*
+    is told the process id of every child that has ended.
     """
 
-    def __init__(self, work: Callable[[int], int], size: int, *, patience: float) -> None:
+    def __init__(
+        self,
+        work: Callable[[int], int],
+        size: int,
+        *,
+        patience: float,
+        ended: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._work = work
+        self._tell_ended = ended
         self._size = size
         self._patience = patience  # seconds a worker has to stop before it is killed
         self._workers: dict[int, tuple[int, float]] = {}  # pid -> number, start (monotonic)
@@ -97,6 +106,7 @@ class Supervisor:
 
     def _ended(self, pid: int, status: int) -> None:
         number, started = self._workers.pop(pid)
+        self._tell_ended(pid)
         if self._stopping:
             return
         sys.stderr.write(f"worker {number} (pid {pid}) ended with status {status}\n")

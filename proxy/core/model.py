@@ -82,10 +82,15 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where upstream has a file: a path relative to the mirror's source, or an absolute URL."""
+    """Where upstream has a file: a path relative to the mirror's source, or an absolute URL.
+
+    `accept` is the Accept header, where upstream negotiates. `refused_is_missing`: a 403 to a
+    request without credentials says only that there is no such file.
+    """
 
     path: str
-    accept: str | None = None  # Accept header, where upstream negotiates
+    accept: str | None = None
+    refused_is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

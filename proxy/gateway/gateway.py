@@ -217,6 +217,10 @@ class Gateway:
             status = CacheStatus.forwarded("uri-miss", detail="head")
             return _verified(artifact, row, Nothing(), row.size, status)
         order = Order(key=artifact.key, mirror=mirror, source=source, expected=row.expected)
+        if want.head:  # the index does not tell the size: upstream does, without the body
+            answer = await self._plain.passed(order, want, artifact.media_type)
+            answer.etag, answer.cache_control = _etag(row), IMMUTABLE
+            return answer
         if self._is_far(order, want):
             return await self._plain.passed(order, want, artifact.media_type)
         return await self._followed(artifact, row, order, want)

@@ -251,7 +251,8 @@ class Indexes:
         for source in index.sources:
             try:
                 return await self._ask_one(index, mirror, context, held, source)
-            except (UpstreamMissing, UpstreamRefused, BadIndex) as error:
+            except (UpstreamMissing, UpstreamRefused, BadIndex) as failed:
+                error = _meant(failed, source)
                 if worst is None or isinstance(worst, UpstreamMissing):
                     worst = error
         body = self._ecosystem(index).absent_body(index)
@@ -351,6 +352,13 @@ class Indexes:
 
     def _ecosystem(self, index: Index) -> Ecosystem:
         return self._ecosystems[index.mirror.partition("/")[0]]
+
+
+def _meant(error: ProxyError, source: Source) -> ProxyError:
+    """What a refusal of *source* says: sometimes only that there is nothing there."""
+    if isinstance(error, UpstreamRefused) and error.unasked and source.refused_is_missing:
+        return UpstreamMissing(str(error))
+    return error
 
 
 def _checked_after(held: Held, moment: float) -> bool:

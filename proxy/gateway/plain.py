@@ -7,6 +7,7 @@ when they cannot be stored here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
@@ -30,6 +31,11 @@ PASS_FOR = 60.0
 a flight that would make its clients wait for one another (Varnish calls it hit-for-pass)."""
 
 
+IMPATIENT = 4.0
+"""Seconds that a client waits for a file that it does not need; conda gives up after 5. The fetch
+goes on, for the next one."""
+
+
 class PlainFiles:
     """Opens plain files."""
 
@@ -43,9 +49,11 @@ class PlainFiles:
         team: Team,
         clock: Callable[[], float],
         events: Events,
+        impatient: float = IMPATIENT,
     ) -> None:
         self._upstream = upstream
         self._team = team
+        self._impatient = impatient
         self._fetching = fetching
         self._blobs = blobs
         self._catalog = catalog
@@ -176,7 +184,10 @@ class PlainFiles:
         if want.head and isinstance(before, Miss):
             return await self.passed(replace(order), want, plain.media_type)
         try:
-            return await self._fetched(plain, order, want)
+            async with asyncio.timeout(self._impatient if plain.absent_on_error else None):
+                return await self._fetched(plain, order, want)
+        except TimeoutError:
+            raise UpstreamMissing(f"{plain.path} cannot be had in time") from None
         except UpstreamError as error:
             return await self._despite(error, plain, order, before, want)
 

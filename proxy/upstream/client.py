@@ -286,7 +286,11 @@ def _judge(response: aiohttp.ClientResponse, ask: Ask, url: str) -> None:
     if status in (404, 410):
         raise UpstreamMissing(f"{shown} does not exist ({status})", gone=status == 410)
     if status in (401, 403):
-        raise UpstreamRefused(f"{shown} refused this proxy's credentials or address ({status})")
+        sent = response.request_info.headers
+        raise UpstreamRefused(
+            f"{shown} refused this proxy's credentials or address ({status})",
+            unasked=status == 403 and hdrs.AUTHORIZATION not in sent and "/t/" not in url,
+        )
     patience = _patience(response)
     if status == 429 or (status == 503 and patience is not None):
         raise UpstreamThrottled(f"{shown} asks for patience ({status})", retry_after=patience)

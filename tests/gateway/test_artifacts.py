@@ -8,13 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.model import Bounds
-from proxy.errors import IntegrityError, StorageError, UpstreamFailed, UpstreamMissing
+from proxy.core.model import Bounds, digest_of
+from proxy.errors import (
+    IntegrityError,
+    StorageError,
+    UpstreamFailed,
+    UpstreamMissing,
+    UpstreamRefused,
+)
 from proxy.gateway.answer import IMMUTABLE, Want
 from proxy.gateway.fetching import SUSPECT_FOR
 from proxy.gateway.fill import HELD_BACK
 from proxy.storage.disk import DiskBlobs, DiskSpool
 from tests.gateway.world import (
+    HOST,
     NAME,
     PACKAGE,
     World,
@@ -283,3 +290,44 @@ def test_what_a_client_missed_is_remembered_only_briefly(tmp_path: Path) -> None
         assert await world.read("conda/c", PATH) == PACKAGE
 
     play(tmp_path, script, channel(), bounds=Bounds(negative=60))
+
+
+WHEEL = "demo-1.0-py3-none-any.whl"
+WHEEL_URL = f"{HOST}/files/{WHEEL}"
+PAGE = f'<a href="{WHEEL_URL}#sha256={digest_of(PACKAGE)}">{WHEEL}</a>'.encode()
+WHEEL_PATH = f"packages/{digest_of(PACKAGE)[:2]}/{digest_of(PACKAGE)[2:4]}/{digest_of(PACKAGE)[4:]}"
+
+
+def test_a_resolver_that_peeks_into_wheels_of_unknown_size_makes_us_fetch_none(
+    tmp_path: Path,
+) -> None:
+    """uv's HEAD and range for each candidate, where an HTML index tells no sizes."""
+    path = f"{WHEEL_PATH}/{WHEEL}"
+
+    async def script(world: World) -> None:
+        head = await world.open("pypi/p", path, Want(head=True))
+        assert (head.length, head.etag) == (len(PACKAGE), f'"{digest_of(PACKAGE)}"')
+        await head.close()
+        part = await world.open("pypi/p", path, Want(byte_range="bytes=-100"))
+        assert await body_of(part) == PACKAGE[-100:]
+        await part.close()
+        assert [ask.byte_range for ask in world.upstream.asks if ask.url == WHEEL_URL] == [
+            None,
+            "bytes=-100",
+        ]
+        assert world.upstream.count(WHEEL_URL, "HEAD") == 1
+
+    page = FakeFile(body=PAGE, media_type="text/html")
+    play(tmp_path, script, {f"{HOST}/simple/demo/": page, WHEEL_URL: PACKAGE})
+
+
+@pytest.mark.parametrize(("unasked", "meant"), [(True, UpstreamMissing), (False, UpstreamRefused)])
+def test_a_403_for_a_project_means_missing_unless_a_credential_was_refused(
+    tmp_path: Path, unasked: bool, meant: type[Exception]
+) -> None:
+    async def script(world: World) -> None:
+        with pytest.raises(meant):
+            await world.read("pypi/p", "simple/demo/")
+
+    refusal = FakeFile(error=UpstreamRefused("403", unasked=unasked))
+    play(tmp_path, script, {f"{HOST}/simple/demo/": refusal})

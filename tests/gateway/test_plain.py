@@ -126,3 +126,17 @@ def test_a_body_without_a_length_is_followed_to_its_end(tmp_path: Path) -> None:
         assert await world.status("files/f", "setup.bin") == "hit"
 
     play(tmp_path, script, {URL: FakeFile(body=BODY, announced=False)})
+
+
+def test_a_file_nobody_needs_keeps_nobody_waiting(tmp_path: Path) -> None:
+    url = f"{HOST}/channel/notices.json"
+    slow = FakeFile(body=b"{}", head_held=True)
+
+    async def script(world: World) -> None:
+        with pytest.raises(UpstreamMissing, match="in time"):
+            await world.read("conda/c", "notices.json")
+        slow.release.set()
+        await world.settled()
+        assert await world.read("conda/c", "notices.json") == b"{}"
+
+    play(tmp_path, script, {url: slow}, patience=0.01)

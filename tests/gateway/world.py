@@ -155,11 +155,12 @@ def play(
     *,
     bounds: Bounds | None = None,
     blobs: Callable[[Path], Blobs] = DiskBlobs,
+    patience: float = 60.0,
 ) -> None:
     """Run *script* against a new world with *files* upstream, and see that nothing is left."""
 
     async def main() -> None:
-        async with world(folder, files or {}, bounds or Bounds(), blobs) as made:
+        async with world(folder, files or {}, bounds or Bounds(), blobs, patience=patience) as made:
             async with asyncio.timeout(30):
                 await script(made)
 
@@ -174,7 +175,9 @@ async def world(
     files: Mapping[str, FakeFile | bytes],
     bounds: Bounds,
     make_blobs: Callable[[Path], Blobs] = DiskBlobs,
+    *,
     team: Team | None = None,
+    patience: float = 60.0,
 ) -> AsyncIterator[World]:
     """A gateway with three mirrors, taken down in order."""
     mirrors = {
@@ -206,6 +209,7 @@ async def world(
         fetching=fetching,
         team=team,
         events=told,
+        impatient=patience,
         **common,  # type: ignore[arg-type]
     )
     gateway = Gateway(

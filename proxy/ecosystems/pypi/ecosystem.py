@@ -110,7 +110,7 @@ def _index(mirror: str, path: str, source: Source, forms: tuple[Form, ...]) -> I
 
 
 def _page(mirror: str, project: str) -> Index:
-    source = Source(path=f"{project}/", accept=ACCEPT)
+    source = Source(path=f"{project}/", accept=ACCEPT, refused_is_missing=True)
     return _index(mirror, f"simple/{project}/", source, FORMS)
 
 

@@ -1,0 +1,78 @@
+"""Every error of ours has a status, and a body that clients show to people."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from proxy import errors
+from proxy.errors import ProxyError
+from proxy.web.errors import problem
+
+TABLE = [
+    (errors.UnknownMirror("m"), 404, 404),
+    (errors.UnknownPath("m"), 404, 404),
+    (errors.MethodNotAllowed("m"), 405, 405),
+    (errors.NotAcceptable("m"), 406, 406),
+    (errors.RangeNotSatisfiable(7), 416, 416),
+    (errors.RequestError("m"), 400, 400),
+    (errors.Denied("f", rule="r", reason="why"), 403, 403),
+    (errors.UpstreamMissing("m"), 404, 404),
+    (errors.UpstreamMissing("m", gone=True), 410, 410),
+    (errors.UpstreamRefused("m"), 502, 503),
+    (errors.UpstreamForbidden("m"), 502, 503),
+    (errors.UpstreamThrottled("m"), 503, 503),
+    (errors.UpstreamTimeout("m"), 504, 503),
+    (errors.UpstreamFailed("m"), 502, 503),
+    (errors.IntegrityError("m"), 502, 503),
+    (errors.BadIndex("m"), 502, 503),
+    (errors.StorageError("m"), 503, 503),
+    (errors.Abandoned("m"), 503, 503),
+    (errors.ConfigError("m"), 503, 503),
+    (ProxyError("m"), 500, 500),
+]
+
+
+@pytest.mark.parametrize(("error", "usual", "conda"), TABLE, ids=lambda it: type(it).__name__)
+def test_an_error_has_a_status(error: ProxyError, usual: int, conda: int) -> None:
+    assert problem(error, ecosystem="pypi").status == usual
+    assert problem(error, ecosystem="conda").status == conda
+
+
+def test_every_error_is_in_the_table() -> None:
+    known = {type(error) for error, _, _ in TABLE}
+    groups = {errors.UpstreamError, errors.ProxyError}
+    declared = {
+        thing
+        for thing in vars(errors).values()
+        if isinstance(thing, type) and issubclass(thing, ProxyError)
+    }
+    assert declared - known <= groups
+
+
+def test_a_mistake_of_the_operator_is_told_as_one() -> None:
+    told = problem(errors.ConfigError("auth.json is not readable JSON"), ecosystem="pypi")
+    assert told.title == "The proxy is misconfigured"
+    assert told.reason == "The proxy is misconfigured: auth.json is not readable JSON"
+    assert json.loads(told.body) == {
+        "status": 503,
+        "title": told.title,
+        "detail": "auth.json is not readable JSON",
+    }
+    assert told.headers["Retry-After"]
+    assert told.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(("given", "sent"), [(None, "5"), (2.1, "3"), (90.0, "90")])
+def test_upstreams_patience_is_passed_on(given: float | None, sent: str) -> None:
+    error = errors.UpstreamThrottled("m", retry_after=given)
+    assert problem(error, ecosystem="pypi").headers["Retry-After"] == sent
+
+
+@pytest.mark.parametrize("text", ["a\r\nX-Injected: 1", "ü\x00\x7f", "a" * 1000])
+def test_a_reason_is_one_short_line_of_ascii(text: str) -> None:
+    reason = problem(ProxyError(text), ecosystem="files").reason
+    assert reason.isprintable()
+    assert reason.isascii()
+    assert len(reason) <= 200

@@ -90,12 +90,12 @@ def test_every_form_has_an_etag_of_its_own_and_another_forms_etag_is_no_match(
     tags = {form: fetch(f"{base}/{form}").headers.get("etag", "") for form in INDEX_FORMS}
     assert tags.pop("repodata.json.bz2") == "", "the deprecated form is offered"
     assert len(set(tags.values()) - {""}) == len(INDEX_FORMS) - 1
-    for form in tags:
-        others = ", ".join(tag for other, tag in tags.items() if other != form)
+    for form, tag in tags.items():
+        others = ", ".join(one for other, one in tags.items() if other != form)
         crossed = fetch(f"{base}/{form}", headers={"If-None-Match": others})
         assert crossed.status == 200, f"{form} was taken for another form"
-        own = fetch(f"{base}/{form}", headers={"If-None-Match": tags[form]})
-        assert (own.status, own.headers.get("etag")) == (304, tags[form])
+        own = fetch(f"{base}/{form}", headers={"If-None-Match": tag})
+        assert (own.status, own.headers.get("etag")) == (304, tag)
 
 
 def test_a_stale_index_is_revalidated_not_fetched_again(world: World) -> None:

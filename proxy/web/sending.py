@@ -159,6 +159,8 @@ async def _pumped(meter: Meter, socket: int, descriptor: int, span: range) -> in
             await asyncio.wait((done,), timeout=STALLED)
     finally:
         loop.remove_writer(socket)
+        if done.done():
+            done.exception()  # seen, even if we are cancelled just now
     done.result()
     return offset
 

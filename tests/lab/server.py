@@ -54,7 +54,7 @@ class ProxyServer:
         prefix: Sequence[str] = (),
         inherit_environment: bool = False,
     ) -> None:
-        """*tables* adds keys to the configuration ("" is its top), *prefix* words to the command."""
+        """*tables* adds keys to the configuration ("" is its top), *prefix* to the command."""
         self.folder = folder
         self.mirrors = list(mirrors)
         self.workers = workers

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks import cold, herd, hit, start
 from benchmarks.report import Report, save, show
+from benchmarks.results import page
 from benchmarks.stage import Stage
 
 BENCHMARKS: dict[str, Callable[[Stage], Report]] = {
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="the whole scale, and more rounds")
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"))
     parser.add_argument("--folder", type=Path, help="make the temporary folder in here")
+    parser.add_argument("--page", type=Path, help="write a Markdown page, too")
     asked = parser.parse_args()
     unknown = [name for name in asked.name if name not in BENCHMARKS]
     if unknown:
@@ -40,6 +42,8 @@ def main() -> None:
         show(reports[-1], console)
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     save(reports, asked.json)
+    if asked.page is not None:
+        asked.page.write_text(page(reports, " ".join(["python -m benchmarks", *sys.argv[1:]])))
     console.print(f"written to {asked.json}")
 
 

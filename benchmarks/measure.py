@@ -44,7 +44,7 @@ class Sample:
         return self.cpu / self.outcome.received * 1e9
 
 
-class WrongBody(Exception):  # noqa: N818 - the fact, not an error of this code
+class WrongBody(Exception):
     """A client did not get what upstream has; a measurement of that means nothing."""
 
 

@@ -74,7 +74,7 @@ def show(report: Report, console: Console) -> None:
     for one in report.findings:
         verdict = {True: "met", False: "MISSED", None: ""}[one.met]
         extent = f"{one.low:.3g} to {one.high:.3g}"
-        row = (one.metric, one.contestant, f"{one.median:.3g}", extent, one.unit, _target(one))
+        row = (one.metric, one.contestant, f"{one.median:.3g}", extent, one.unit, target(one))
         table.add_row(*row, verdict)
     console.print(table)
     for note in report.notes:
@@ -86,7 +86,8 @@ def save(reports: Sequence[Report], path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(reports), indent=1) + b"\n")
 
 
-def _target(one: Finding) -> str:
+def target(one: Finding) -> str:
+    """The target in words; empty where there is none."""
     if one.at_most is not None:
         return f"at most {one.at_most:g}"
     return "" if one.at_least is None else f"at least {one.at_least:g}"

@@ -1,0 +1,69 @@
+"""The sample file and the reference say what the code does."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from proxy.config import load
+from proxy.config.credentials import KINDS
+from proxy.config.reference import text
+from proxy.config.settings import AUTH_FILE, MIRROR, SECTIONS
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "config" / "pkgproxy.toml"
+REFERENCE = ROOT / "docs" / "configuration.md"
+
+
+def test_the_sample_file_as_it_is_changes_nothing() -> None:
+    assert load(SAMPLE, {}).settings == load(None, {}).settings
+
+
+def test_the_sample_file_loads_with_everything_in_it(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.touch()
+    path = tmp_path / "all.toml"
+    path.write_text(_everything().replace("/etc/ssl/certs/ca-certificates.crt", str(bundle)))
+    loaded = load(path, {"EXAMPLE_TOKEN": "x", "EXAMPLE_PASSWORD": "x"})
+    assert len(loaded.settings.credentials) == len(KINDS)
+    assert {table["kind"] for table in _parsed()["credentials"].values()} == set(KINDS)
+
+
+def test_every_setting_stands_in_the_sample_file() -> None:
+    content = _parsed()
+    for section, keys in SECTIONS.items():
+        assert list(content[section]) == [key.name for key in keys]
+    assert set(content["mirror"][0]) == {key.name for key in MIRROR}
+    assert AUTH_FILE.name in content
+
+
+def test_every_setting_has_a_comment_of_its_own_or_its_neighbours() -> None:
+    paragraphs = SAMPLE.read_text().split("\n\n")
+    for key in (AUTH_FILE, *MIRROR, *(key for keys in SECTIONS.values() for key in keys)):
+        said = next(it for it in paragraphs if re.search(rf"^#?{key.name} = ", it, re.MULTILINE))
+        assert said.startswith(("# ", "\n# ")), key.name
+
+
+def test_the_reference_is_made_from_the_code() -> None:
+    advice = "run: pkgproxy config reference > docs/configuration.md"
+    assert REFERENCE.read_text(encoding="utf-8") == text(), advice
+
+
+def test_the_reference_names_every_setting_and_its_default() -> None:
+    rows = [line.split(" | ") for line in text().splitlines() if line.startswith("| `")]
+    told = {row[0].strip("| `"): row for row in rows}
+    for key in (AUTH_FILE, *MIRROR, *(key for keys in SECTIONS.values() for key in keys)):
+        assert told[key.name][1:2] == [key.kind.name]
+        if key.default not in (None, []):
+            assert str(key.default).lower() in told[key.name][2].lower()
+
+
+def _everything() -> str:
+    """The sample with the settings that are commented out."""
+    return re.sub(r"^#(?=[\[a-z])", "", SAMPLE.read_text(), flags=re.MULTILINE)
+
+
+def _parsed() -> dict[str, Any]:
+    return tomllib.loads(_everything())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import platform
 import subprocess
@@ -18,13 +18,13 @@ def page(reports: Sequence[Report], command: str) -> str:
 
 
 def _lines(reports: Sequence[Report], command: str) -> Iterator[str]:
-    today = datetime.datetime.now(datetime.UTC).date()
+    today = dt.datetime.now(dt.UTC).date()
     yield "# Results"
     yield ""
     yield f"Made by `{command}` on {today}. Contestants take turns in one run; the median of the"
-    yield "rounds is shown with its range. Compare within a table only: machines differ, and so do days."
+    yield "rounds is shown with its range. Compare within a table only: machines and days differ."
     yield ""
-    yield f"- {os.cpu_count()} processors ({_processor()}), {platform.system()} {platform.release()}"
+    yield f"- {os.cpu_count()} processors ({_processor()}), {platform.system()}"
     yield f"- Python {platform.python_version()}, aiohttp {version('aiohttp')}, "
     yield f"  uvloop {version('uvloop')}; {_nginx()}"
     for report in reports:

@@ -1,4 +1,10 @@
-# Set-up lives in .venv; every target makes what it needs. Python 3.11 or newer.
+# Everything is installed into .venv, by the target that needs it. Needs Python 3.11 or newer.
+#
+#   make serve                       serve on 127.0.0.1:8080; more options: make serve ARGS="--port 8081"
+#   make test                        all tests; some of them: make test ARGS="tests/core -x"
+#   make lint, types, check          style; types; both and the tests
+#   make bench                       the benchmarks
+#   make clean                       remove all that was made here
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,13 +33,15 @@ bench: $(VENV)/developed
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
+# Half an environment would look like a whole one to the next run.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
 $(VENV)/developed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	touch $(VENV)/installed $@

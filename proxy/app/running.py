@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -15,7 +16,13 @@ import uvloop
 
 from proxy.app.supervisor import Supervisor, bind
 from proxy.config import Settings
-from proxy.errors import ConfigError, StorageError
+from proxy.errors import ConfigError, ProxyError
+
+FAILED = 1
+"""Exit status where serving failed."""
+
+BAD_CONFIG = 2
+"""Exit status where the configuration is wrong."""
 
 STOP_MARGIN = 10.0
 """Seconds beyond the drain timeout after which a worker that still has not stopped is killed."""
@@ -34,10 +41,13 @@ def run(start: Start) -> int:
     """Serve until told to stop; returns the exit status."""
     server = start.settings.server
     try:
-        bound = bind(server.host, server.port, shared=server.workers > 1)
+        # Not shared while it is claimed: two servers must not divide one port between them.
+        bound = bind(server.host, server.port, shared=False)
     except OSError as error:
-        sys.stderr.write(f"cannot listen on {server.host}:{server.port}: {error.strerror}\n")
-        return 1
+        sys.stderr.write(_cannot_listen(server.host, server.port, error))
+        return FAILED
+    if server.workers > 1:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     meeting = Path(tempfile.mkdtemp(prefix="pkgproxy-"))
     try:
         if server.workers == 1:
@@ -79,10 +89,18 @@ def _work(start: Start, number: int, listening: socket.socket, meeting: Path) ->
     place = Place(number=number, size=size, listening=listening, meeting=meeting, ready=ready)
     try:
         uvloop.run(Worker(start.settings, place, start.reload).run())
-    except (StorageError, ConfigError) as error:
+    except (ProxyError, OSError) as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return BAD_CONFIG if isinstance(error, ConfigError) else FAILED
     return 0
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    message = f"cannot listen on {shown}: {error.strerror or error}"
+    if error.errno == errno.EADDRINUSE:
+        message += "; stop what listens there, or choose another port with --port"
+    return f"{message}\n"
 
 
 def _address(bound: socket.socket) -> str:

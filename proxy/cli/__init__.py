@@ -98,7 +98,8 @@ def check_config(
     except ConfigError as error:
         _refuse(error)
     names = ", ".join(mirror.key for mirror in loaded.settings.mirrors)
-    typer.echo(f"{len(loaded.files)} file(s), {len(loaded.settings.mirrors)} mirror(s): {names}")
+    files, mirrors = len(loaded.files), len(loaded.settings.mirrors)
+    typer.echo(f"{_counted(files, 'file')}, {_counted(mirrors, 'mirror')}: {names}")
 
 
 @config.command()
@@ -128,3 +129,7 @@ def reference() -> None:
 def _refuse(error: ConfigError) -> NoReturn:
     typer.echo(str(error), err=True)
     raise typer.Exit(BAD_CONFIG)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from proxy.core.model import Mirror
+
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - shown, not bound to
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def banner(mirrors: Iterable[Mirror], address: str) -> str:
     """The text for *address* (`http://host:port`)."""
     known = list(mirrors)
-    lines = [f"pkgproxy serves at {address}", ""]
-    lines += [f"  {address}/{mirror.key}/" for mirror in known]
-    lines += ["", "Point your tools here:"]
-    if any(mirror.type == "conda" for mirror in known):
-        lines.append(f"  conda config --set channel_alias {address}/conda")
-    pypi = next((mirror for mirror in known if mirror.type == "pypi"), None)
-    if pypi is not None:
-        index = f"{address}/{pypi.key}/simple/"
-        lines.append(f"  pip config set global.index-url {index}")
-        lines.append(f"  export UV_DEFAULT_INDEX={index}")
+    parts = urlsplit(address)
+    everywhere = parts.hostname in _ANY
+    if everywhere:
+        address = f"{parts.scheme}://{_ANY[parts.hostname or '']}:{parts.port}"
+    lines = [f"pkgproxy serves at {address}"]
+    if everywhere:
+        lines.append("(and at every other address of this machine)")
+    lines += ["", *(f"  {address}/{mirror.key}/" for mirror in known)]
+    lines += ["", "Point your tools here:", *(f"  {line}" for line in _settings(known, address))]
     return "\n".join(lines) + "\n"
+
+
+def _settings(mirrors: list[Mirror], address: str) -> list[str]:
+    lines: list[str] = []
+    if any(mirror.type == "conda" for mirror in mirrors):
+        lines.append(f"conda config --set channel_alias {address}/conda")
+    pypi = next((mirror for mirror in mirrors if mirror.type == "pypi"), None)
+    if pypi is None:
+        return lines
+    index = f"{address}/{pypi.key}/simple/"
+    lines.append(f"pip config set global.index-url {index}")
+    host = urlsplit(address).hostname or ""
+    if host not in _LOOPBACK:  # pip ignores a plain http index elsewhere unless told otherwise
+        lines.append(f"pip config set global.trusted-host {host}")
+    lines.append(f"export UV_DEFAULT_INDEX={index}")
+    return lines

@@ -134,3 +134,7 @@ class Abandoned(ProxyError):
 
 class ConfigError(ProxyError):
     """A setting is wrong. The message says which file, key and line, and what to write."""
+
+
+UNOBTAINABLE = (UpstreamError, IntegrityError, ConfigError)
+"""Why something cannot be had from upstream now; what is held may stand in for it."""

@@ -116,6 +116,10 @@ class Table:
         found = self.find(key)
         return None if found is None else bytes(self._view[found[0] : found[0] + found[1]])
 
+    def close(self) -> None:
+        """Let go of the buffer."""
+        self._view.release()
+
     def keys(self) -> Iterator[str]:
         """All keys, in order of their UTF-8 bytes."""
         return (self._key(number).decode() for number in range(len(self)))

@@ -37,6 +37,10 @@ ANSWER_WITHIN = 600.0
 """Seconds that a leader may take to answer: it bounds a hung sibling, not an upstream, whose own
 deadlines are far shorter."""
 
+BACKLOG = 1024
+"""Siblings' requests that may wait to be accepted: a herd comes all at once, and one that is turned
+away is fetched twice."""
+
 _LENGTH = struct.Struct("<I")
 _LARGEST = 1 << 20  # bytes of a message; a resource or an answer takes a few hundred
 _KINDS: dict[str, type[Resource]] = {
@@ -173,7 +177,7 @@ class Crew(Place):
 
         path = self._socket(self.number)
         path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(serve, path)
+        self._server = await asyncio.start_unix_server(serve, path, backlog=BACKLOG)
         path.chmod(0o600)
 
     async def drain(self, seconds: float) -> None:

@@ -31,10 +31,10 @@ from proxy.core.model import (
 from proxy.core.rows import Row, decode_row
 from proxy.ecosystems.base import Context
 from proxy.errors import (
+    UNOBTAINABLE,
     Denied,
     IntegrityError,
     StorageError,
-    UpstreamError,
     UpstreamMissing,
 )
 from proxy.gateway.answer import IMMUTABLE, Answer, Nothing, Slice, Want
@@ -184,7 +184,7 @@ class Gateway:
     async def _artifact(self, artifact: Artifact, mirror: Mirror, want: Want) -> Answer:
         try:
             row = await self._row(artifact, mirror)
-        except (UpstreamError, IntegrityError) as error:
+        except UNOBTAINABLE as error:
             return await self._without_index(artifact, error)
         if row is None:
             return await self._unlisted(artifact, mirror, want)

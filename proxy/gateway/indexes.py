@@ -18,10 +18,9 @@ from proxy.core.model import Absence, Entry, Expected, Index, Mirror, Source, Va
 from proxy.core.urls import redacted
 from proxy.ecosystems.base import Context, Ecosystem
 from proxy.errors import (
+    UNOBTAINABLE,
     BadIndex,
-    IntegrityError,
     ProxyError,
-    UpstreamError,
     UpstreamMissing,
     UpstreamRefused,
 )
@@ -173,7 +172,7 @@ class Indexes:
             self._team.claim(index.key)
             refresh = partial(self._refresh, index, mirror, context)
             boarded = await self._flights.join(index.key, refresh)
-        except (UpstreamError, IntegrityError) as error:
+        except UNOBTAINABLE as error:
             return self._despite(error, index, mirror, context, held)
         if boarded.collapsed:
             self._events.collapsed(mirror.key)
@@ -231,7 +230,7 @@ class Indexes:
                 )
             )
             raise
-        except (UpstreamError, IntegrityError) as error:
+        except UNOBTAINABLE as error:
             self._events.refreshed(index, type(error).__name__)
             self._failed[index.key] = (self._clock() + HOLD_OFF, error)
             raise

@@ -16,7 +16,7 @@ from proxy.core.cache_status import CacheStatus, Forward
 from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
 from proxy.core.http_date import parse_http_date
 from proxy.core.model import Absence, Bounds, Entry, Mirror, Plain
-from proxy.errors import UpstreamError, UpstreamMissing
+from proxy.errors import UNOBTAINABLE, ProxyError, UpstreamMissing
 from proxy.gateway.addresses import address
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
 from proxy.gateway.events import Events
@@ -188,7 +188,7 @@ class PlainFiles:
                 return await self._fetched(plain, order, want)
         except TimeoutError:
             raise UpstreamMissing(f"{plain.path} cannot be had in time") from None
-        except UpstreamError as error:
+        except UNOBTAINABLE as error:
             return await self._despite(error, plain, order, before, want)
 
     async def _fetched(self, plain: Plain, order: Order, want: Want) -> Answer:
@@ -217,7 +217,7 @@ class PlainFiles:
 
     async def _despite(
         self,
-        error: UpstreamError,
+        error: ProxyError,
         plain: Plain,
         order: Order,
         before: Stale | Miss,

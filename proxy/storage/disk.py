@@ -29,7 +29,7 @@ FORMAT = "1"
 """The layout's version, in `<root>/FORMAT`; another one is refused."""
 
 MARGIN = 64 << 20
-"""Bytes of the file system left free: the catalog and others must still be able to write."""
+"""Bytes of a file system left free, at the most: the catalog must still be able to write."""
 
 INLINE = 64 << 10
 """Bytes up to which hashing and writing is done on the event loop: it takes a tenth of a
@@ -69,7 +69,7 @@ class DiskSpool:
         self._blobs = blobs
         self._hash = hashlib.sha256()
         self._size = 0
-        self._reserved = reserved
+        self._promised = self._reserved = reserved
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.path = path
@@ -108,6 +108,7 @@ class DiskSpool:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
             self._size += len(chunk)
+        self._settle(keeping=max(0, self._promised - self._size))
 
     def _commit(self, expected: Expected) -> Stored:
         digest = Digest(self._hash.hexdigest())
@@ -135,10 +136,10 @@ class DiskSpool:
         self.path.unlink(missing_ok=True)
         self._settle()
 
-    def _settle(self) -> None:
-        """Give back what was reserved."""
-        reserved, self._reserved = self._reserved, 0
-        self._blobs.released(reserved)
+    def _settle(self, *, keeping: int = 0) -> None:
+        """Give back what was reserved, but for *keeping* bytes."""
+        given, self._reserved = self._reserved - keeping, keeping
+        self._blobs.released(given)
 
 
 class DiskBlobs:
@@ -148,7 +149,7 @@ class DiskBlobs:
         """Raises StorageError where *root* cannot be used."""
         self._root = root
         self._spools = root / "spool"
-        self._reserved = 0
+        self.reserved = 0  # bytes that running spools have claimed and not yet written
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
         self.workspace = root / "work"
         try:
@@ -226,15 +227,16 @@ class DiskBlobs:
 
     def released(self, count: int) -> None:
         """*count* reserved bytes are written or given up."""
-        self._reserved -= count
+        self.reserved -= count
 
     def _spool(self, reserve: int) -> DiskSpool:
         found = os.statvfs(self._root)
-        free = found.f_bavail * found.f_frsize - self._reserved - MARGIN
+        free = found.f_bavail * found.f_frsize - self.reserved
+        free -= margin(found.f_blocks * found.f_frsize)
         if reserve > free:
             raise StorageError(f"{reserve} bytes wanted, {max(free, 0)} free in {self._root}")
         spool = DiskSpool(self, self._spools / f"{os.getpid()}-{next(_ORDINAL)}", reserve)
-        self._reserved += reserve
+        self.reserved += reserve
         return spool
 
     def _remove(self, paths: list[Path]) -> int:
@@ -266,6 +268,11 @@ def _as_storage_error() -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(f"the store failed: {error}") from error
+
+
+def margin(size: int) -> int:
+    """Bytes left free of a file system of *size* bytes."""
+    return min(MARGIN, size // 20)
 
 
 def _removed_if_orphaned(path: Path) -> bool:

@@ -125,7 +125,7 @@ class AiohttpUpstream:
         try:
             response, url = await self._asked(ask)
             outcome = "unchanged" if response.status == 304 else "ok"
-            body = _Body(ask, response, _validators(response), _length(response))
+            body = _Body(ask, response, _validators(response), _length(response, ask))
             yield Reply(
                 status=response.status,
                 headers={name.lower(): value for name, value in response.headers.items()},
@@ -189,6 +189,9 @@ class AiohttpUpstream:
                 headers={**_conditions(ask), **ask.headers, **secret},
                 allow_redirects=False,
                 proxy=proxy,
+                # A digest is that of the bytes as they are kept upstream: a server that calls a
+                # .tar.gz an encoded .tar must not have it unpacked here (pip sees it the same way).
+                auto_decompress=not ask.verified,
             )
         except UpstreamError:
             raise
@@ -341,9 +344,10 @@ def _validators(response: aiohttp.ClientResponse) -> Validators:
     )
 
 
-def _length(response: aiohttp.ClientResponse) -> int | None:
+def _length(response: aiohttp.ClientResponse, ask: Ask) -> int | None:
     """The length of the decoded body, where the head tells it."""
-    if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("", "identity"):
+    coding = response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
+    if coding not in ("", "identity") and not ask.verified:
         return None
     return response.content_length
 
@@ -384,7 +388,7 @@ def _session(
         ),
         timeout=aiohttp.ClientTimeout(
             total=None,
-            connect=None,
+            connect=settings.connect_timeout + settings.read_timeout,  # with the wait for a slot
             sock_connect=settings.connect_timeout,
             sock_read=settings.read_timeout,
         ),

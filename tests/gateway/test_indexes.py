@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from proxy.core.model import Bounds
-from proxy.errors import BadIndex, UpstreamFailed, UpstreamMissing, UpstreamRefused
+from proxy.errors import (
+    BadIndex,
+    ConfigError,
+    UpstreamFailed,
+    UpstreamMissing,
+    UpstreamRefused,
+)
 from proxy.gateway.answer import Nothing, Want
 from proxy.gateway.indexes import HOLD_OFF
 from tests.gateway.world import World, at, channel, play, repodata
@@ -210,3 +216,14 @@ def test_a_view_whose_bytes_are_gone_is_made_again(tmp_path: Path) -> None:
         assert await world.read("conda/c", INDEX) == good
 
     play(tmp_path, script, channel())
+
+
+def test_a_misconfigured_credential_costs_nobody_what_is_held(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        good = await world.read("conda/c", INDEX)
+        world.upstream.files[URL] = FakeFile(error=ConfigError("broken auth file"))  # type: ignore[arg-type]
+        world.now += 61
+        assert await world.read("conda/c", INDEX) == good
+        assert world.told.stale_causes == ["ConfigError"]
+
+    play(tmp_path, script, channel(), bounds=STRICT)

@@ -1,0 +1,238 @@
+"""Blobs: written aside, checked, renamed; never half, never wrong, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proxy.core.model import Digest, Expected, digest_of
+from proxy.errors import IntegrityError, StorageError
+from proxy.storage import disk
+from proxy.storage.disk import DiskBlobs
+from proxy.storage.ports import Stored
+
+BODY = b"a body" * 40_000
+SMALL = b"small"
+
+
+def play(root: Path, script: Callable[[DiskBlobs], Awaitable[None]]) -> None:
+    """Run *script* over a store, and see that it left no spool and no descriptor."""
+
+    async def main() -> None:
+        blobs = DiskBlobs(root)
+        await script(blobs)
+        await blobs.aclose()
+
+    asyncio.run(main())
+    assert not list((root / "spool").iterdir())
+    assert _descriptors(root) == []
+
+
+def _descriptors(root: Path) -> list[str]:
+    """The files below *root* that this process holds open."""
+    held = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held.append(str(link.readlink()))
+    return [path for path in held if path.startswith(str(root))]
+
+
+async def stored(blobs: DiskBlobs, *chunks: bytes, expected: Expected | None = None) -> Stored:
+    spool = await blobs.spool(sum(map(len, chunks)))
+    try:
+        for chunk in chunks:
+            await spool.write([chunk])
+        return await spool.commit(Expected() if expected is None else expected)
+    except BaseException:
+        await spool.discard()
+        raise
+    finally:
+        spool.close()
+
+
+@given(st.lists(st.binary(max_size=90_000), max_size=4))
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_what_is_written_is_what_is_read(tmp_path: Path, chunks: list[bytes]) -> None:
+    body = b"".join(chunks)
+
+    async def script(blobs: DiskBlobs) -> None:
+        kept = await stored(blobs, *chunks)
+        assert kept == Stored(digest=digest_of(body), size=len(body))
+        blob = await blobs.open(kept.digest, kept.size)
+        assert blob is not None
+        assert os.pread(blob.fileno(), len(body) + 1, 0) == body
+        assert blobs.path(kept.digest).read_bytes() == body
+        blob.close()
+
+    play(tmp_path, script)
+
+
+def test_a_spool_is_read_while_it_grows_and_after_it_is_renamed_or_gone(tmp_path: Path) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        for end in ("commit", "discard"):
+            spool = await blobs.spool()
+            await spool.write([SMALL])
+            assert os.pread(spool.fileno(), 9, 0) == SMALL
+            await (spool.commit(Expected()) if end == "commit" else spool.discard())
+            assert os.pread(spool.fileno(), 9, 0) == SMALL
+            spool.close()
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5", "sha512", "blake2b"])
+@pytest.mark.parametrize("right", [True, False])
+def test_a_promised_digest_is_checked(tmp_path: Path, algorithm: str, right: bool) -> None:
+    promised = hashlib.new(algorithm, BODY).hexdigest()
+    expected = Expected(hashes={algorithm: promised if right else "0" * len(promised)})
+
+    async def script(blobs: DiskBlobs) -> None:
+        if right:
+            await stored(blobs, BODY, expected=expected)
+            return
+        with pytest.raises(IntegrityError, match=algorithm):
+            await stored(blobs, BODY, expected=expected)
+        assert await blobs.open(digest_of(BODY), len(BODY)) is None
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize("size", [len(BODY) - 1, len(BODY) + 1, 0])
+def test_a_promised_size_is_checked(tmp_path: Path, size: int) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        with pytest.raises(IntegrityError, match=str(size)):
+            await stored(blobs, BODY, expected=Expected(size=size))
+
+    play(tmp_path, script)
+
+
+def test_the_same_content_is_kept_once(tmp_path: Path) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        assert len({kept.digest for kept in [await stored(blobs, BODY) for _ in range(3)]}) == 1
+        together = await asyncio.gather(*(stored(blobs, SMALL, BODY) for _ in range(5)))
+        assert len({kept.digest for kept in together}) == 1
+        assert len([path for path in (tmp_path / "sha256").rglob("*") if path.is_file()]) == 2
+
+    play(tmp_path, script)
+
+
+def test_a_blob_of_another_length_is_damaged_and_so_absent(tmp_path: Path) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        kept = await stored(blobs, BODY)
+        blobs.path(kept.digest).write_bytes(SMALL)
+        assert await blobs.open(kept.digest, kept.size) is None
+        assert not blobs.path(kept.digest).exists()
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 65, "0" * 63 + "/", "0" * 63 + "\n"]
+)
+def test_a_digest_that_is_none_never_becomes_a_path(tmp_path: Path, name: str) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        with pytest.raises(StorageError, match="SHA-256"):
+            await blobs.open(Digest(name), 1)
+
+    play(tmp_path, script)
+
+
+def test_a_body_that_does_not_fit_is_refused_before_it_begins(tmp_path: Path) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        with pytest.raises(StorageError, match="free"):
+            await blobs.spool(1 << 60)
+
+    play(tmp_path, script)
+
+
+def test_two_bodies_cannot_claim_the_same_space(tmp_path: Path) -> None:
+    found = os.statvfs(tmp_path)
+    most = int(found.f_bavail * found.f_frsize * 0.6)
+
+    async def script(blobs: DiskBlobs) -> None:
+        first = await blobs.spool(most)
+        with pytest.raises(StorageError):
+            await blobs.spool(most)
+        await first.discard()
+        first.close()
+        again = await blobs.spool(most)
+        await again.discard()
+        again.close()
+
+    play(tmp_path, script)
+
+
+def test_space_that_is_written_is_not_counted_twice(tmp_path: Path) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        spool = await blobs.spool(len(BODY))
+        await spool.write([BODY])
+        assert blobs.reserved == 0
+        await spool.discard()
+        spool.close()
+        assert blobs.reserved == 0
+
+    play(tmp_path, script)
+
+
+def test_leftovers_of_the_dead_are_collected_and_work_of_the_living_is_not(tmp_path: Path) -> None:
+    text = (
+        "import asyncio, os, pathlib, sys, signal\n"
+        "from proxy.storage.disk import DiskBlobs\n"
+        "async def main():\n"
+        "    blobs = DiskBlobs(pathlib.Path(sys.argv[1]))\n"
+        "    spool = await blobs.spool(); await spool.write([b'half'])\n"
+        "    (blobs.workspace / f'{os.getpid()}-x').write_bytes(b'half')\n"
+        "    print('ready', flush=True); signal.pause()\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", text, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        blobs = DiskBlobs(tmp_path)
+        assert blobs.collect_leftovers() == 0
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert blobs.collect_leftovers() == 2
+        asyncio.run(blobs.aclose())
+    assert not list((tmp_path / "spool").iterdir())
+
+
+def test_a_store_of_another_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "FORMAT").write_text("99\n")
+    with pytest.raises(StorageError, match=r"99.*cache\.path"):
+        DiskBlobs(tmp_path)
+
+
+def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be used"):
+        DiskBlobs(tmp_path / "file")
+
+
+def test_removing_tells_what_it_freed(tmp_path: Path) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        kept = await stored(blobs, BODY)
+        assert await blobs.remove([kept.digest, Digest("0" * 64)]) == len(BODY)
+        assert await blobs.open(kept.digest, kept.size) is None
+
+    play(tmp_path, script)
+
+
+def test_the_margin_leaves_a_small_file_system_usable() -> None:
+    assert disk.margin(1 << 20) < 1 << 20
+    assert disk.margin(1 << 50) == disk.MARGIN

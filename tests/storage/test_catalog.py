@@ -1,0 +1,212 @@
+"""The catalog: what was put is got, by any process; nothing in it is ever run."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proxy.core.model import Absence, Digest, Entry, Validators, View
+from proxy.storage.catalog import DiskCatalog
+from proxy.storage.memory import MemoryCatalog
+from proxy.storage.ports import Catalog, Remembered
+
+Script = Callable[[Catalog], Awaitable[None]]
+
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
+texts = st.none() | names
+times = st.floats(0, 4e9) | st.just(float("inf"))
+digests = st.just(Digest("0" * 64))
+values: st.SearchStrategy[Remembered] = st.one_of(
+    st.builds(
+        Entry,
+        key=names,
+        digest=digests,
+        size=st.integers(0, 1 << 50),
+        media_type=names,
+        source=names,
+        url=names,
+        validators=st.builds(Validators, etag=texts, last_modified=texts),
+        checked_at=times,
+        fresh_for=times,
+        headers=st.dictionaries(names, names, max_size=3),
+    ),
+    st.builds(Absence, key=names, checked_at=times, fresh_for=times, gone=st.booleans()),
+    st.builds(
+        View, key=names, digest=digests, size=st.integers(0), media_type=names, made_at=times
+    ).filter(lambda view: view.size < 1 << 60),
+)
+
+
+def absence(key: str) -> Absence:
+    return Absence(key=key, checked_at=1.0, fresh_for=2.0)
+
+
+@pytest.fixture(params=["disk", "memory"])
+def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Script], None]:
+    """Runs a script over each implementation."""
+
+    def run(script: Script) -> None:
+        async def main() -> None:
+            if request.param == "memory":
+                await script(MemoryCatalog())
+                return
+            catalog = DiskCatalog(tmp_path / "catalog")
+            await script(catalog)
+            await catalog.aclose()
+
+        asyncio.run(main())
+
+    return run
+
+
+@given(st.lists(values, max_size=5))
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_last_value_put_under_a_key_is_got(
+    play: Callable[[Script], None], many: list[Remembered]
+) -> None:
+    async def script(catalog: Catalog) -> None:
+        for value in many:
+            await catalog.put(value)
+        for value in {value.key: value for value in many}.values():
+            assert await catalog.get(value.key) == value
+            assert catalog.peek(value.key) == value
+
+    play(script)
+
+
+def test_what_is_forgotten_is_absent_also_from_memory(play: Callable[[Script], None]) -> None:
+    async def script(catalog: Catalog) -> None:
+        await catalog.put(absence("a"))
+        await catalog.forget(["a", "never there"])
+        assert (await catalog.get("a"), catalog.peek("a")) == (None, None)
+
+    play(script)
+
+
+def test_keys_are_found_by_how_they_begin(play: Callable[[Script], None]) -> None:
+    async def script(catalog: Catalog) -> None:
+        keys = ["a", "ab", "abc", "b", "view x\tjson\t1", "view x\tjson\t2", "view xy\tz", "é", "%"]
+        for key in keys:
+            await catalog.put(absence(key))
+        for prefix in ("", "a", "ab", "view x\tjson\t", "é", "%", "nothing"):
+            expected = sorted(key for key in keys if key.startswith(prefix))
+            assert sorted(await catalog.keys(prefix)) == expected
+
+    play(script)
+
+
+def test_it_survives_a_restart(tmp_path: Path) -> None:
+    async def main(script: Callable[[DiskCatalog], Awaitable[None]]) -> None:
+        catalog = DiskCatalog(tmp_path / "catalog")
+        await script(catalog)
+        await catalog.aclose()
+
+    async def write(catalog: DiskCatalog) -> None:
+        await catalog.put(absence("k"))
+
+    async def read(catalog: DiskCatalog) -> None:
+        assert catalog.peek("k") is None
+        assert await catalog.get("k") == absence("k")
+
+    asyncio.run(main(write))
+    asyncio.run(main(read))
+
+
+def test_what_another_process_wrote_is_got_though_memory_has_something_older(
+    tmp_path: Path,
+) -> None:
+    text = (
+        "import asyncio, pathlib, sys\n"
+        "from proxy.core.model import Absence\n"
+        "from proxy.storage.catalog import DiskCatalog\n"
+        "async def main():\n"
+        "    catalog = DiskCatalog(pathlib.Path(sys.argv[1]))\n"
+        "    await catalog.put(Absence(key='k', checked_at=9.0, fresh_for=9.0))\n"
+        "    await catalog.aclose()\n"
+        "asyncio.run(main())\n"
+    )
+
+    async def main() -> None:
+        catalog = DiskCatalog(tmp_path / "catalog")
+        await catalog.put(absence("k"))
+        command = [sys.executable, "-c", text, str(tmp_path / "catalog")]
+        await asyncio.to_thread(subprocess.run, command, check=True)
+        assert catalog.peek("k") == absence("k")
+        assert await catalog.get("k") == Absence(key="k", checked_at=9.0, fresh_for=9.0)
+        await catalog.aclose()
+
+    asyncio.run(main())
+
+
+class _Touch:
+    """Pickled, it makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self._path,)
+
+
+@pytest.mark.parametrize("mode", [1, 2, 3, 4])
+def test_a_planted_pickle_is_absent_and_never_run(tmp_path: Path, mode: int) -> None:
+    proof, lost = tmp_path / "proof", list[str]()
+
+    async def main() -> None:
+        catalog = DiskCatalog(tmp_path / "catalog")
+        await catalog.put(absence("k"))
+        await catalog.aclose()
+        with sqlite3.connect(tmp_path / "catalog" / "cache.db") as connection:
+            planted = (mode, pickle.dumps(_Touch(proof)))
+            connection.execute("UPDATE Cache SET mode = ?, value = ?", planted)
+        connection.close()
+        catalog = DiskCatalog(tmp_path / "catalog", on_loss=lost.append)
+        assert await catalog.get("k") is None
+        await catalog.aclose()
+
+    asyncio.run(main())
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x93\x02\xa5entry\x80", b"\x93\x01\xa5other\x80"])
+def test_a_value_that_cannot_be_read_is_absent_removed_and_reported(
+    tmp_path: Path, data: bytes
+) -> None:
+    lost = list[str]()
+
+    async def main() -> None:
+        catalog = DiskCatalog(tmp_path / "catalog", on_loss=lost.append)
+        await catalog._run(catalog._put, "k", data)
+        assert await catalog.get("k") is None
+        assert await catalog.keys() == []
+        await catalog.aclose()
+
+    asyncio.run(main())
+    assert len(lost) == 1
+
+
+def test_a_damaged_file_is_moved_aside_and_a_new_one_begun(tmp_path: Path) -> None:
+    folder, lost = tmp_path / "catalog", list[str]()
+    folder.mkdir()
+    (folder / "cache.db").write_bytes(b"this is no database " * 1000)
+
+    async def main() -> None:
+        catalog = DiskCatalog(folder, on_loss=lost.append)
+        await catalog.put(absence("k"))
+        assert await catalog.get("k") == absence("k")
+        await catalog.aclose()
+
+    asyncio.run(main())
+    assert (tmp_path / "catalog.broken-1" / "cache.db").exists()
+    assert "catalog.broken-1" in lost[0]

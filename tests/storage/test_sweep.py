@@ -1,0 +1,58 @@
+"""Sweeping removes what nothing names, and only that."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from proxy.core.model import Digest, View, digest_of
+from proxy.gateway.janitor import forget_superseded
+from proxy.storage.disk import DiskBlobs
+from proxy.storage.memory import MemoryCatalog
+from proxy.storage.sweep import Swept, Usage, sweep, usage
+
+NOW = 1_000_000.0
+
+
+def view(key: str, digest: Digest, made_at: float = NOW) -> View:
+    return View(key=key, digest=digest, size=1, media_type="", made_at=made_at)
+
+
+def put(blobs: DiskBlobs, body: bytes, age: float) -> Digest:
+    path = blobs.path(digest_of(body))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(body)
+    os.utime(path, (NOW - age, NOW - age))
+    return digest_of(body)
+
+
+def test_named_and_young_blobs_stay_and_the_others_go(tmp_path: Path) -> None:
+    async def main() -> None:
+        blobs, catalog = DiskBlobs(tmp_path), MemoryCatalog()
+        named = put(blobs, b"named", 9999)
+        young = put(blobs, b"young", 10)
+        old = put(blobs, b"nobody's", 9999)
+        await catalog.put(view("view a\tjson\t1", named))
+        assert usage(tmp_path) == Usage(blobs=3, size=18)
+        swept = await sweep(tmp_path, catalog, keep_for=3600, now=NOW)
+        assert swept == Swept(removed=1, freed=8, kept=2)
+        assert blobs.path(named).exists()
+        assert blobs.path(young).exists()
+        assert not blobs.path(old).exists()
+        await blobs.aclose()
+
+    asyncio.run(main())
+
+
+def test_the_newest_view_of_each_form_stays_whatever_its_age(tmp_path: Path) -> None:
+    async def main() -> None:
+        catalog = MemoryCatalog()
+        ages = {"a\tjson\t1": 99, "a\tjson\t2": 50, "a\tjson\t3": 40, "a\tzst\t1": 99, "b\tx\t1": 5}
+        for key, age in ages.items():
+            await catalog.put(view(f"view {key}", Digest("0" * 64), NOW - age))
+        assert await forget_superseded(catalog, keep_for=45, now=NOW) == 2
+        kept = {key.removeprefix("view ") for key in await catalog.keys()}
+        assert kept == {"a\tjson\t3", "a\tzst\t1", "b\tx\t1"}
+
+    asyncio.run(main())

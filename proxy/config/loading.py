@@ -278,7 +278,8 @@ class _Loading:
         at, where = table.at(key.name), f"{table.at(key.name)}: {table.shown}, {key.name}"
         if key.name in REQUIRED and key.name not in table.content:
             self._wrong.append(f"{where}: is missing; write {key.name} = {_EXAMPLES[key.name]}")
-        raw = table.content.get(key.name, key.default)
+        default = key.default_for(table.content.get("type"))
+        raw = table.content.get(key.name, default)
         origin = at if key.name in table.content else DEFAULT
         return self._checked(f"{prefix}.{key.name}", key, raw, where, origin)
 

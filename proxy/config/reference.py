@@ -75,12 +75,17 @@ def _table(keys: Iterable[Key]) -> str:
 
 
 def _default(key: Key) -> str:
-    match key.default:
+    default = _literal(key.default)
+    return default if key.files is None else f"{default}; `files`: {_literal(key.files)}"
+
+
+def _literal(value: object) -> str:
+    match value:
         case None:
             return "-"
         case bool():
-            return f"`{str(key.default).lower()}`"
+            return f"`{str(value).lower()}`"
         case str():
-            return f'`"{key.default}"`'
+            return f'`"{value}"`'
         case _:
-            return f"`{key.default}`"
+            return f"`{value}`"

@@ -33,12 +33,21 @@ from proxy.core.model import Bounds, Mirror, Mode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One setting: its name, kind, default (as a file would say it) and one sentence."""
+    """One setting: its name, kind, default (as a file would say it) and one sentence.
+
+    `files` is the default for mirrors of that type, where it differs: of a plain tree of files
+    nothing is known, so that upstream's word is law.
+    """
 
     name: str
     kind: Kind
     default: Any
     help: str
+    files: Any = None
+
+    def default_for(self, mirror_type: object) -> Any:
+        """The default for a mirror of that type."""
+        return self.files if mirror_type == "files" and self.files is not None else self.default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,9 +232,9 @@ MIRROR = (
     ),
     Key(
         name="mode",
-        kind=one_of("passive", "active"),
+        kind=one_of("passive"),
         default="passive",
-        help="Packages on request, or fetched ahead by a job as well.",
+        help="Packages are fetched when a client asks for them.",
     ),
     Key(
         name="credentials",
@@ -243,31 +252,35 @@ MIRROR = (
         name="fresh_min",
         kind=DURATION,
         default="1m",
-        help="Shortest time that an index is reused, whatever upstream says.",
+        files=0,
+        help="Shortest time that something is reused, whatever upstream says.",
     ),
     Key(
         name="fresh_max",
         kind=DURATION,
         default="1h",
-        help="Longest time that an index is reused, whatever upstream says.",
+        files="365d",
+        help="Longest time that something is reused, whatever upstream says.",
     ),
     Key(
         name="fresh_default",
         kind=DURATION,
         default="10m",
-        help="Time that an index is reused where upstream says nothing.",
+        files=0,
+        help="Time that something is reused where upstream says nothing.",
     ),
     Key(
         name="stale_while_revalidate",
         kind=DURATION,
         default="1h",
-        help="Time beyond that in which clients get the old index while upstream is asked.",
+        files=0,
+        help="Time beyond that in which clients get the old one while upstream is asked.",
     ),
     Key(
         name="stale_if_error",
         kind=DURATION,
         default="30d",
-        help="Time beyond that in which clients get the old index if upstream fails.",
+        help="Time beyond that in which clients get the old one if upstream fails.",
     ),
     Key(
         name="negative",

@@ -27,7 +27,6 @@ class Mode(enum.Enum):
     """How a mirror gets its packages."""
 
     PASSIVE = "passive"  # on the first client's request
-    ACTIVE = "active"  # fetched ahead by a job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,7 @@ def test_variables_without_a_section_are_others_business() -> None:
 
 def test_a_loaded_mirror_is_what_was_written(tmp_path: Path) -> None:
     text = f"""{MIRROR_TABLE}
-mode = "active"
+mode = "passive"
 credentials = "mine"
 allow_hosts = ["files.example.org"]
 fresh_min = "5s"
@@ -137,7 +137,7 @@ token = "{SECRET}"
     loaded = load(_write(tmp_path, text), {})
     (mirror,) = loaded.settings.mirrors
     assert mirror.source == "https://host.example.org/lab/"
-    assert mirror.mode is Mode.ACTIVE
+    assert mirror.mode is Mode.PASSIVE
     assert mirror.allow_hosts == {"files.example.org"}
     assert mirror.bounds == Bounds(
         fresh_min=5,

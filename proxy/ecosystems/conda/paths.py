@@ -40,13 +40,14 @@ def classify(mirror: str, path: str) -> Resource:
     """The resource at *path* of a channel. Raises UnknownPath."""
     path = checked(path)
     folder, _, filename = path.rpartition("/")
-    subdir = folder.rpartition("/")[2]
-    if folder.endswith("/shards") or folder == "shards":
-        return _shard(mirror, path, folder.removesuffix("shards").rstrip("/"), filename)
-    if _SUBDIR.fullmatch(subdir):
+    parent, _, last = folder.rpartition("/")
+    found: Resource | None = None
+    if _SUBDIR.fullmatch(last):
         found = _in_subdir(mirror, path, folder, filename)
-    else:
-        found = _at_root(mirror, path, folder, filename)
+    elif last == "shards" and _SUBDIR.fullmatch(parent.rpartition("/")[2]):
+        found = _shard(mirror, path, parent, filename)
+    # A label may be called like a subdir, or `shards`.
+    found = found or _at_root(mirror, path, folder, filename)
     if found is None:
         raise UnknownPath(f"a conda channel has no {path!r}")
     return found
@@ -79,7 +80,7 @@ def _in_subdir(mirror: str, path: str, folder: str, filename: str) -> Resource |
 
 
 def _at_root(mirror: str, path: str, folder: str, filename: str) -> Resource | None:
-    if folder and not re.fullmatch(r"label/.+", folder):
+    if folder and not folder.startswith("label/"):
         return None
     if filename == "channeldata.json":
         return Index(mirror=mirror, path=path, sources=(Source(path=path),), forms=(JSON,))
@@ -96,14 +97,14 @@ def _at_root(mirror: str, path: str, folder: str, filename: str) -> Resource | N
     return None
 
 
-def _shard(mirror: str, path: str, folder: str, filename: str) -> Member:
+def _shard(mirror: str, path: str, subdir: str, filename: str) -> Member | None:
     found = _SHARD.fullmatch(filename)
-    if found is None or not _SUBDIR.fullmatch(folder.rpartition("/")[2]):
-        raise UnknownPath(f"{path!r} is not a shard")
+    if found is None:
+        return None
     return Member(
         mirror=mirror,
         path=path,
-        index=repodata(mirror, folder),
+        index=repodata(mirror, subdir),
         pack=PACK,
         row=found[1],
         media_type=SHARDS.media_type,

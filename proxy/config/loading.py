@@ -7,34 +7,26 @@ line, key and what to write instead, and never with a secret.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from proxy.config import mirrors as checks
 from proxy.config.credentials import KINDS, Credential, resolve
 from proxy.config.files import ConfigFile, paths
+from proxy.config.findings import DEFAULT, Findings
+from proxy.config.mirror_tables import MirrorTables
 from proxy.config.settings import (
     AUTH_FILE,
-    DEFAULT_MIRRORS,
-    MIRROR,
-    REQUIRED,
     SECTIONS,
     Key,
     Settings,
-    mirror_of,
     settings_of,
 )
-from proxy.core.model import Mirror
 from proxy.errors import ConfigError
 
 PREFIX = "PKGPROXY_"
 """What the names of environment variables begin with."""
-
-DEFAULT = "default"
-"""The origin of a value that nobody set."""
 
 SECRET = "***"  # noqa: S105 - what is shown instead of one
 """What is shown for a secret."""
@@ -64,15 +56,6 @@ class Loaded:
     files: tuple[Path, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A `[[mirror]]` table: what to call it in messages, and where its keys stand."""
-
-    shown: str
-    content: Mapping[str, Any]
-    at: Callable[[str], str]
-
-
 def load(
     path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Flag] | None = None
 ) -> Loaded:
@@ -87,9 +70,7 @@ class _Loading:
         self._environ = environ
         self._flags = flags
         self._files: list[ConfigFile] = []
-        self._wrong: list[str] = []
-        self._origins: dict[str, str] = {}
-        self._values: dict[str, Any] = {}
+        self._found = Findings()
 
     def run(self, path: Path | None) -> Loaded:
         for one in paths(path):
@@ -101,13 +82,13 @@ class _Loading:
         }
         self._check_environment()
         credentials = self._credentials()
-        mirrors = self._mirrors(credentials)
-        if self._wrong:
-            raise ConfigError("\n".join(self._wrong))
+        mirrors = MirrorTables(self._files, credentials, self._found).read()
+        if self._found.wrong:
+            raise ConfigError("\n".join(self._found.wrong))
         return Loaded(
             settings=settings_of(sections, auth_file, credentials, mirrors),
-            origins=self._origins,
-            values=self._values,
+            origins=self._found.origins,
+            values=self._found.values,
             files=tuple(file.path for file in self._files),
         )
 
@@ -115,43 +96,24 @@ class _Loading:
         try:
             file = ConfigFile.read(path)
         except ConfigError as error:
-            self._wrong.append(str(error))
+            self._found.wrong.append(str(error))
             return
         self._files.append(file)
         for key, value in file.content.items():
             if key not in _TOP:
-                self._unknown(file.at(key), key, key, _TOP)
+                self._found.unknown(file.at(key), key, key, _TOP)
             elif key in SECTIONS and not isinstance(value, dict):
-                self._wrong.append(f"{file.at(key)}: {key}: write a table, [{key}]")
+                self._found.wrong.append(f"{file.at(key)}: {key}: write a table, [{key}]")
             elif key in SECTIONS:
                 known = [one.name for one in SECTIONS[key]]
                 for name in value.keys() - known:
-                    self._unknown(file.at(key, name), f"{key}.{name}", name, known)
-
-    def _unknown(self, where: str, shown: str, name: str, known: Iterable[str]) -> None:
-        close = difflib.get_close_matches(name, list(known), 1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-        self._wrong.append(f"{where}: {shown}: there is no such setting; {hint}")
+                    self._found.unknown(file.at(key, name), f"{key}.{name}", name, known)
 
     # -- single settings -----------------------------------------------------------------
 
     def _value(self, dotted: str, key: Key) -> Any:
         raw, origin = self._given(dotted, key)
-        return self._checked(dotted, key, raw, f"{origin}: {dotted}", origin)
-
-    def _checked(self, dotted: str, key: Key, raw: Any, where: str, origin: str) -> Any:
-        """The typed value of *raw*; None where there is none, or it is wrong."""
-        self._origins[dotted] = origin
-        self._values[dotted] = None
-        if raw is None:
-            return None
-        try:
-            value = key.kind.read(raw)
-        except ValueError as error:
-            self._wrong.append(f"{where}: {error}")
-            return None
-        self._values[dotted] = key.kind.show(value)
-        return value
+        return self._found.checked(dotted, key, raw, f"{origin}: {dotted}", origin)
 
     def _given(self, dotted: str, key: Key) -> tuple[Any, str]:
         """The raw value that wins, and where it stands."""
@@ -172,7 +134,7 @@ class _Loading:
                 continue
             at = file.at(*dotted.split("."))
             if found is not None and found[0] != table[name]:
-                self._wrong.append(f"{at}: {dotted}: is set to something else at {found[1]}")
+                self._found.wrong.append(f"{at}: {dotted}: is set to something else at {found[1]}")
             found = found or (table[name], at)
         return found
 
@@ -186,10 +148,10 @@ class _Loading:
         return key.default, DEFAULT
 
     def _check_environment(self) -> None:
-        known = {_variable(dotted) for dotted in self._origins}
+        known = {_variable(dotted) for dotted in self._found.origins}
         for name in sorted(self._environ):
             if name.startswith(PREFIX) and "__" in name and name not in known:
-                self._unknown("environment", name, name, sorted(known))
+                self._found.unknown("environment", name, name, sorted(known))
 
     # -- credentials ---------------------------------------------------------------------
 
@@ -199,13 +161,15 @@ class _Loading:
         for file in self._files:
             tables = file.content.get("credentials", {})
             if not isinstance(tables, dict):
-                self._wrong.append(f"{file.at('credentials')}: write [credentials.<name>] tables")
+                self._found.wrong.append(
+                    f"{file.at('credentials')}: write [credentials.<name>] tables"
+                )
                 continue
             for name, table in tables.items():
                 at = file.at("credentials", name)
                 where = f"{at}: credentials.{name}"
                 if name in given_at:
-                    self._wrong.append(f"{where}: is already given at {given_at[name]}")
+                    self._found.wrong.append(f"{where}: is already given at {given_at[name]}")
                     continue
                 given_at[name] = at
                 credential = self._credential(name, table, file)
@@ -216,106 +180,19 @@ class _Loading:
     def _credential(self, name: str, table: Any, file: ConfigFile) -> Credential | None:
         at, where = file.at("credentials", name), f"credentials.{name}"
         if not isinstance(table, dict):
-            self._wrong.append(f"{at}: {where}: write a table, [{where}]")
+            self._found.wrong.append(f"{at}: {where}: write a table, [{where}]")
             return None
         try:
             credential = resolve(table, where, self._environ)
         except ConfigError as error:
-            self._wrong += [f"{at}: {line}" for line in str(error).splitlines()]
+            self._found.wrong += [f"{at}: {line}" for line in str(error).splitlines()]
             return None
         for key, value in table.items():
             secret = key in KINDS[table["kind"]] and key not in ("username", "name")
-            self._values[f"{where}.{key}"] = SECRET if secret else value
-            self._origins[f"{where}.{key}"] = file.at("credentials", name, key)
+            self._found.values[f"{where}.{key}"] = SECRET if secret else value
+            self._found.origins[f"{where}.{key}"] = file.at("credentials", name, key)
         return credential
-
-    # -- mirrors -------------------------------------------------------------------------
-
-    def _mirrors(self, credentials: Mapping[str, Credential]) -> tuple[Mirror, ...]:
-        tables = list(self._tables())
-        if not any("mirror" in file.content for file in self._files):
-            tables = [_Table("mirror", table, lambda _: DEFAULT) for table in DEFAULT_MIRRORS]
-        found: dict[str, tuple[Mirror, _Table]] = {}
-        for table in tables:
-            mirror = self._mirror(table, credentials)
-            if mirror is None:
-                continue
-            if mirror.key in found:
-                first = found[mirror.key][1].at("name")
-                self._wrong.append(f"{table.at('name')}: {mirror.key} is already given at {first}")
-            found.setdefault(mirror.key, (mirror, table))
-        mirrors = [mirror for mirror, _ in found.values()]
-        for mirror, table in found.values():
-            if problem := checks.wrong_place(mirror, mirrors):
-                self._wrong.append(f"{table.at('name')}: {table.shown}, name: {problem}")
-        return tuple(mirrors)
-
-    def _tables(self) -> Iterator[_Table]:
-        for file in self._files:
-            tables = file.content.get("mirror", [])
-            if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
-                self._wrong.append(f"{file.at('mirror')}: mirror: write [[mirror]] tables")
-                continue
-            for number, table in enumerate(tables):
-
-                def at(key: str, file: ConfigFile = file, number: int = number) -> str:
-                    return file.at("mirror", number, key)
-
-                yield _Table(_called(table), table, at)
-
-    def _mirror(self, table: _Table, credentials: Mapping[str, Credential]) -> Mirror | None:
-        before = len(self._wrong)
-        known = [key.name for key in MIRROR]
-        for name in table.content.keys() - known:
-            self._unknown(table.at(name), f"{table.shown}, {name}", name, known)
-        prefix = f"mirror.{table.content.get('type')}/{table.content.get('name')}"
-        values = {key.name: self._mirror_value(table, key, prefix) for key in MIRROR}
-        for key, problem in _problems(values, credentials):
-            self._wrong.append(f"{table.at(key)}: {table.shown}, {key}: {problem}")
-        return mirror_of(values) if len(self._wrong) == before else None
-
-    def _mirror_value(self, table: _Table, key: Key, prefix: str) -> Any:
-        at, where = table.at(key.name), f"{table.at(key.name)}: {table.shown}, {key.name}"
-        if key.name in REQUIRED and key.name not in table.content:
-            self._wrong.append(f"{where}: is missing; write {key.name} = {_EXAMPLES[key.name]}")
-        default = key.default_for(table.content.get("type"))
-        raw = table.content.get(key.name, default)
-        origin = at if key.name in table.content else DEFAULT
-        return self._checked(f"{prefix}.{key.name}", key, raw, where, origin)
-
-
-_EXAMPLES = {
-    "type": '"conda"',
-    "name": '"conda-forge"',
-    "source": '"https://conda.anaconda.org/conda-forge"',
-}
 
 
 def _variable(dotted: str) -> str:
     return PREFIX + dotted.upper().replace(".", "__")
-
-
-def _called(table: Mapping[str, Any]) -> str:
-    """A mirror's table in messages; a name that is none may be anything, even a secret."""
-    name = table.get("name")
-    good = isinstance(name, str) and checks.wrong_name(name) is None
-    return f"mirror {name}" if good else "mirror"
-
-
-def _problems(
-    values: Mapping[str, Any], credentials: Mapping[str, Credential]
-) -> Iterator[tuple[str, str]]:
-    """Keys of a mirror with what is wrong about their values, which are of the right kinds."""
-    name, kind, source = values["name"], values["type"], values["source"]
-    if name is not None and (problem := checks.wrong_name(name)):
-        yield "name", problem
-    if kind is not None and source is not None and (problem := checks.wrong_source(kind, source)):
-        yield "source", problem
-    named = values["credentials"]
-    if named is not None and named not in credentials:
-        # Not repeated: it may be the secret itself, put in the wrong place.
-        known = ", ".join(sorted(credentials)) or "none"
-        yield "credentials", f"there is no [credentials.<name>] table of that name; known: {known}"
-    low, high = values["fresh_min"], values["fresh_max"]
-    if low is not None and high is not None and low > high:
-        yield "fresh_min", f"must not be greater than fresh_max, {high:g} seconds"

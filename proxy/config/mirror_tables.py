@@ -1,0 +1,127 @@
+"""The `[[mirror]]` tables of all files, checked one by one and against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.config import mirrors as checks
+from proxy.config.credentials import Credential
+from proxy.config.files import ConfigFile
+from proxy.config.findings import DEFAULT, Findings
+from proxy.config.settings import DEFAULT_MIRRORS, MIRROR, REQUIRED, Key, mirror_of
+from proxy.core.model import Mirror
+
+_EXAMPLES = {
+    "type": '"conda"',
+    "name": '"conda-forge"',
+    "source": '"https://conda.anaconda.org/conda-forge"',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A `[[mirror]]` table: what to call it in messages, and where its keys stand."""
+
+    shown: str
+    content: Mapping[str, Any]
+    at: Callable[[str], str]
+
+
+class MirrorTables:
+    """Reads them once."""
+
+    def __init__(
+        self,
+        files: Sequence[ConfigFile],
+        credentials: Mapping[str, Credential],
+        found: Findings,
+    ) -> None:
+        """What is found goes into *found*; mirrors may refer to *credentials*."""
+        self._files = files
+        self._credentials = credentials
+        self._found = found
+
+    def read(self) -> tuple[Mirror, ...]:
+        """The mirrors of all files, the usual ones where none says anything of mirrors."""
+        tables = list(self._tables())
+        if not any("mirror" in file.content for file in self._files):
+            tables = [_Table("mirror", table, lambda _: DEFAULT) for table in DEFAULT_MIRRORS]
+        found: dict[str, tuple[Mirror, _Table]] = {}
+        for table in tables:
+            mirror = self._mirror(table)
+            if mirror is None:
+                continue
+            if mirror.key in found:
+                first = found[mirror.key][1].at("name")
+                self._found.wrong.append(
+                    f"{table.at('name')}: {mirror.key} is already given at {first}"
+                )
+            found.setdefault(mirror.key, (mirror, table))
+        mirrors = [mirror for mirror, _ in found.values()]
+        for mirror, table in found.values():
+            if problem := checks.wrong_place(mirror, mirrors):
+                self._found.wrong.append(f"{table.at('name')}: {table.shown}, name: {problem}")
+        return tuple(mirrors)
+
+    def _tables(self) -> Iterator[_Table]:
+        for file in self._files:
+            tables = file.content.get("mirror", [])
+            if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+                self._found.wrong.append(f"{file.at('mirror')}: mirror: write [[mirror]] tables")
+                continue
+            for number, table in enumerate(tables):
+
+                def at(key: str, file: ConfigFile = file, number: int = number) -> str:
+                    return file.at("mirror", number, key)
+
+                yield _Table(_called(table), table, at)
+
+    def _mirror(self, table: _Table) -> Mirror | None:
+        before = len(self._found.wrong)
+        known = [key.name for key in MIRROR]
+        for name in table.content.keys() - known:
+            self._found.unknown(table.at(name), f"{table.shown}, {name}", name, known)
+        prefix = f"mirror.{table.content.get('type')}/{table.content.get('name')}"
+        values = {key.name: self._mirror_value(table, key, prefix) for key in MIRROR}
+        for key, problem in _problems(values, self._credentials):
+            self._found.wrong.append(f"{table.at(key)}: {table.shown}, {key}: {problem}")
+        return mirror_of(values) if len(self._found.wrong) == before else None
+
+    def _mirror_value(self, table: _Table, key: Key, prefix: str) -> Any:
+        at, where = table.at(key.name), f"{table.at(key.name)}: {table.shown}, {key.name}"
+        if key.name in REQUIRED and key.name not in table.content:
+            self._found.wrong.append(
+                f"{where}: is missing; write {key.name} = {_EXAMPLES[key.name]}"
+            )
+        default = key.default_for(table.content.get("type"))
+        raw = table.content.get(key.name, default)
+        origin = at if key.name in table.content else DEFAULT
+        return self._found.checked(f"{prefix}.{key.name}", key, raw, where, origin)
+
+
+def _called(table: Mapping[str, Any]) -> str:
+    """A mirror's table in messages; a name that is none may be anything, even a secret."""
+    name = table.get("name")
+    good = isinstance(name, str) and checks.wrong_name(name) is None
+    return f"mirror {name}" if good else "mirror"
+
+
+def _problems(
+    values: Mapping[str, Any], credentials: Mapping[str, Credential]
+) -> Iterator[tuple[str, str]]:
+    """Keys of a mirror with what is wrong about their values, which are of the right kinds."""
+    name, kind, source = values["name"], values["type"], values["source"]
+    if name is not None and (problem := checks.wrong_name(name)):
+        yield "name", problem
+    if kind is not None and source is not None and (problem := checks.wrong_source(kind, source)):
+        yield "source", problem
+    named = values["credentials"]
+    if named is not None and named not in credentials:
+        # Not repeated: it may be the secret itself, put in the wrong place.
+        known = ", ".join(sorted(credentials)) or "none"
+        yield "credentials", f"there is no [credentials.<name>] table of that name; known: {known}"
+    low, high = values["fresh_min"], values["fresh_max"]
+    if low is not None and high is not None and low > high:
+        yield "fresh_min", f"must not be greater than fresh_max, {high:g} seconds"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -78,6 +79,8 @@ def _supervised(start: Start, bound: socket.socket, meeting: Path) -> int:
 
 
 def _work(start: Start, number: int, listening: socket.socket, meeting: Path) -> int:
+    # A reload that comes too early waits; the worker unblocks it when it can carry it out.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # Imported here: it takes most of a start, and the supervisor does not need it.
     from proxy.app.worker import Place, Worker  # noqa: PLC0415
 

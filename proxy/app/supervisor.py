@@ -95,8 +95,9 @@ class Supervisor:
         try:
             for name in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
                 signal.signal(name, signal.SIG_DFL)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it reads first is the newest
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            # A reload that comes now waits until the worker can carry it out, and unblocks it.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
             status = self._work(number)
         except BaseException:  # noqa: BLE001 - nothing above this frame belongs to the child
             traceback.print_exc()

@@ -28,14 +28,10 @@ from proxy.ecosystems import ECOSYSTEMS
 from proxy.errors import ConfigError, UnknownMirror
 from proxy.gateway.answer import Answer, Want
 from proxy.gateway.crew import Crew
-from proxy.gateway.fetching import Fetching
-from proxy.gateway.gateway import Gateway
-from proxy.gateway.indexes import Indexes
+from proxy.gateway.engine import Engine
 from proxy.gateway.janitor import Janitor
-from proxy.gateway.plain import PlainFiles
-from proxy.gateway.pool import Pool
+from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo, Team
-from proxy.gateway.views import Views
 from proxy.observe.log import Level, Log, Style
 from proxy.observe.metrics import Metrics
 from proxy.storage.catalog import DiskCatalog
@@ -87,6 +83,7 @@ class Worker:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
             loop.add_signal_handler(signal.SIGHUP, self._reload)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
             self._ready = True
             self._log.event("ready", version=__version__, worker=self._place.number)
             self._place.ready()
@@ -136,57 +133,19 @@ class Worker:
             crew: Crew | None = None
             if place.size > 1:
                 team = crew = Crew(place.number, place.size, place.meeting, blobs)
-            pool = Pool()
-            stack.push_async_callback(pool.aclose)
-            clock = time.time
-            views = Views(
-                blobs=blobs,
-                catalog=catalog,
-                pool=pool,
-                ecosystems=ECOSYSTEMS,
-                clock=clock,
-                observer=reporting,
+            engine = Engine(
+                Ports(
+                    upstream=upstream,
+                    blobs=blobs,
+                    catalog=catalog,
+                    team=team,
+                    ecosystems=ECOSYSTEMS,
+                    clock=time.time,
+                    events=reporting,
+                )
             )
-            stack.push_async_callback(views.aclose)
-            indexes = Indexes(
-                upstream=upstream,
-                blobs=blobs,
-                catalog=catalog,
-                views=views,
-                ecosystems=ECOSYSTEMS,
-                team=team,
-                clock=clock,
-                events=reporting,
-            )
-            stack.push_async_callback(indexes.aclose)
-            fetching = Fetching(
-                upstream=upstream,
-                blobs=blobs,
-                catalog=catalog,
-                team=team,
-                clock=clock,
-                events=reporting,
-            )
-            stack.push_async_callback(fetching.aclose)
-            plain = PlainFiles(
-                upstream=upstream,
-                fetching=fetching,
-                blobs=blobs,
-                catalog=catalog,
-                team=team,
-                clock=clock,
-                events=reporting,
-            )
-            self._gateway = Gateway(
-                indexes=indexes,
-                plain=plain,
-                fetching=fetching,
-                views=views,
-                blobs=blobs,
-                catalog=catalog,
-                team=team,
-                clock=clock,
-            )
+            stack.push_async_callback(engine.aclose)
+            self._gateway = engine.gateway
             self._gateway.configure(settings.mirrors)
             if crew is not None:
                 await crew.listen(self._open, self._refresh)
@@ -197,7 +156,7 @@ class Worker:
                     root=settings.cache.path,
                     catalog=catalog,
                     keep_superseded=settings.cache.keep_superseded,
-                    clock=clock,
+                    clock=time.time,
                     metrics=metrics,
                     log=log,
                 )

@@ -26,7 +26,7 @@ from proxy.core.cache_status import CacheStatus
 from proxy.core.model import Artifact, Digest, Index, Member, Plain, Resource
 from proxy.errors import Abandoned, ProxyError
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
-from proxy.gateway.fill import Fill, Growing, Landed
+from proxy.gateway.fill import Fill, Growing, Landed, Whereabouts
 from proxy.gateway.team import Place
 from proxy.storage.ports import Blobs
 
@@ -79,7 +79,7 @@ class _Reply(msgspec.Struct, frozen=True):
 
     head: _Head | None = None
     blob: tuple[str, int, int, int] | None = None  # digest, size, start, length
-    growing: tuple[str, int | None] | None = None  # path, length
+    growing: tuple[Whereabouts, int | None] | None = None  # and its length
     empty: bool = False
     own: bool = False  # the asker must do it itself: such a body cannot be shared
     error: tuple[str, dict[str, Any], str] | None = None
@@ -94,12 +94,11 @@ class _Progress(msgspec.Struct, frozen=True):
 class RemoteFill:
     """A body that a sibling is filling: the file is read here, the progress told from there."""
 
-    def __init__(self, path: Path, length: int | None, progress: asyncio.StreamReader) -> None:
-        """Raises Landed where the file has been committed and renamed meanwhile."""
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise Landed from error
+    def __init__(
+        self, where: Whereabouts, length: int | None, progress: asyncio.StreamReader
+    ) -> None:
+        """Raises Landed where the file has been committed meanwhile and is no longer there."""
+        self._descriptor = _opened(where)
         self._progress = progress
         self._pulse: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._error: ProxyError | None = None
@@ -247,8 +246,7 @@ class Crew(Place):
             holding.callback(blob.close)
             body = Slice(blob, start, length)
         elif reply.growing is not None:
-            path, total = reply.growing
-            fill = RemoteFill(Path(path), total, reader)
+            fill = RemoteFill(*reply.growing, reader)
             holding.enter_context(fill.reader())
             body = fill
         head = msgspec.structs.asdict(reply.head)
@@ -313,11 +311,24 @@ def _replied(answer: Answer) -> _Reply:
         case Slice(blob=blob, start=start, length=length):
             return _Reply(head=head, blob=(blob.digest, blob.size, start, length))
         case Fill() as fill:
-            return _Reply(head=head, growing=(fill.path, fill.length))
+            return _Reply(head=head, growing=(fill.whereabouts, fill.length))
         case Nothing():
             return _Reply(head=head, empty=True)
         case _:  # passed through, or growing in a third worker: the asker goes there itself
             return _Reply(own=True)
+
+
+def _opened(where: Whereabouts) -> int:
+    """The very file, or Landed: a path through a descriptor may lead to another one by now."""
+    try:
+        descriptor = os.open(where.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Landed from error
+    found = os.fstat(descriptor)
+    if (found.st_dev, found.st_ino) != (where.device, where.inode):
+        os.close(descriptor)
+        raise Landed
+    return descriptor
 
 
 def _ask(verb: str, resource: Resource, want: Want) -> _Ask:

@@ -15,13 +15,12 @@ from proxy.core.cache_control import CacheControl
 from proxy.core.model import Absence, Digest, Entry, Expected, Mirror, Source, Validators
 from proxy.errors import IntegrityError, StorageError, UpstreamMissing
 from proxy.gateway.addresses import address, shown
-from proxy.gateway.events import Events
 from proxy.gateway.fill import Fill
 from proxy.gateway.flights import Boarded, Flights
+from proxy.gateway.ports import Ports
 from proxy.gateway.responses import entry_of, renewed
-from proxy.gateway.team import Team
-from proxy.storage.ports import Blobs, Catalog, Stored
-from proxy.upstream.port import Ask, Reply, Upstream
+from proxy.storage.ports import Stored
+from proxy.upstream.port import Ask, Reply
 
 SUSPECT_FOR = 60.0
 """Seconds for which a file whose bytes were wrong is not fetched again with the same promise."""
@@ -68,23 +67,14 @@ Fetched = Filling | Entry | Unstorable
 class Fetching:
     """Fetches bodies, each at most once at a time."""
 
-    def __init__(
-        self,
-        *,
-        upstream: Upstream,
-        blobs: Blobs,
-        catalog: Catalog,
-        team: Team,
-        clock: Callable[[], float],
-        events: Events,
-    ) -> None:
-        self._upstream = upstream
-        self._blobs = blobs
-        self._catalog = catalog
-        self._team = team
-        self._clock = clock
-        self._events = events
-        self._flights: Flights[str, Fetched] = Flights(events.failed)
+    def __init__(self, ports: Ports) -> None:
+        self._upstream = ports.upstream
+        self._blobs = ports.blobs
+        self._catalog = ports.catalog
+        self._team = ports.team
+        self._clock = ports.clock
+        self._events = ports.events
+        self._flights: Flights[str, Fetched] = Flights(ports.events.failed)
         self._suspects: dict[str, _Suspect] = {}
 
     async def fetch(self, order: Order) -> Boarded[Fetched]:

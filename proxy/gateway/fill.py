@@ -15,6 +15,7 @@ import contextlib
 import enum
 import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.core.model import Expected
@@ -38,6 +39,15 @@ class State(enum.Enum):
     FILLING = enum.auto()
     DONE = enum.auto()
     FAILED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """A file, for another process on this machine: where to open it and how to know it."""
+
+    path: str
+    device: int
+    inode: int
 
 
 class Landed(Exception):
@@ -85,14 +95,17 @@ class Fill:
         )
 
     @property
-    def path(self) -> str:
+    def whereabouts(self) -> Whereabouts:
         """Where a sibling process finds the growing file while somebody here reads it.
 
         By way of our descriptor, which stays right when the file is renamed to its digest; by
-        its name where there is no /proc.
+        its name where there is no /proc. The number of a descriptor is soon used again, so the
+        sibling must look whether it has got the same file.
         """
         by_descriptor = f"/proc/{os.getpid()}/fd/{self._spool.fileno()}"
-        return by_descriptor if os.path.lexists(by_descriptor) else str(self._spool.path)
+        path = by_descriptor if os.path.lexists(by_descriptor) else str(self._spool.path)
+        found = os.fstat(self._spool.fileno())
+        return Whereabouts(path=path, device=found.st_dev, inode=found.st_ino)
 
     def fileno(self) -> int:
         return self._spool.fileno()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import assert_never
 
 from proxy.core.cache_status import CacheStatus
@@ -42,9 +42,10 @@ from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable
 from proxy.gateway.fill import Growing, Landed
 from proxy.gateway.indexes import Current, Indexes
 from proxy.gateway.plain import PlainFiles
-from proxy.gateway.team import Elsewhere, Team
+from proxy.gateway.ports import Ports
+from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
-from proxy.storage.ports import Blobs, Catalog, OpenBlob
+from proxy.storage.ports import OpenBlob
 
 FAR = 4 << 20
 """Bytes of a file that is not here beyond which a bounded range is fetched alone: a resolver
@@ -64,24 +65,21 @@ class Gateway:
 
     def __init__(
         self,
+        ports: Ports,
         *,
         indexes: Indexes,
         plain: PlainFiles,
         fetching: Fetching,
         views: Views,
-        blobs: Blobs,
-        catalog: Catalog,
-        team: Team,
-        clock: Callable[[], float],
     ) -> None:
+        self._blobs = ports.blobs
+        self._catalog = ports.catalog
+        self._team = ports.team
+        self._clock = ports.clock
         self._indexes = indexes
         self._plain = plain
         self._fetching = fetching
         self._views = views
-        self._blobs = blobs
-        self._catalog = catalog
-        self._team = team
-        self._clock = clock
         self._contexts: dict[str, Context] = {}
 
     def configure(self, mirrors: Iterable[Mirror]) -> None:

@@ -7,7 +7,7 @@ served for as long as the mirror allows.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
@@ -25,14 +25,14 @@ from proxy.errors import (
     UpstreamRefused,
 )
 from proxy.gateway.addresses import address
-from proxy.gateway.events import Events
 from proxy.gateway.fill import Fill
 from proxy.gateway.flights import Flights
+from proxy.gateway.ports import Ports
 from proxy.gateway.responses import entry_of, renewed
-from proxy.gateway.team import Elsewhere, Team
+from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
-from proxy.storage.ports import Blobs, Catalog, Stored
-from proxy.upstream.port import Ask, Reply, Upstream
+from proxy.storage.ports import Stored
+from proxy.upstream.port import Ask, Reply
 
 LARGEST = 4 << 30
 """Bytes of an index body that are accepted; conda-forge's largest is below a tenth of this."""
@@ -57,28 +57,17 @@ class Current:
 class Indexes:
     """Keeps the current generation of every index."""
 
-    def __init__(
-        self,
-        *,
-        upstream: Upstream,
-        blobs: Blobs,
-        catalog: Catalog,
-        views: Views,
-        ecosystems: Mapping[str, Ecosystem],
-        team: Team,
-        clock: Callable[[], float],
-        events: Events,
-    ) -> None:
-        self._upstream = upstream
-        self._blobs = blobs
-        self._catalog = catalog
+    def __init__(self, ports: Ports, views: Views) -> None:
+        self._upstream = ports.upstream
+        self._blobs = ports.blobs
+        self._catalog = ports.catalog
+        self._ecosystems = ports.ecosystems
+        self._team = ports.team
+        self._clock = ports.clock
+        self._events = ports.events
         self._views = views
-        self._ecosystems = ecosystems
-        self._team = team
-        self._clock = clock
-        self._events = events
         self._failed: dict[str, tuple[float, ProxyError]] = {}
-        self._flights: Flights[str, tuple[Entry, bool]] = Flights(events.failed)
+        self._flights: Flights[str, tuple[Entry, bool]] = Flights(ports.events.failed)
 
     async def current(
         self, index: Index, mirror: Mirror, context: Context, *, newer_than: float | None = None

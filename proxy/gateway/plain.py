@@ -8,7 +8,6 @@ when they cannot be stored here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
@@ -19,12 +18,11 @@ from proxy.core.model import Absence, Bounds, Entry, Mirror, Plain
 from proxy.errors import UNOBTAINABLE, ProxyError, UpstreamMissing
 from proxy.gateway.addresses import address
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
-from proxy.gateway.events import Events
 from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable, variant_key
+from proxy.gateway.ports import Ports
 from proxy.gateway.responses import media_type
-from proxy.gateway.team import Elsewhere, Team
-from proxy.storage.ports import Blobs, Catalog
-from proxy.upstream.port import Ask, Upstream
+from proxy.gateway.team import Elsewhere
+from proxy.upstream.port import Ask
 
 PASS_FOR = 60.0
 """Seconds for which a file whose answer may not be shared is passed through at once, without
@@ -39,26 +37,15 @@ goes on, for the next one."""
 class PlainFiles:
     """Opens plain files."""
 
-    def __init__(
-        self,
-        *,
-        upstream: Upstream,
-        fetching: Fetching,
-        blobs: Blobs,
-        catalog: Catalog,
-        team: Team,
-        clock: Callable[[], float],
-        events: Events,
-        impatient: float = IMPATIENT,
-    ) -> None:
-        self._upstream = upstream
-        self._team = team
-        self._impatient = impatient
+    def __init__(self, ports: Ports, fetching: Fetching, *, impatient: float = IMPATIENT) -> None:
+        self._upstream = ports.upstream
+        self._blobs = ports.blobs
+        self._catalog = ports.catalog
+        self._team = ports.team
+        self._clock = ports.clock
+        self._events = ports.events
         self._fetching = fetching
-        self._blobs = blobs
-        self._catalog = catalog
-        self._clock = clock
-        self._events = events
+        self._impatient = impatient
         self._passing: dict[str, float] = {}
 
     async def open(self, plain: Plain, mirror: Mirror, want: Want) -> Answer:

@@ -12,11 +12,10 @@ import asyncio
 import hashlib
 import mmap
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from proxy.core.model import Digest, Entry, Form, Index, View
 from proxy.core.rows import Table
@@ -24,18 +23,13 @@ from proxy.ecosystems.base import ROWS, Context, Ecosystem
 from proxy.errors import StorageError
 from proxy.gateway.flights import Flights
 from proxy.gateway.pool import Pool
+from proxy.gateway.ports import Ports
 from proxy.gateway.render import EncodeJob, Output, RenderJob, encode, render
-from proxy.storage.ports import Blobs, Catalog, Stored
+from proxy.storage.ports import Stored
 
 TABLES = 256
 """Row tables kept mapped. A map costs address space and one descriptor's worth of bookkeeping,
 not memory: pages come and go with use."""
-
-
-class RenderObserver(Protocol):
-    """Hears of every rendering; the application turns that into metrics and log lines."""
-
-    def rendered(self, index: Index, forms: frozenset[str], seconds: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,22 +60,13 @@ def family(index: Index, form: str) -> str:
 class Views:
     """Finds views, and has them made."""
 
-    def __init__(
-        self,
-        *,
-        blobs: Blobs,
-        catalog: Catalog,
-        pool: Pool,
-        ecosystems: Mapping[str, Ecosystem],
-        clock: Callable[[], float],
-        observer: RenderObserver,
-    ) -> None:
-        self._blobs = blobs
-        self._catalog = catalog
+    def __init__(self, ports: Ports, pool: Pool) -> None:
+        self._blobs = ports.blobs
+        self._catalog = ports.catalog
+        self._ecosystems = ports.ecosystems
+        self._clock = ports.clock
+        self._events = ports.events
         self._pool = pool
-        self._ecosystems = ecosystems
-        self._clock = clock
-        self._observer = observer
         self._flights: Flights[str, None] = Flights(lambda _key, _error: None)
         self._tables: OrderedDict[Digest, Table] = OrderedDict()
 
@@ -198,7 +183,7 @@ class Views:
         outputs = await self._pool.run(render, job, size=entry.size)
         for output in outputs:
             await self._keep(generation.key(output.form), output, "")
-        self._observer.rendered(generation.index, forms, self._clock() - started)
+        self._events.rendered(generation.index, forms, self._clock() - started)
         publish(None)
 
     async def _encode(

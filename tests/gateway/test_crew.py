@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from proxy.core.model import Bounds, Mirror, Resource
+from proxy.core.model import Bounds, Expected, Mirror, Resource
 from proxy.errors import Abandoned, Denied, UpstreamThrottled
 from proxy.gateway.answer import Answer, Want
-from proxy.gateway.crew import Crew
+from proxy.gateway.crew import Crew, RemoteFill
+from proxy.gateway.fill import Fill, Landed
 from proxy.storage.disk import DiskBlobs
 from tests.gateway.world import HOST, World, body_of, world
 from tests.lab.fake_upstream import FakeFile
@@ -134,5 +136,22 @@ def test_an_error_keeps_its_class_and_fields_on_the_way(
                         await worker.read("files/f", name)
                     assert str(caught.value) == str(error)
                     assert vars(caught.value) == vars(error)
+
+    asyncio.run(main())
+
+
+def test_a_descriptor_that_means_another_file_by_now_is_not_read(tmp_path: Path) -> None:
+    async def main() -> None:
+        blobs = DiskBlobs(tmp_path / "store")
+        spool = await blobs.spool()
+        where = Fill(spool, expected=Expected(), length=None).whereabouts
+        (tmp_path / "other").write_bytes(b"another file")
+        with (tmp_path / "other").open("rb") as other:
+            os.dup2(other.fileno(), spool.fileno())
+            with pytest.raises(Landed):
+                RemoteFill(where, None, asyncio.StreamReader())
+        await spool.discard()
+        spool.close()
+        await blobs.aclose()
 
     asyncio.run(main())

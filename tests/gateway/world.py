@@ -14,13 +14,11 @@ from pathlib import Path
 from proxy.core.model import Bounds, Index, Mirror, Resource
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
+from proxy.gateway.engine import Engine
 from proxy.gateway.fetching import Fetching
 from proxy.gateway.gateway import Gateway
-from proxy.gateway.indexes import Indexes
-from proxy.gateway.plain import PlainFiles
-from proxy.gateway.pool import Pool
+from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo, Team
-from proxy.gateway.views import Views
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.memory import MemoryCatalog
 from proxy.storage.ports import Blobs
@@ -65,15 +63,21 @@ class World:
     """Everything a test looks at."""
 
     upstream: FakeUpstream
-    gateway: Gateway
-    indexes: Indexes
-    fetching: Fetching
+    engine: Engine
     catalog: MemoryCatalog
     blobs: Blobs
     root: Path
     told: Told
     mirrors: dict[str, Mirror]
     now: float = 1_000_000.0
+
+    @property
+    def gateway(self) -> Gateway:
+        return self.engine.gateway
+
+    @property
+    def fetching(self) -> Fetching:
+        return self.engine.fetching
 
     def resource(self, key: str, path: str) -> Resource:
         return ECOSYSTEMS[key.partition("/")[0]].classify(key, path)
@@ -99,8 +103,7 @@ class World:
 
     async def settled(self) -> None:
         """Let background work end."""
-        await self.indexes.drain(10)
-        await self.fetching.drain(10)
+        await self.engine.drain(10)
 
 
 async def body_of(answer: Answer, start: int = 0) -> bytes:
@@ -186,48 +189,29 @@ async def world(
         "files/f": Mirror(name="f", type="files", source=f"{HOST}/tree/", bounds=bounds),
     }
     upstream, told = FakeUpstream(files), Told()
-    blobs, catalog, pool = make_blobs(folder), MemoryCatalog(), Pool()
+    blobs, catalog = make_blobs(folder), MemoryCatalog()
     made: World
 
     def clock() -> float:
         return made.now
 
-    common = {"blobs": blobs, "catalog": catalog, "clock": clock}
-    team = team or Solo()
-    views = Views(pool=pool, ecosystems=ECOSYSTEMS, observer=told, **common)  # type: ignore[arg-type]
-    indexes = Indexes(
-        upstream=upstream,
-        views=views,
-        ecosystems=ECOSYSTEMS,
-        team=team,
-        events=told,
-        **common,  # type: ignore[arg-type]
-    )
-    fetching = Fetching(upstream=upstream, team=team, events=told, **common)  # type: ignore[arg-type]
-    plain = PlainFiles(
-        upstream=upstream,
-        fetching=fetching,
-        team=team,
-        events=told,
+    engine = Engine(
+        Ports(
+            upstream=upstream,
+            blobs=blobs,
+            catalog=catalog,
+            team=team or Solo(),
+            ecosystems=ECOSYSTEMS,
+            clock=clock,
+            events=told,
+        ),
         impatient=patience,
-        **common,  # type: ignore[arg-type]
     )
-    gateway = Gateway(
-        indexes=indexes,
-        plain=plain,
-        fetching=fetching,
-        views=views,
-        team=team,
-        **common,  # type: ignore[arg-type]
-    )
-    gateway.configure(mirrors.values())
-    made = World(upstream, gateway, indexes, fetching, catalog, blobs, folder, told, mirrors)
+    engine.gateway.configure(mirrors.values())
+    made = World(upstream, engine, catalog, blobs, folder, told, mirrors)
     try:
         yield made
     finally:
-        await indexes.aclose()
-        await fetching.aclose()
-        await views.aclose()
-        await pool.aclose()
+        await engine.aclose()
         if isinstance(blobs, DiskBlobs):
             await blobs.aclose()

@@ -1,0 +1,40 @@
+"""The gateway with everything it needs of its own, put together over the ports it is given."""
+
+from __future__ import annotations
+
+from proxy.gateway.fetching import Fetching
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.indexes import Indexes
+from proxy.gateway.plain import IMPATIENT, PlainFiles
+from proxy.gateway.pool import Pool
+from proxy.gateway.ports import Ports
+from proxy.gateway.views import Views
+
+
+class Engine:
+    """Built once per process; closed when its last request is over."""
+
+    def __init__(self, ports: Ports, *, impatient: float = IMPATIENT) -> None:
+        self._pool = Pool()
+        self.views = Views(ports, self._pool)
+        self.indexes = Indexes(ports, self.views)
+        self.fetching = Fetching(ports)
+        self.gateway = Gateway(
+            ports,
+            indexes=self.indexes,
+            plain=PlainFiles(ports, self.fetching, impatient=impatient),
+            fetching=self.fetching,
+            views=self.views,
+        )
+
+    async def drain(self, seconds: float) -> None:
+        """Let background work end for up to *seconds*, of each kind."""
+        await self.indexes.drain(seconds)
+        await self.fetching.drain(seconds)
+
+    async def aclose(self) -> None:
+        """End all work; whoever waits for it is told so."""
+        await self.indexes.aclose()
+        await self.fetching.aclose()
+        await self.views.aclose()
+        await self._pool.aclose()

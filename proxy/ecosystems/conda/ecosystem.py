@@ -10,14 +10,8 @@ from proxy.core.model import Index, Resource
 from proxy.core.rows import build, encode_row
 from proxy.ecosystems.base import ROWS, Body, Context, Rendered
 from proxy.ecosystems.conda import paths, shards
-from proxy.ecosystems.conda.repodata import (
-    Repodata,
-    objects,
-    plain_text,
-    read,
-    rows,
-    shown_info,
-)
+from proxy.ecosystems.conda.repodata import Repodata, read, rows, shown_info
+from proxy.ecosystems.conda.text import EMPTY, objects, plain_text
 
 _LEVEL = 5  # of what upstream offers uncompressed only; 300 MB take a second
 _MAIN = frozenset({paths.ZST.name, ROWS}), frozenset({"json"}), frozenset({"shards", "shardpack"})
@@ -61,7 +55,7 @@ class Conda:
             return
         text = plain_text(index, body)
         objects(text, index.path)  # a page of HTML must not pass for an index
-        yield from _texts(body, text, forms, changed=False)
+        yield from _texts(body, text, forms, changed=text is EMPTY)
 
 
 def _repodata(

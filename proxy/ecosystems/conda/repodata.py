@@ -6,32 +6,35 @@ channels that are not served here go (CEP 42), and wheels' URLs become bare file
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from typing import Annotated, Any
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import msgspec
-import zstandard
 
 from proxy.core.model import Index
 from proxy.core.rows import Row
 from proxy.ecosystems.base import Body, Context
+from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, joined, objects, plain_text
 from proxy.errors import BadIndex
 
-LARGEST = 4 << 30
-"""Bytes of decompressed JSON that are accepted; conda-forge's largest is below a tenth of it."""
-
-_PIECE = 4 << 20
-_UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 _TABLES = ("packages", "packages.conda")
+_LENGTHS = {"sha256": 64, "md5": 32}
+_HEX = re.compile(r"[0-9a-fA-F]+")
+_WHEEL = re.compile(r"[^/\\\x00-\x1f\x7f]+\.whl")
+# What stands in a file name as it is (RFC 3986 section 3.3), but for the colon of a scheme.
+_SAFE = "!$&'()*+,;=@~"
+
+Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class Record(msgspec.Struct, gc=False):
     """What serving a file takes of its record."""
 
     name: str
-    size: int | None = None
+    size: Size | None = None
     sha256: str | None = None
     md5: str | None = None
 
@@ -56,26 +59,6 @@ class Repodata:
     changed: bool  # whether `text` differs from what upstream sent
 
 
-def plain_text(index: Index, body: Body) -> bytes | memoryview:
-    """The JSON text of *body*, decompressed where its source's name says so. Raises BadIndex."""
-    if not body.source.endswith(".zst"):
-        return body.content if len(body.content) else b"{}"  # CEP 36: an empty file equals {}
-    try:
-        with zstandard.ZstdDecompressor().stream_reader(
-            body.content, read_across_frames=True
-        ) as reader:
-            text = bytearray()
-            while piece := reader.read(_PIECE):
-                text += piece
-                if len(text) > LARGEST:
-                    raise BadIndex(f"{index.path} is longer than {LARGEST} bytes")
-    except zstandard.ZstdError as error:
-        raise BadIndex(f"{index.path}: {body.source} is not Zstandard: {error}") from error
-    if len(body.content) == 0:
-        raise BadIndex(f"{index.path}: {body.source} is empty")
-    return memoryview(text)
-
-
 def read(index: Index, body: Body, context: Context) -> Repodata:
     """Split and, where need be, rewrite an index. Raises BadIndex."""
     text = plain_text(index, body)
@@ -88,7 +71,8 @@ def read(index: Index, body: Body, context: Context) -> Repodata:
     shown = {**top, **changes}
     if changes:
         text = joined(shown)
-    absolute = urljoin(body.url, base.rstrip("/") + "/") if base else None
+    where = f"{index.path}, info.base_url"
+    absolute = _absolute(body.url, base.rstrip("/") + "/", where) if base else None
     return Repodata(
         sent=top,
         top=shown,
@@ -96,22 +80,8 @@ def read(index: Index, body: Body, context: Context) -> Repodata:
         url=absolute or body.url,
         text=text,
         base_url=absolute,
-        changed=bool(changes),
+        changed=bool(changes) or text is EMPTY,
     )
-
-
-def objects(text: bytes | memoryview | msgspec.Raw, where: str) -> dict[str, msgspec.Raw]:
-    """The members of a JSON object, unread. Raises BadIndex."""
-    try:
-        return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except _UNREADABLE as error:
-        raise BadIndex(f"{where} is not a JSON object: {error}") from error
-
-
-def joined(members: Mapping[str, msgspec.Raw]) -> bytes:
-    """A JSON object of members that are JSON already."""
-    pieces = [b'"%b":%b' % (_quoted(key), bytes(raw)) for key, raw in members.items()]
-    return b"{" + b",".join(pieces) + b"}\n"
 
 
 def rows(index: Index, repodata: Repodata) -> Iterator[tuple[str, Row]]:
@@ -119,30 +89,53 @@ def rows(index: Index, repodata: Repodata) -> Iterator[tuple[str, Row]]:
     base = repodata.base_url
     for table in _TABLES:
         for filename, record in _records(index, repodata.sent.get(table), table, Record).items():
-            yield filename, _row(record, urljoin(base, filename) if base else None)
+            yield filename, _row(record, base and base + quote(filename, safe=_SAFE))
     newer = objects(repodata.sent["v3"], f"{index.path}, v3") if "v3" in repodata.sent else {}
     for kind in ("tar.bz2", "conda"):
         for stem, record in _records(index, newer.get(kind), f"v3.{kind}", Record).items():
             filename = f"{stem}.{kind}"
-            yield filename, _row(record, urljoin(base, filename) if base else None)
+            yield filename, _row(record, base and base + quote(filename, safe=_SAFE))
     for stem, wheel in _records(index, newer.get("whl"), "v3.whl", Wheel).items():
-        filename = wheel_name(stem, wheel.url, wheel.fn)
-        yield filename, _row(wheel, urljoin(repodata.url, wheel.url or filename))
+        where = f"{index.path}, v3.whl, {stem}"
+        filename = wheel_name(stem, wheel.url, wheel.fn, where)
+        link = wheel.url or quote(filename, safe=_SAFE)
+        yield filename, _row(wheel, _absolute(repodata.url, link, where))
 
 
-def wheel_name(stem: str, url: str | None, fn: str | None) -> str:
-    """The file name that clients ask us for."""
-    name = unquote(urlsplit(url).path.rpartition("/")[2]) if url else fn or ""
-    return name if name.endswith(".whl") and "/" not in name else f"{stem}.whl"
+def wheel_name(stem: str, url: str | None, fn: str | None, where: str) -> str:
+    """The file name that clients ask us for. Raises BadIndex."""
+    try:
+        name = unquote(urlsplit(url).path.rpartition("/")[2]) if url else fn or ""
+    except ValueError as error:
+        raise BadIndex(f"{where}: {url!r} is not a URL: {error}") from error
+    return name if _WHEEL.fullmatch(name) else f"{stem}.whl"
+
+
+def _absolute(base: str, link: str, where: str) -> str:
+    try:
+        return urljoin(base, link)
+    except ValueError as error:
+        raise BadIndex(f"{where}: {link!r} is not a URL: {error}") from error
 
 
 def _row(record: Record, url: str | None) -> Row:
-    hashes = {}
-    if record.sha256:
-        hashes["sha256"] = record.sha256.lower()
-    elif record.md5:
-        hashes["md5"] = record.md5.lower()
-    return Row(url=url, size=record.size, hashes=hashes)
+    return Row(url=url, size=record.size, hashes=_hashes(record))
+
+
+def _hashes(record: Record) -> dict[str, str]:
+    """The better of the digests; what is not one says nothing of the file."""
+    if digest := hex_digest("sha256", record.sha256):
+        return {"sha256": digest}
+    if digest := hex_digest("md5", record.md5):
+        return {"md5": digest}
+    return {}
+
+
+def hex_digest(algorithm: str, value: object) -> str | None:
+    """*value* in lower case if it is a digest of that algorithm in hex; else None."""
+    if isinstance(value, str) and len(value) == _LENGTHS[algorithm] and _HEX.fullmatch(value):
+        return value.lower()
+    return None
 
 
 def _records(index: Index, raw: msgspec.Raw | None, table: str, kind: type[Any]) -> dict[str, Any]:
@@ -150,7 +143,7 @@ def _records(index: Index, raw: msgspec.Raw | None, table: str, kind: type[Any])
         return {}
     try:
         found: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, kind])  # type: ignore[valid-type]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BadIndex(f"{index.path}, {table}: {error}") from error
     return found
 
@@ -160,7 +153,7 @@ def _values(raw: msgspec.Raw | None, where: str) -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(raw, type=dict[str, Any])
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BadIndex(f"{where} is not a JSON object: {error}") from error
 
 
@@ -199,14 +192,15 @@ def shown_info(index: Index, info: Mapping[str, Any], context: Context) -> dict[
 
 
 def _is_served(index: Index, target: str, context: Context) -> bool:
-    """Whether a relation, relative to the channel, leads to a mirror of ours."""
-    subdir = index.path.rpartition("/")[0]
-    label = subdir.rpartition("/")[0]
+    """Whether a relation, relative to the channel, leads to a mirror of ours or a label of one."""
+    if not target.startswith("../"):  # CEP 42 allows no other
+        return False
+    label = index.path.rpartition("/")[0].rpartition("/")[0]
     channel = f"/{context.mirror}/" + (f"{label}/" if label else "")
-    reached = urlsplit(urljoin(f"https://us.example.org{channel}", target.rstrip("/") + "/"))
-    kind, _, name = reached.path.strip("/").partition("/")
-    ours = reached.netloc == "us.example.org" and target.startswith("../")
-    return ours and kind == context.mirror.partition("/")[0] and name in context.siblings
+    reached = urljoin(channel, target.rstrip("/") + "/").strip("/")
+    kind, _, name = reached.partition("/")
+    mirror = name.partition("/label/")[0]
+    return kind == context.mirror.partition("/")[0] and mirror in context.siblings
 
 
 def _rewritten_wheels(index: Index, top: Mapping[str, msgspec.Raw]) -> msgspec.Raw | None:
@@ -219,13 +213,14 @@ def _rewritten_wheels(index: Index, top: Mapping[str, msgspec.Raw]) -> msgspec.R
     records = objects(newer["whl"], f"{index.path}, v3.whl")
     changed = False
     for stem, raw in records.items():
-        wheel = _values(raw, f"{index.path}, v3.whl, {stem}")
+        where = f"{index.path}, v3.whl, {stem}"
+        wheel = _values(raw, where)
         url = wheel.get("url")
         if not isinstance(url, str):
             continue
-        name = wheel_name(stem, url, None)
-        if name != url:
-            records[stem] = _raw({**wheel, "url": name})
+        shown = quote(wheel_name(stem, url, None, where), safe=_SAFE)
+        if shown != url:
+            records[stem] = _raw({**wheel, "url": shown})
             changed = True
     if not changed:
         return None
@@ -234,7 +229,3 @@ def _rewritten_wheels(index: Index, top: Mapping[str, msgspec.Raw]) -> msgspec.R
 
 def _raw(value: object) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
-
-
-def _quoted(key: str) -> bytes:
-    return msgspec.json.encode(key)[1:-1]

@@ -16,7 +16,8 @@ import msgspec
 import zstandard
 
 from proxy.core.model import Index
-from proxy.ecosystems.conda.repodata import objects
+from proxy.ecosystems.conda.repodata import hex_digest
+from proxy.ecosystems.conda.text import UNREADABLE, objects
 from proxy.errors import BadIndex
 
 _TABLES = ("packages", "packages.conda")
@@ -26,6 +27,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 Shard = dict[str, Any]
+_Member = tuple[tuple[str, ...], str, msgspec.Raw]
+"""Where a record stands in its shard, its file name, and the record."""
+
+
+class _Named(msgspec.Struct, gc=False):
+    name: str
 
 
 def build(
@@ -35,68 +42,97 @@ def build(
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
     digests: dict[str, bytes] = {}
     pack: dict[str, bytes] = {}
-    for name, shard in _by_name(index, top).items():
-        packed = compressor.compress(_encode(shard))
+    removed = _removed(index, top)
+    for name, members in _by_name(index, top).items():
+        shard = _shard(index, members, removed.get(name, []))
+        packed = compressor.compress(_packed(index, shard))
         digest = hashlib.sha256(packed)
         digests[name] = digest.digest()
         pack[digest.hexdigest()] = packed
-    subdir = info.get("subdir") or index.path.split("/")[-2]
+    subdir = info.get("subdir")
     contents = {
         "version": 1,
         "info": {
             **info,
-            "subdir": subdir,
+            "subdir": subdir if isinstance(subdir, str) else index.path.split("/")[-2],
             # Relative to the index itself: packages beside it, shards in a folder of theirs.
             "base_url": "./",
             "shards_base_url": "./shards/",
         },
         "shards": digests,
     }
-    return compressor.compress(_encode(contents)), pack
+    return compressor.compress(_packed(index, contents)), pack
 
 
-def _by_name(index: Index, top: Mapping[str, msgspec.Raw]) -> dict[str, Shard]:
-    # conda fails on a shard that lacks either of the two tables.
-    shards: dict[str, Shard] = defaultdict(lambda: {"packages": {}, "packages.conda": {}})
+def _by_name(index: Index, top: Mapping[str, msgspec.Raw]) -> dict[str, list[_Member]]:
+    """The members of every name's shard, still as JSON: a name at a time is decoded."""
+    members: dict[str, list[_Member]] = defaultdict(list)
     for table in _TABLES:
-        for filename, raw in _members(index, top, table).items():
-            name, record = _record(index, filename, raw)
-            shards[name][table][filename] = record
-    for kind, raw_records in _members(index, top, "v3").items():
-        for stem, raw in objects(raw_records, f"{index.path}, v3.{kind}").items():
-            name, record = _record(index, stem, raw)
-            shards[name].setdefault("v3", {}).setdefault(kind, {})[stem] = record
-    for filename in _removed(index, top):
-        name = filename.rsplit("-", 2)[0]
-        if name in shards:
-            shards[name].setdefault("removed", []).append(filename)
-    return shards
+        if table in top:
+            _spread(members, (table,), top[table], f"{index.path}, {table}")
+    if "v3" in top:
+        for kind, raw in objects(top["v3"], f"{index.path}, v3").items():
+            _spread(members, ("v3", kind), raw, f"{index.path}, v3.{kind}")
+    return members
 
 
-def _members(index: Index, top: Mapping[str, msgspec.Raw], key: str) -> dict[str, msgspec.Raw]:
-    return objects(top[key], f"{index.path}, {key}") if key in top else {}
+def _spread(
+    members: dict[str, list[_Member]], table: tuple[str, ...], raw: msgspec.Raw, where: str
+) -> None:
+    records = objects(raw, where)
+    try:
+        named = msgspec.json.decode(raw, type=dict[str, _Named])
+    except UNREADABLE as error:
+        raise BadIndex(f"{where}: {error}") from error
+    for (filename, record), one in zip(records.items(), named.values(), strict=True):
+        members[one.name].append((table, filename, record))
 
 
-def _record(index: Index, filename: str, raw: msgspec.Raw) -> tuple[str, dict[str, Any]]:
-    """One record as a shard has it: digests are bytes there."""
+def _shard(index: Index, members: list[_Member], removed: list[str]) -> Shard:
+    # conda fails on a shard that lacks either of the two tables.
+    shard: Shard = {"packages": {}, "packages.conda": {}}
+    for table, filename, raw in members:
+        place = shard
+        for key in table:
+            place = place.setdefault(key, {})
+        place[filename] = _record(index, filename, raw)
+    if removed:
+        shard["removed"] = removed
+    return shard
+
+
+def _record(index: Index, filename: str, raw: msgspec.Raw) -> dict[str, Any]:
+    """One record as a shard has it: digests are bytes there, and what is not one is left out."""
     try:
         record = _decode(raw)
-        name = record["name"]
-        for key in _DIGESTS:
-            value = record.get(key)
-            if value:
-                record[key] = bytes.fromhex(value)
-    except (msgspec.MsgspecError, RecursionError, KeyError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         raise BadIndex(f"{index.path}: the record of {filename} is malformed: {error}") from error
-    if not isinstance(name, str):
-        raise BadIndex(f"{index.path}: the record of {filename} has no name")
-    return name, record
+    for key in _DIGESTS:
+        value = record.get(key)
+        if digest := hex_digest(key, value):
+            record[key] = bytes.fromhex(digest)
+        elif value is not None:  # CEP 36 allows null
+            del record[key]
+    return record
 
 
-def _removed(index: Index, top: Mapping[str, msgspec.Raw]) -> list[str]:
+def _removed(index: Index, top: Mapping[str, msgspec.Raw]) -> dict[str, list[str]]:
+    """The names of files that may no longer be installed, by package name."""
     if "removed" not in top:
-        return []
+        return {}
     try:
-        return msgspec.json.decode(top["removed"], type=list[str])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        filenames = msgspec.json.decode(top["removed"], type=list[str])
+    except UNREADABLE as error:
         raise BadIndex(f"{index.path}: removed is not a list of file names: {error}") from error
+    removed: dict[str, list[str]] = defaultdict(list)
+    for filename in filenames:
+        removed[filename.rsplit("-", 2)[0]].append(filename)
+    return removed
+
+
+def _packed(index: Index, value: object) -> bytes:
+    """*value* as msgpack, which ends where JSON does not: at 64 bits of an integer."""
+    try:
+        return _encode(value)
+    except (OverflowError, RecursionError) as error:
+        raise BadIndex(f"{index.path}: a shard cannot hold it: {error}") from error

@@ -1,0 +1,81 @@
+"""The JSON text of an index: unpacked, and split into members that stay as they were written.
+
+What a member means is left to others; here it is bytes between two commas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import zstandard
+
+from proxy.core.model import Index
+from proxy.ecosystems.base import Body
+from proxy.errors import BadIndex
+
+LARGEST = 4 << 30
+"""Bytes of decompressed JSON that are accepted; conda-forge's largest is below a tenth of it."""
+
+EMPTY = b"{}"
+"""What an empty file stands for (CEP 36)."""
+
+UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What the decoder raises for JSON that is not what it should be."""
+
+_PIECE = 4096  # bytes fed at a time: Zstandard makes 128 MiB of them at worst
+
+
+def plain_text(index: Index, body: Body, *, largest: int = LARGEST) -> bytes | memoryview:
+    """The JSON text of *body*, decompressed where its source's name says so. Raises BadIndex."""
+    if not body.source.endswith(".zst"):
+        return body.content if len(body.content) else EMPTY
+    try:
+        text = _decompressed(memoryview(body.content), largest)
+    except zstandard.ZstdError as error:
+        raise BadIndex(f"{index.path}: {body.source} is not Zstandard: {error}") from error
+    except _TooLong as error:
+        raise BadIndex(f"{index.path} is longer than {largest} bytes") from error
+    if text is None:
+        raise BadIndex(f"{index.path}: {body.source} is cut short")
+    return memoryview(text) if text else EMPTY
+
+
+def objects(text: bytes | memoryview | msgspec.Raw, where: str) -> dict[str, msgspec.Raw]:
+    """The members of a JSON object, unread. Raises BadIndex."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except UNREADABLE as error:
+        raise BadIndex(f"{where} is not a JSON object: {error}") from error
+
+
+def joined(members: Mapping[str, msgspec.Raw]) -> bytes:
+    """A JSON object of members that are JSON already."""
+    pieces = [b"%b:%b" % (msgspec.json.encode(key), bytes(raw)) for key, raw in members.items()]
+    return b"{" + b",".join(pieces) + b"}\n"
+
+
+class _TooLong(Exception):
+    """More text than is accepted."""
+
+
+def _decompressed(packed: memoryview, largest: int) -> bytearray | None:
+    """All frames of *packed*; None where the last one lacks its end.
+
+    A frame object knows whether its frame ended; the library's stream reader does not say, and
+    takes a file that was cut short for a short one.
+    """
+    decompressor = zstandard.ZstdDecompressor()
+    text = bytearray()
+    at = 0
+    frame = None
+    while at < len(packed):
+        frame = frame or decompressor.decompressobj()
+        piece = packed[at : at + _PIECE]
+        text += frame.decompress(piece)
+        if len(text) > largest:
+            raise _TooLong
+        at += len(piece) - len(frame.unused_data)
+        if frame.eof:
+            frame = None
+    return text if at and frame is None else None

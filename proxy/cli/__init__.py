@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from proxy import __version__
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, StorageError
+
+if TYPE_CHECKING:  # a command imports what it needs when it is run
+    from proxy.config import Settings
 
 app = typer.Typer(
     name="pkgproxy",
@@ -20,6 +24,10 @@ app = typer.Typer(
 )
 config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config, name="config")
+cache_app = typer.Typer(
+    help="Look after the cache, also while a server runs.", no_args_is_help=True
+)
+app.add_typer(cache_app, name="cache")
 
 BAD_CONFIG = 2
 """Exit status for a configuration or a command line that is wrong."""
@@ -62,7 +70,7 @@ def serve(
     from proxy.app.running import Start, run  # noqa: PLC0415
     from proxy.app.sources import Sources  # noqa: PLC0415
     from proxy.cli.banner import banner  # noqa: PLC0415
-    from proxy.config import Flag, Settings, load  # noqa: PLC0415
+    from proxy.config import Flag, load  # noqa: PLC0415
 
     flags = {
         "server.host": Flag(option="--host", value=host),
@@ -124,6 +132,42 @@ def reference() -> None:
     from proxy.config.reference import text  # noqa: PLC0415
 
     typer.echo(text(), nl=False)
+
+
+@app.command()
+def metrics() -> None:
+    """Print the reference of all metrics (docs/metrics.md)."""
+    from proxy.observe.reference import text  # noqa: PLC0415
+
+    typer.echo(text(), nl=False)
+
+
+@cache_app.command("usage")
+def cache_usage(config: ConfigOption = None) -> None:
+    """Show what the cache holds."""
+    from proxy.cli.cache import used  # noqa: PLC0415
+
+    _with_cache(config, used)
+
+
+@cache_app.command("sweep")
+def cache_sweep(config: ConfigOption = None) -> None:
+    """Remove what nothing refers to any more; a server does so once a day."""
+    from proxy.cli.cache import swept  # noqa: PLC0415
+
+    _with_cache(config, swept)
+
+
+def _with_cache(path: Path | None, work: Callable[[Settings], str]) -> None:
+    from proxy.config import load  # noqa: PLC0415
+
+    try:
+        typer.echo(work(load(path, os.environ).settings))
+    except ConfigError as error:
+        _refuse(error)
+    except StorageError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
 
 
 def _refuse(error: ConfigError) -> NoReturn:

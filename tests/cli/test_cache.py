@@ -1,0 +1,50 @@
+"""Looking after the cache from the command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from proxy.cli import app
+from proxy.core.model import digest_of
+from proxy.storage.disk import DiskBlobs
+
+OLD = b"nobody names this"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    root = tmp_path / "cache"
+    path = DiskBlobs(root).path(digest_of(OLD))
+    path.parent.mkdir()
+    path.write_bytes(OLD)
+    os.utime(path, (0, 0))
+    file = tmp_path / "pkgproxy.toml"
+    file.write_text(f'[cache]\npath = "{root}"\n')
+    return file
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_usage_counts_and_sweep_removes_what_nothing_names(config: Path) -> None:
+    assert f"1 blobs, {len(OLD)} bytes" in run("cache", "usage", "--config", str(config))
+    assert f"removed 1 blobs ({len(OLD)} bytes)" in run("cache", "sweep", "-c", str(config))
+    assert "0 blobs, 0 bytes" in run("cache", "usage", "--config", str(config))
+
+
+def test_a_cache_of_another_format_is_left_alone(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache" / "FORMAT").write_text("99\n")
+    result = CliRunner().invoke(app, ["cache", "sweep", "--config", str(config)])
+    assert result.exit_code == 1
+    assert "format 99" in result.output
+
+
+def test_the_metrics_reference_is_printed() -> None:
+    assert "pkgproxy_requests_total" in run("metrics")

@@ -45,7 +45,7 @@ def build(
     removed = _removed(index, top)
     for name, members in _by_name(index, top).items():
         shard = _shard(index, members, removed.get(name, []))
-        packed = compressor.compress(_packed(index, shard))
+        packed = compressor.compress(_packed(shard, f"{index.path}: the shard of {name}"))
         digest = hashlib.sha256(packed)
         digests[name] = digest.digest()
         pack[digest.hexdigest()] = packed
@@ -61,7 +61,7 @@ def build(
         },
         "shards": digests,
     }
-    return compressor.compress(_packed(index, contents)), pack
+    return compressor.compress(_packed(contents, f"{index.path}, info")), pack
 
 
 def _by_name(index: Index, top: Mapping[str, msgspec.Raw]) -> dict[str, list[_Member]]:
@@ -130,9 +130,9 @@ def _removed(index: Index, top: Mapping[str, msgspec.Raw]) -> dict[str, list[str
     return removed
 
 
-def _packed(index: Index, value: object) -> bytes:
-    """*value* as msgpack, which ends where JSON does not: at 64 bits of an integer."""
+def _packed(value: object, where: str) -> bytes:
+    """*value* as msgpack, where integers end at 64 bits. Raises BadIndex."""
     try:
         return _encode(value)
     except (OverflowError, RecursionError) as error:
-        raise BadIndex(f"{index.path}: a shard cannot hold it: {error}") from error
+        raise BadIndex(f"{where} cannot be written: {error}") from error

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from proxy.errors import UnknownPath
 
 LONGEST = 2048
 """Characters of a path; the longest that conda (CEP 26) or PyPI can make is below 600."""
+
+_FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def checked(path: str) -> str:
     """*path* itself, if it is relative, decoded and stays below its root. Raises UnknownPath."""
     if len(path) > LONGEST:
         raise UnknownPath(f"a path of {len(path)} characters is longer than {LONGEST}")
-    if "\\" in path or any(ord(character) < 32 or ord(character) == 127 for character in path):
-        raise UnknownPath("a path holds a backslash or a control character")
+    if _FORBIDDEN.search(path):
+        raise UnknownPath("a path holds a backslash, a control character or half a character")
     segments = path.split("/")
     inner = segments[:-1] if segments[-1] == "" else segments
     if any(segment in ("", ".", "..") for segment in inner) and path:

@@ -13,6 +13,7 @@ from proxy.ecosystems.base import Context
 from proxy.errors import BadIndex
 from tests.ecosystems.conda_channels import (
     MD5,
+    PATH,
     SHA256,
     URL,
     body_of,
@@ -79,11 +80,20 @@ def test_a_change_is_in_both_texts() -> None:
         assert b"base_url" not in made["json"]
 
 
+_ALL = [PATH, "linux-64/current_repodata.json", "linux-64/run_exports.json"]
+
+
+@pytest.mark.parametrize("path", _ALL)
 @pytest.mark.parametrize("zst", [False, True])
-def test_an_empty_file_is_an_empty_channel(zst: bool) -> None:
-    body = body_of(b"", zst=zst)  # CEP 36
-    assert render(body, "json") == {"json": b"{}"}
-    assert zstandard.ZstdDecompressor().decompress(render(body, "zst")["zst"]) == b"{}"
+def test_an_empty_file_is_an_empty_object(zst: bool, path: str) -> None:
+    body = body_of(b"", zst=zst, path=path)  # CEP 36
+    assert render(body, "json", path=path) == {"json": b"{}"}
+    made = render(body, "zst", path=path)["zst"]
+    assert zstandard.ZstdDecompressor().decompress(made) == b"{}"
+
+
+@pytest.mark.parametrize("zst", [False, True])
+def test_an_empty_channel_has_no_rows_and_no_shards(zst: bool) -> None:
     assert rows_of(b"", zst=zst) == {}
     contents, pack = shards_of(b"")
     assert (contents["shards"], pack) == ({}, {})

@@ -197,7 +197,7 @@ def _is_served(index: Index, target: str, context: Context) -> bool:
         return False
     label = index.path.rpartition("/")[0].rpartition("/")[0]
     channel = f"/{context.mirror}/" + (f"{label}/" if label else "")
-    reached = urljoin(channel, target.rstrip("/") + "/").strip("/")
+    reached = urljoin(channel, target).strip("/")
     kind, _, name = reached.partition("/")
     mirror = name.partition("/label/")[0]
     return kind == context.mirror.partition("/")[0] and mirror in context.siblings

@@ -21,11 +21,13 @@ def _lines(reports: Sequence[Report], command: str) -> Iterator[str]:
     today = dt.datetime.now(dt.UTC).date()
     yield "# Results"
     yield ""
-    yield f"Made by `{command}` on {today}. Contestants take turns in one run; the median of the"
+    yield f"Made by `{command}` on {today}."
+    yield ""
+    yield "Contestants take turns in one run; the median of the"
     yield "rounds is shown with its range. Compare within a table only: machines and days differ."
     yield ""
     yield f"- {os.cpu_count()} processors ({_processor()}), {platform.system()}"
-    yield f"- Python {platform.python_version()}, aiohttp {version('aiohttp')}, "
+    yield f"- Python {platform.python_version()}, aiohttp {version('aiohttp')},"
     yield f"  uvloop {version('uvloop')}; {_nginx()}"
     for report in reports:
         yield ""

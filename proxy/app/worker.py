@@ -31,7 +31,7 @@ from proxy.gateway.crew import Crew
 from proxy.gateway.engine import Engine
 from proxy.gateway.janitor import Janitor
 from proxy.gateway.ports import Ports
-from proxy.gateway.team import Solo, Team
+from proxy.gateway.team import Solo
 from proxy.observe.log import Level, Log, Style
 from proxy.observe.metrics import Metrics
 from proxy.storage.catalog import DiskCatalog
@@ -93,52 +93,23 @@ class Worker:
 
     @contextlib.asynccontextmanager
     async def _built(self) -> AsyncIterator[None]:
+        """Everything, from the log up to the listening socket; taken down the other way round."""
         settings, place = self._settings, self._place
         async with contextlib.AsyncExitStack() as stack:
-            log = stack.enter_context(
-                Log(
-                    sys.stderr.buffer,
-                    style=Style(settings.log.format),
-                    level=Level[settings.log.level.upper()],
-                )
-            )
-            self._log = log
+            self._log = stack.enter_context(_log(settings))
             metrics = Metrics(CollectorRegistry())
             metrics.running(__version__)
-            reporting = Reporting(metrics, log, requests=settings.log.requests)
-
-            blobs = DiskBlobs(settings.cache.path)
-            stack.push_async_callback(blobs.aclose)
-            catalog = DiskCatalog(
-                settings.cache.path / "catalog",
-                on_loss=lambda what: log.event("catalog_loss", level=Level.ERROR, what=what),
-            )
-            stack.push_async_callback(catalog.aclose)
-            if place.number == 0:
-                left = await asyncio.to_thread(blobs.collect_leftovers)
-                log.event("leftovers", level=Level.DEBUG, files=left)
-
-            self._credentials = Credentials(
-                named=settings.credentials,
-                auth_file=settings.auth_file,
-                netrc_file=netrc_path(os.environ),
-                refresh=refresh,
-            )
-            upstream = AiohttpUpstream(
-                settings.upstream, authority=self._credentials, observer=reporting
-            )
-            stack.push_async_callback(upstream.aclose)
-
-            team: Team = Solo()
-            crew: Crew | None = None
+            reporting = Reporting(metrics, self._log, requests=settings.log.requests)
+            blobs, catalog = await self._store(stack)
+            crew = None
             if place.size > 1:
-                team = crew = Crew(place.number, place.size, place.meeting, blobs)
+                crew = Crew(place.number, place.size, place.meeting, blobs)
             engine = Engine(
                 Ports(
-                    upstream=upstream,
+                    upstream=self._upstream(stack, reporting),
                     blobs=blobs,
                     catalog=catalog,
-                    team=team,
+                    team=crew or Solo(),
                     ecosystems=ECOSYSTEMS,
                     clock=time.time,
                     events=reporting,
@@ -148,32 +119,72 @@ class Worker:
             self._gateway = engine.gateway
             self._gateway.configure(settings.mirrors)
             if crew is not None:
-                await crew.listen(self._open, self._refresh)
-                stack.push_async_callback(crew.aclose)
-                stack.push_async_callback(crew.drain, settings.server.drain_timeout)
+                await self._meet(stack, crew)
             if place.number == 0:
-                janitor = Janitor(
-                    root=settings.cache.path,
-                    catalog=catalog,
-                    keep_superseded=settings.cache.keep_superseded,
-                    clock=time.time,
-                    metrics=metrics,
-                    log=log,
-                )
-                stack.push_async_callback(_ended, asyncio.create_task(janitor.run()))
-
-            outlet = Outlet()
-            stack.callback(outlet.close)
-            self._content = Content(
-                gateway=self._gateway,
-                ecosystems=ECOSYSTEMS,
-                mirrors=self._mirrors,
-                outlet=outlet,
-                requests=reporting,
-            )
+                self._tidy(stack, catalog, metrics)
+            self._content = self._door(stack, reporting)
             pages = Pages(lambda: self._mirrors, metrics.exposition, lambda: self._ready)
             await stack.enter_async_context(self._listening(pages))
             yield
+
+    async def _store(self, stack: contextlib.AsyncExitStack) -> tuple[DiskBlobs, DiskCatalog]:
+        root = self._settings.cache.path
+        blobs = DiskBlobs(root)
+        stack.push_async_callback(blobs.aclose)
+        catalog = DiskCatalog(
+            root / "catalog",
+            on_loss=lambda what: self._log.event("catalog_loss", level=Level.ERROR, what=what),
+        )
+        stack.push_async_callback(catalog.aclose)
+        if self._place.number == 0:
+            left = await asyncio.to_thread(blobs.collect_leftovers)
+            self._log.event("leftovers", level=Level.DEBUG, files=left)
+        return blobs, catalog
+
+    def _upstream(self, stack: contextlib.AsyncExitStack, reporting: Reporting) -> AiohttpUpstream:
+        settings = self._settings
+        self._credentials = Credentials(
+            named=settings.credentials,
+            auth_file=settings.auth_file,
+            netrc_file=netrc_path(os.environ),
+            refresh=refresh,
+        )
+        upstream = AiohttpUpstream(
+            settings.upstream, authority=self._credentials, observer=reporting
+        )
+        stack.push_async_callback(upstream.aclose)
+        return upstream
+
+    async def _meet(self, stack: contextlib.AsyncExitStack, crew: Crew) -> None:
+        """Answer the siblings; on the way out let them read to the end what they asked for."""
+        await crew.listen(self._open, self._refresh)
+        stack.push_async_callback(crew.aclose)
+        stack.push_async_callback(crew.drain, self._settings.server.drain_timeout)
+
+    def _tidy(
+        self, stack: contextlib.AsyncExitStack, catalog: DiskCatalog, metrics: Metrics
+    ) -> None:
+        cache = self._settings.cache
+        janitor = Janitor(
+            root=cache.path,
+            catalog=catalog,
+            keep_superseded=cache.keep_superseded,
+            clock=time.time,
+            metrics=metrics,
+            log=self._log,
+        )
+        stack.push_async_callback(_ended, asyncio.create_task(janitor.run()))
+
+    def _door(self, stack: contextlib.AsyncExitStack, reporting: Reporting) -> Content:
+        outlet = Outlet()
+        stack.callback(outlet.close)
+        return Content(
+            gateway=self._gateway,
+            ecosystems=ECOSYSTEMS,
+            mirrors=self._mirrors,
+            outlet=outlet,
+            requests=reporting,
+        )
 
     @contextlib.asynccontextmanager
     async def _listening(self, pages: Pages) -> AsyncIterator[None]:
@@ -233,6 +244,11 @@ class Worker:
         self._gateway.configure(settings.mirrors)
         self._credentials.configure(named=settings.credentials, auth_file=settings.auth_file)
         self._log.event("reloaded", mirrors=len(settings.mirrors))
+
+
+def _log(settings: Settings) -> Log:
+    level = Level[settings.log.level.upper()]
+    return Log(sys.stderr.buffer, style=Style(settings.log.format), level=level)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

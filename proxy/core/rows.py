@@ -85,20 +85,18 @@ class Table:
 
     def __init__(self, buffer: Any) -> None:  # anything with the buffer protocol: bytes, mmap
         self._view = memoryview(buffer)
-        if len(self._view) < _COUNT.size:
-            raise StorageError("a row table is cut short")
-        magic, self._count = _COUNT.unpack_from(self._view)
-        if magic != _MAGIC:
-            raise StorageError("a row table has the wrong magic")
-        if self._offset(self._count) != len(self._view):
-            raise StorageError("a row table is cut short")
+        try:
+            self._count = self._checked()
+        except StorageError:
+            self._view.release()  # or a memory map could not be closed
+            raise
 
     def __len__(self) -> int:
         return int(self._count)
 
     def find(self, key: str) -> tuple[int, int] | None:
         """Where *key*'s value lies: (offset, length) in the buffer, or None."""
-        wanted = key.encode()
+        wanted = key.encode(errors="surrogatepass")
         low, high = 0, len(self)
         while low < high:
             middle = (low + high) // 2
@@ -109,7 +107,10 @@ class Table:
         if low == len(self) or self._key(low) != wanted:
             return None
         start = self._offset(low) + _KEY.size + len(wanted)
-        return start, self._offset(low + 1) - start
+        end = self._offset(low + 1)
+        if not start <= end <= len(self._view):
+            raise StorageError("a row table is damaged")
+        return start, end - start
 
     def get(self, key: str) -> bytes | None:
         """*key*'s value, or None."""
@@ -122,7 +123,21 @@ class Table:
 
     def keys(self) -> Iterator[str]:
         """All keys, in order of their UTF-8 bytes."""
-        return (self._key(number).decode() for number in range(len(self)))
+        try:
+            for number in range(len(self)):
+                yield self._key(number).decode()
+        except UnicodeDecodeError as error:
+            raise StorageError(f"a row table is damaged: {error}") from error
+
+    def _checked(self) -> int:
+        if len(self._view) < _COUNT.size:
+            raise StorageError("a row table is cut short")
+        magic, count = _COUNT.unpack_from(self._view)
+        if magic != _MAGIC:
+            raise StorageError("a row table has the wrong magic")
+        if self._offset(count) != len(self._view):
+            raise StorageError("a row table is cut short")
+        return int(count)
 
     def _offset(self, number: int) -> int:
         at = _COUNT.size + _OFFSET.size * number
@@ -132,5 +147,7 @@ class Table:
 
     def _key(self, number: int) -> bytes:
         start = self._offset(number)
+        if start > len(self._view) - _KEY.size:
+            raise StorageError("a row table is damaged")
         (length,) = _KEY.unpack_from(self._view, start)
         return bytes(self._view[start + _KEY.size : start + _KEY.size + length])

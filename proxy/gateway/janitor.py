@@ -83,7 +83,7 @@ class Janitor:
     async def look(self) -> None:
         """Measure the store."""
         found = await asyncio.to_thread(usage, self._root)
-        self._metrics.stored(size=found.size, entries=len(await self._catalog.keys()))
+        self._metrics.stored(size=found.size, entries=await self._catalog.count())
 
     async def sweep(self) -> Swept:
         """Forget superseded views and remove what nothing names."""

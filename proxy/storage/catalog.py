@@ -140,6 +140,9 @@ class DiskCatalog:
             self._recent.pop(key, None)
         await self._run(self._delete, doomed)
 
+    async def count(self) -> int:
+        return await self._run(len, self._cache)
+
     async def keys(self, prefix: str = "") -> list[str]:
         return await self._run(self._keys, prefix)
 

@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
-import itertools
 import os
 import re
+import secrets
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +25,7 @@ from proxy.core.model import Digest, Expected
 from proxy.errors import IntegrityError, StorageError
 from proxy.storage.ports import Stored
 
+A = TypeVar("A")
 R = TypeVar("R")
 
 FORMAT = "1"
@@ -35,9 +38,12 @@ INLINE = 64 << 10
 """Bytes up to which hashing and writing is done on the event loop: it takes a tenth of a
 millisecond, less than a turn in a thread, and most packages' first bytes wait for it."""
 
+WORK = 3600.0
+"""Seconds after which a file in the workspace is nobody's, even where its maker's process id
+lives: in a container the next start has the same ids."""
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _COPY = 1 << 20  # bytes hashed at a time when a file is read again
-_ORDINAL = itertools.count()
 
 
 class DiskBlob:
@@ -63,15 +69,21 @@ class DiskBlob:
 
 
 class DiskSpool:
-    """One body being written. Its lock tells a later start that its writer still lives."""
+    """One body being written. Its lock tells a later start that its writer still lives.
 
-    def __init__(self, blobs: DiskBlobs, path: Path, reserved: int) -> None:
+    A cancelled caller discards and closes while a thread may still be writing for it; the
+    thread then closes the descriptor, lest its number be somebody else's file by then.
+    """
+
+    def __init__(self, blobs: DiskBlobs, path: Path, descriptor: int, reserved: int) -> None:
         self._blobs = blobs
         self._hash = hashlib.sha256()
         self._size = 0
         self._promised = self._reserved = reserved
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._descriptor = descriptor
+        self._guard = threading.Lock()  # over the two below and what is reserved
+        self._busy = False
+        self._closed = False
         self.path = path
 
     def __repr__(self) -> str:
@@ -85,10 +97,10 @@ class DiskSpool:
             with _as_storage_error():
                 self._write(chunks)
         else:
-            await self._blobs.run(self._write, chunks)
+            await self._blobs.run(self._held, self._write, chunks)
 
     async def commit(self, expected: Expected) -> Stored:
-        return await self._blobs.run(self._commit, expected)
+        return await self._blobs.run(self._held, self._commit, expected)
 
     async def discard(self) -> None:
         # Without a turn in a thread: the caller may be cancelled, and it must still be done.
@@ -96,6 +108,26 @@ class DiskSpool:
             self._discard()
 
     def close(self) -> None:
+        with self._guard:
+            self._closed = True
+            busy = self._busy
+        if not busy:
+            self._release()
+
+    def _held(self, work: Callable[[A], R], argument: A) -> R:
+        """Run *work* in a thread with the descriptor held open."""
+        with self._guard:
+            self._busy = True
+        try:
+            return work(argument)
+        finally:
+            with self._guard:
+                self._busy = False
+                closed = self._closed
+            if closed:
+                self._release()
+
+    def _release(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -138,7 +170,8 @@ class DiskSpool:
 
     def _settle(self, *, keeping: int = 0) -> None:
         """Give back what was reserved, but for *keeping* bytes."""
-        given, self._reserved = self._reserved - keeping, keeping
+        with self._guard:
+            given, self._reserved = self._reserved - keeping, keeping
         self._blobs.released(given)
 
 
@@ -150,12 +183,14 @@ class DiskBlobs:
         self._root = root
         self._spools = root / "spool"
         self.reserved = 0  # bytes that running spools have claimed and not yet written
+        self._tally = threading.Lock()  # over `reserved`
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
         self.workspace = root / "work"
         try:
-            for folder in (self._spools, self.workspace, root / "sha256"):
-                folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+            root.mkdir(parents=True, exist_ok=True, mode=0o750)
             self._check_format()
+            for folder in (self._spools, self.workspace, root / "sha256"):
+                folder.mkdir(exist_ok=True, mode=0o750)
         except OSError as error:
             raise StorageError(f"the cache folder {root} cannot be used: {error}") from error
 
@@ -200,16 +235,15 @@ class DiskBlobs:
         return await self.run(self._remove, [self.path(digest) for digest in digests])
 
     def collect_leftovers(self) -> int:
-        """Remove what crashed writers left; returns how many files. Called once, at start."""
-        removed = 0
-        for path in self._spools.iterdir():
-            removed += _removed_if_orphaned(path)
-        for path in self.workspace.iterdir():
-            owner = path.name.partition("-")[0]
-            if not (owner.isdigit() and Path(f"/proc/{owner}").exists()):
-                path.unlink(missing_ok=True)
-                removed += 1
-        return removed
+        """Remove what crashed writers left; returns how many files. Called at start.
+
+        Other processes may be writing meanwhile. Raises StorageError.
+        """
+        with _as_storage_error():
+            spools = map(_removed_if_orphaned, self._spools.iterdir())
+            before = time.time() - WORK
+            works = (_removed_if_ownerless(path, before) for path in self.workspace.iterdir())
+            return sum(spools) + sum(works)
 
     async def run(self, work: Callable[..., R], *arguments: object) -> R:
         """Run *work* off the event loop, its operating system errors as StorageError."""
@@ -217,17 +251,19 @@ class DiskBlobs:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     def place(self, path: Path, digest: Digest) -> None:
-        """Rename a finished file to its digest; one that is there already stays."""
+        """Rename a finished file to its digest, over one that is there.
+
+        The one that is there may be damaged, or old enough for a sweep that does not know yet
+        that it is wanted again. Who reads it goes on reading it.
+        """
         home = self.path(digest)
         home.parent.mkdir(exist_ok=True, mode=0o750)
-        if home.exists():
-            path.unlink(missing_ok=True)
-        else:
-            path.replace(home)
+        path.replace(home)
 
     def released(self, count: int) -> None:
         """*count* reserved bytes are written or given up."""
-        self.reserved -= count
+        with self._tally:
+            self.reserved -= count
 
     def _spool(self, reserve: int) -> DiskSpool:
         found = os.statvfs(self._root)
@@ -235,9 +271,9 @@ class DiskBlobs:
         free -= margin(found.f_blocks * found.f_frsize)
         if reserve > free:
             raise StorageError(f"{reserve} bytes wanted, {max(free, 0)} free in {self._root}")
-        spool = DiskSpool(self, self._spools / f"{os.getpid()}-{next(_ORDINAL)}", reserve)
-        self.reserved += reserve
-        return spool
+        path, descriptor = _locked_file(self._spools)
+        self.released(-reserve)
+        return DiskSpool(self, path, descriptor, reserve)
 
     def _remove(self, paths: list[Path]) -> int:
         freed = 0
@@ -253,8 +289,11 @@ class DiskBlobs:
     def _check_format(self) -> None:
         path = self._root / "FORMAT"
         if not path.exists():
-            path.write_text(FORMAT + "\n")
-        found = path.read_text().strip()
+            # Several workers start at once, and none may read it half written.
+            aside = path.with_name(f"FORMAT-{os.getpid()}")
+            aside.write_text(FORMAT + "\n")
+            aside.replace(path)
+        found = path.read_text(errors="replace").strip()[:80]
         if found != FORMAT:
             raise StorageError(
                 f"{self._root} holds a store of format {found}, this version writes {FORMAT}: "
@@ -273,6 +312,35 @@ def _as_storage_error() -> Iterator[None]:
 def margin(size: int) -> int:
     """Bytes left free of a file system of *size* bytes."""
     return min(MARGIN, size // 20)
+
+
+def _locked_file(folder: Path) -> tuple[Path, int]:
+    """A new file and a descriptor that holds its lock."""
+    while True:
+        # Not numbered: the same process ids may live in two containers, or after a crash.
+        path = folder / f"{os.getpid()}-{secrets.token_hex(8)}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                return path, descriptor
+        except BlockingIOError:
+            pass
+        # A sibling that starts now took it for an orphan before the lock was on it.
+        os.close(descriptor)
+
+
+def _removed_if_ownerless(path: Path, before: float) -> bool:
+    """Remove a file of the workspace whose maker is gone, or that was last written *before*."""
+    owner = path.name.partition("-")[0]
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    if owner.isdecimal() and Path(f"/proc/{owner}").exists() and found.st_mtime >= before:
+        return False
+    path.unlink(missing_ok=True)
+    return True
 
 
 def _removed_if_orphaned(path: Path) -> bool:

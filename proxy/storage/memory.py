@@ -26,5 +26,8 @@ class MemoryCatalog:
         for key in keys:
             self.values.pop(key, None)
 
+    async def count(self) -> int:
+        return len(self.values)
+
     async def keys(self, prefix: str = "") -> list[str]:
         return [key for key in self.values if key.startswith(prefix)]

@@ -110,6 +110,10 @@ class Catalog(Protocol):
 
     async def forget(self, keys: Iterable[str]) -> None: ...
 
+    async def count(self) -> int:
+        """How many keys there are, without listing them."""
+        ...
+
     async def keys(self, prefix: str = "") -> list[str]:
         """All keys that start with *prefix*, in no order."""
         ...

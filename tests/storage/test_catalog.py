@@ -99,6 +99,7 @@ def test_keys_are_found_by_how_they_begin(play: Callable[[Script], None]) -> Non
         keys = ["a", "ab", "abc", "b", "view x\tjson\t1", "view x\tjson\t2", "view xy\tz", "é", "%"]
         for key in keys:
             await catalog.put(absence(key))
+        assert await catalog.count() == len(keys)
         for prefix in ("", "a", "ab", "view x\tjson\t", "é", "%", "nothing"):
             expected = sorted(key for key in keys if key.startswith(prefix))
             assert sorted(await catalog.keys(prefix)) == expected

@@ -21,8 +21,7 @@ from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, joined, objects, plai
 from proxy.errors import BadIndex
 
 _TABLES = ("packages", "packages.conda")
-_LENGTHS = {"sha256": 64, "md5": 32}
-_HEX = re.compile(r"[0-9a-fA-F]+")
+_DIGESTS = {"sha256": re.compile(r"[0-9a-fA-F]{64}"), "md5": re.compile(r"[0-9a-fA-F]{32}")}
 _WHEEL = re.compile(r"[^/\\\x00-\x1f\x7f]+\.whl")
 # What stands in a file name as it is (RFC 3986 section 3.3), but for the colon of a scheme.
 _SAFE = "!$&'()*+,;=@~"
@@ -133,7 +132,7 @@ def _hashes(record: Record) -> dict[str, str]:
 
 def hex_digest(algorithm: str, value: object) -> str | None:
     """*value* in lower case if it is a digest of that algorithm in hex; else None."""
-    if isinstance(value, str) and len(value) == _LENGTHS[algorithm] and _HEX.fullmatch(value):
+    if isinstance(value, str) and _DIGESTS[algorithm].fullmatch(value):
         return value.lower()
     return None
 

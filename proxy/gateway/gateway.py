@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import assert_never
 
 from proxy.core.cache_status import CacheStatus
@@ -310,7 +310,7 @@ class Gateway:
         missing.
         """
         context = self._contexts[mirror.key]
-        for pack in await self._views.packs(member.index, member.pack.name):
+        async for pack in self._packs(member, context):
             answer = await self._slice(member, pack)
             if answer is not None:
                 return answer
@@ -320,6 +320,17 @@ class Gateway:
         if answer is None:
             raise UpstreamMissing(f"no index of {mirror.key} names {member.path}")
         return answer
+
+    async def _packs(self, member: Member, context: Context) -> AsyncIterator[View]:
+        """The packs that are here; first the newest generation's, nearly always the right one."""
+        entry = await self._indexes.held(member.index)
+        if entry is not None:
+            generation = self._views.generation(member.index, entry, context)
+            newest = await self._views.find(generation, member.pack.name)
+            if newest is not None:
+                yield newest
+        for pack in await self._views.packs(member.index, member.pack.name):
+            yield pack
 
     async def _slice(self, member: Member, pack: View) -> Answer | None:
         table = await self._views.open_table(pack)

@@ -38,11 +38,11 @@ async def forget_superseded(catalog: Catalog, *, keep_for: float, now: float) ->
         if not isinstance(view, View):
             continue
         family = key.rpartition("\t")[0]
-        other = newest.get(family)
-        if other is None or view.made_at > other.made_at:
-            newest[family], view = view, other or view
-        if view is not newest[family] and view.made_at < now - keep_for:
-            old.append(view.key)
+        other = newest.get(family, view)
+        newest[family] = max(view, other, key=lambda one: one.made_at)
+        superseded = other if newest[family] is view else view
+        if superseded is not newest[family] and superseded.made_at < now - keep_for:
+            old.append(superseded.key)
     await catalog.forget(old)
     return len(old)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +38,7 @@ BUSY = 30.0
 VERSION = 1
 """Of the values' layout; values of another version are not understood and count as absent."""
 
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 _CACHED = 2 << 10  # SQLite pages of 4 kB kept per connection: 8 MB
 _INLINE = 1 << 20  # bytes of a value that stay within SQLite: all do
 _KINDS: dict[str, type[Remembered]] = {"entry": Entry, "absence": Absence, "view": View}
@@ -80,10 +83,13 @@ class _Plain(diskcache.Disk):  # type: ignore[misc]  # diskcache is untyped
     def store(self, value: bytes, read: bool, key: object = None) -> tuple[Any, ...]:  # noqa: FBT001
         return 0, MODE_RAW, None, sqlite3.Binary(value)
 
-    def fetch(self, mode: int, filename: object, value: object, read: bool) -> bytes | None:  # noqa: FBT001
+    def fetch(self, mode: int, filename: object, value: object, read: bool) -> bytes:  # noqa: FBT001
         if mode != MODE_RAW or filename is not None or not isinstance(value, bytes):
-            return None
+            return b""  # which no value is: it counts as one that cannot be read
         return value
+
+    def remove(self, file_path: str) -> None:
+        """Nothing: no value is a file of its own, and a row that names one was planted."""
 
 
 class DiskCatalog:
@@ -99,12 +105,10 @@ class DiskCatalog:
         self._recent: OrderedDict[str, Remembered] = OrderedDict()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         try:
-            self._cache = _opened(folder)
-        except (sqlite3.DatabaseError, diskcache.Timeout) as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                raise StorageError(f"the catalog in {folder} is locked: {error}") from error
-            self._cache = self._anew(error)
-        except OSError as error:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+            with _alone(folder.parent):
+                self._cache = self._opened()
+        except (sqlite3.Error, diskcache.Timeout, OSError) as error:
             raise StorageError(f"the catalog in {folder} cannot be opened: {error}") from error
 
     def __repr__(self) -> str:
@@ -136,9 +140,10 @@ class DiskCatalog:
 
     async def forget(self, keys: Iterable[str]) -> None:
         doomed = list(keys)
+        await self._run(self._delete, doomed)
+        # Afterwards: who read one of them in the meantime has put it back here.
         for key in doomed:
             self._recent.pop(key, None)
-        await self._run(self._delete, doomed)
 
     async def count(self) -> int:
         return await self._run(len, self._cache)
@@ -148,6 +153,7 @@ class DiskCatalog:
 
     async def aclose(self) -> None:
         """Close the file."""
+        self._cache.close()  # each thread has a connection of its own
         await self._run(self._cache.close)
         await asyncio.to_thread(self._thread.shutdown)
 
@@ -160,8 +166,8 @@ class DiskCatalog:
     # -- in the thread -------------------------------------------------------------------
 
     def _get(self, key: str) -> bytes | None:
-        found = self._cache.get(key, retry=True)
-        return found if isinstance(found, bytes) else None
+        found: bytes | None = self._cache.get(key, retry=True)
+        return found
 
     def _put(self, key: str, data: bytes) -> None:
         self._cache.set(key, data, retry=True)
@@ -186,15 +192,27 @@ class DiskCatalog:
         with _as_storage_error():
             return await loop.run_in_executor(self._thread, work, *arguments)
 
-    def _anew(self, error: Exception) -> Any:
+    def _opened(self) -> Any:
+        try:
+            return _opened(self._folder)
+        except sqlite3.DatabaseError as error:
+            # A full disk or a lock is no reason to lose what is remembered.
+            code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            if code & 0xFF not in _DAMAGED:
+                raise
+            aside = self._moved_aside()
+            self._on_loss(f"the catalog was damaged ({error}) and lies in {aside} now")
+            return _opened(self._folder)
+
+    def _moved_aside(self) -> Path:
         aside = next(
             path
             for number in range(1, 10_000)
             if not (path := self._folder.with_name(f"{self._folder.name}.broken-{number}")).exists()
         )
         self._folder.rename(aside)
-        self._on_loss(f"the catalog was damaged ({error}) and lies in {aside} now")
-        return _opened(self._folder)
+        self._folder.mkdir(mode=0o750)
+        return aside
 
 
 @contextlib.contextmanager
@@ -205,8 +223,18 @@ def _as_storage_error() -> Iterator[None]:
         raise StorageError(f"the catalog failed: {error}") from error
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of *folder*: of several workers one makes, or mends, the catalog."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _opened(folder: Path) -> Any:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
     # Only an explicit `forget` removes anything: no eviction, no culling, no expiry.
     return diskcache.Cache(
         str(folder),

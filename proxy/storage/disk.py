@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
-import secrets
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +20,7 @@ from typing import TypeVar
 
 from proxy.core.model import Digest, Expected
 from proxy.errors import IntegrityError, StorageError
+from proxy.storage.leftovers import collect, locked_file
 from proxy.storage.ports import Stored
 
 A = TypeVar("A")
@@ -37,10 +35,6 @@ MARGIN = 64 << 20
 INLINE = 64 << 10
 """Bytes up to which hashing and writing is done on the event loop: it takes a tenth of a
 millisecond, less than a turn in a thread, and most packages' first bytes wait for it."""
-
-WORK = 3600.0
-"""Seconds after which a file in the workspace is nobody's, even where its maker's process id
-lives: in a container the next start has the same ids."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _COPY = 1 << 20  # bytes hashed at a time when a file is read again
@@ -240,10 +234,7 @@ class DiskBlobs:
         Other processes may be writing meanwhile. Raises StorageError.
         """
         with _as_storage_error():
-            spools = map(_removed_if_orphaned, self._spools.iterdir())
-            before = time.time() - WORK
-            works = (_removed_if_ownerless(path, before) for path in self.workspace.iterdir())
-            return sum(spools) + sum(works)
+            return collect(self._spools, self.workspace)
 
     async def run(self, work: Callable[..., R], *arguments: object) -> R:
         """Run *work* off the event loop, its operating system errors as StorageError."""
@@ -271,7 +262,7 @@ class DiskBlobs:
         free -= margin(found.f_blocks * found.f_frsize)
         if reserve > free:
             raise StorageError(f"{reserve} bytes wanted, {max(free, 0)} free in {self._root}")
-        path, descriptor = _locked_file(self._spools)
+        path, descriptor = locked_file(self._spools)
         self.released(-reserve)
         return DiskSpool(self, path, descriptor, reserve)
 
@@ -312,49 +303,3 @@ def _as_storage_error() -> Iterator[None]:
 def margin(size: int) -> int:
     """Bytes left free of a file system of *size* bytes."""
     return min(MARGIN, size // 20)
-
-
-def _locked_file(folder: Path) -> tuple[Path, int]:
-    """A new file and a descriptor that holds its lock."""
-    while True:
-        # Not numbered: the same process ids may live in two containers, or after a crash.
-        path = folder / f"{os.getpid()}-{secrets.token_hex(8)}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink:
-                return path, descriptor
-        except BlockingIOError:
-            pass
-        # A sibling that starts now took it for an orphan before the lock was on it.
-        os.close(descriptor)
-
-
-def _removed_if_ownerless(path: Path, before: float) -> bool:
-    """Remove a file of the workspace whose maker is gone, or that was last written *before*."""
-    owner = path.name.partition("-")[0]
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return False
-    if owner.isdecimal() and Path(f"/proc/{owner}").exists() and found.st_mtime >= before:
-        return False
-    path.unlink(missing_ok=True)
-    return True
-
-
-def _removed_if_orphaned(path: Path) -> bool:
-    """Remove a spool whose writer is gone: only a living process holds its lock."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    else:
-        path.unlink(missing_ok=True)
-        return True
-    finally:
-        os.close(descriptor)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.core.model import Absence, Digest
-from proxy.storage.ports import Catalog
+from proxy.errors import StorageError
+from proxy.storage.ports import Catalog, Remembered
+
+TURN = 50
+"""Values read between two turns of everybody else: the reading takes 2 ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +33,30 @@ class Usage:
     size: int
 
 
-async def sweep(root: Path, catalog: Catalog, *, keep_for: float, now: float) -> Swept:
-    """Remove blobs under *root* that are older than *keep_for* seconds and named by nothing."""
-    named: set[Digest] = set()
-    for key in await catalog.keys():
+async def remembered(catalog: Catalog, prefix: str = "") -> AsyncIterator[Remembered]:
+    """All values whose keys start with *prefix*, without keeping the event loop to itself."""
+    for number, key in enumerate(await catalog.keys(prefix)):
+        if number % TURN == 0:
+            await asyncio.sleep(0)
         value = await catalog.get(key)
-        if value is not None and not isinstance(value, Absence):
-            named.add(value.digest)
+        if value is not None:
+            yield value
+
+
+async def sweep(root: Path, catalog: Catalog, *, keep_for: float, now: float) -> Swept:
+    """Remove blobs under *root* that are older than *keep_for* seconds and named by nothing.
+
+    Raises StorageError.
+    """
+    named = {value.digest async for value in remembered(catalog) if not isinstance(value, Absence)}
     return await asyncio.to_thread(_sweep, root, named, now - keep_for)
 
 
 def usage(root: Path) -> Usage:
-    """Count the blobs under *root*. Reads every folder: not for the event loop."""
+    """Count the blobs under *root*. Reads every folder: not for the event loop.
+
+    Raises StorageError.
+    """
     sizes = [found.st_size for _, found in _blobs(root)]
     return Usage(blobs=len(sizes), size=sum(sizes))
 
@@ -51,17 +67,23 @@ def _sweep(root: Path, named: set[Digest], before: float) -> Swept:
         if entry.name in named or found.st_mtime >= before:
             kept += 1
             continue
-        Path(entry.path).unlink(missing_ok=True)
+        try:
+            Path(entry.path).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"blob {entry.path} cannot be removed: {error}") from error
         removed += 1
         freed += found.st_size
     return Swept(removed=removed, freed=freed, kept=kept)
 
 
 def _blobs(root: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    for folder in os.scandir(root / "sha256"):
-        for entry in os.scandir(folder.path):
-            try:
-                found = entry.stat()
-            except FileNotFoundError:
-                continue
-            yield entry, found
+    try:
+        for folder in filter(os.DirEntry.is_dir, os.scandir(root / "sha256")):
+            for entry in os.scandir(folder.path):
+                try:
+                    found = entry.stat()
+                except FileNotFoundError:
+                    continue
+                yield entry, found
+    except OSError as error:
+        raise StorageError(f"the blobs in {root} cannot be listed: {error}") from error

@@ -48,6 +48,36 @@ def test_a_table_cut_short_anywhere_is_refused() -> None:
             Table(body[:end])
 
 
+@given(st.integers(0), st.binary(min_size=1, max_size=8), st.booleans())
+def test_a_damaged_table_says_so_and_never_points_outside(
+    at: int, damage: bytes, with_count: bool
+) -> None:
+    rows = {f"key-{number}": b"value" * number for number in range(9)}
+    body = bytearray(made(rows))
+    at = at % len(body) if with_count else 16 + at % 88  # 88: the offsets
+    body[at : at + len(damage)] = damage[: len(body) - at]
+    for key in rows:
+        with contextlib.suppress(StorageError):
+            found = Table(bytes(body)).find(key)
+            assert found is None or 0 <= found[0] <= found[0] + found[1] <= len(body)
+    with contextlib.suppress(StorageError):
+        assert all(isinstance(key, str) for key in Table(bytes(body)).keys())  # noqa: SIM118 - no mapping
+
+
+def test_a_key_that_is_no_text_is_absent() -> None:
+    assert Table(made({"a": b"1"})).get("\ud800") is None
+
+
+@pytest.mark.parametrize("body", [b"short", b"x" * 100, b"ROWS1\0\0\0" + b"\xff" * 80])
+def test_the_map_of_a_refused_table_can_be_closed(tmp_path: Path, body: bytes) -> None:
+    path = tmp_path / "table"
+    path.write_bytes(body)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        with pytest.raises(StorageError) as caught:
+            Table(mapped)
+    assert caught.value.__traceback__ is not None
+
+
 @given(st.binary(max_size=200))
 def test_rubbish_is_refused(body: bytes) -> None:
     with pytest.raises(StorageError):

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from proxy.core.model import Digest, Expected, digest_of
 from proxy.errors import IntegrityError, StorageError
-from proxy.storage import disk
+from proxy.storage import disk, leftovers
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.ports import Stored
 
@@ -139,13 +141,38 @@ def test_a_blob_of_another_length_is_damaged_and_so_absent(tmp_path: Path) -> No
     play(tmp_path, script)
 
 
+def test_a_damaged_or_old_blob_is_replaced_by_what_was_just_checked(tmp_path: Path) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        kept = await stored(blobs, BODY)
+        path = blobs.path(kept.digest)
+        path.write_bytes(b"?" * len(BODY))
+        os.utime(path, (0, 0))
+        reader = await blobs.open(kept.digest, kept.size)
+        assert reader is not None
+        await stored(blobs, BODY)
+        assert path.read_bytes() == BODY
+        assert path.stat().st_mtime > 0
+        assert os.pread(reader.fileno(), 1, 0) == b"?"
+        reader.close()
+
+    play(tmp_path, script)
+
+
 @pytest.mark.parametrize(
     "name", ["", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 65, "0" * 63 + "/", "0" * 63 + "\n"]
 )
 def test_a_digest_that_is_none_never_becomes_a_path(tmp_path: Path, name: str) -> None:
     async def script(blobs: DiskBlobs) -> None:
-        with pytest.raises(StorageError, match="SHA-256"):
-            await blobs.open(Digest(name), 1)
+        made = tmp_path / "work" / "made"
+        made.write_bytes(SMALL)
+        for use in (
+            blobs.open(Digest(name), 1),
+            blobs.remove([Digest(name)]),
+            blobs.adopt(made, Stored(digest=Digest(name), size=1)),
+        ):
+            with pytest.raises(StorageError, match="SHA-256"):
+                await use
+        assert made.exists()
 
     play(tmp_path, script)
 
@@ -154,6 +181,24 @@ def test_a_body_that_does_not_fit_is_refused_before_it_begins(tmp_path: Path) ->
     async def script(blobs: DiskBlobs) -> None:
         with pytest.raises(StorageError, match="free"):
             await blobs.spool(1 << 60)
+
+    play(tmp_path, script)
+
+
+def test_a_disk_that_is_full_while_writing_is_our_failure_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    async def script(blobs: DiskBlobs) -> None:
+        for body in (SMALL * 100, BODY):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+            try:
+                with pytest.raises(StorageError, match="store failed"):
+                    await stored(blobs, body)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert blobs.reserved == 0
 
     play(tmp_path, script)
 
@@ -187,6 +232,109 @@ def test_space_that_is_written_is_not_counted_twice(tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
+class _Stalled(list[bytes]):
+    """Chunks of which the last is given to a writing thread only when `go` is set."""
+
+    def __init__(self, chunks: list[bytes]) -> None:
+        super().__init__(chunks)
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self[:-1]
+        if threading.current_thread() is not threading.main_thread():
+            self.begun.set()
+            assert self.go.wait(10)
+        yield self[-1]
+
+
+def test_a_writer_that_is_cancelled_midway_holds_its_descriptor_until_its_thread_is_done(
+    tmp_path: Path,
+) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        spool, chunks = await blobs.spool(1 << 20), _Stalled([BODY, SMALL])
+        writing = asyncio.create_task(spool.write(chunks))
+        await asyncio.to_thread(chunks.begun.wait, 10)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        await spool.discard()
+        spool.close()
+        assert os.fstat(spool.fileno()).st_size == len(BODY)
+        chunks.go.set()
+        await blobs.run(blobs._threads.shutdown, False)
+        while spool.fileno() >= 0:
+            await asyncio.sleep(0)
+        assert blobs.reserved == 0
+
+    play(tmp_path, script)
+
+
+@given(st.lists(st.sampled_from(["write", "commit", "discard", "close"]), max_size=6))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_what_is_reserved_is_given_back_once_however_it_ends(
+    tmp_path: Path, steps: list[str]
+) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        other = await blobs.spool(1000)
+        spool = await blobs.spool(12)
+        written = 0
+        for step in [*steps, "discard", "close"]:
+            with contextlib.suppress(StorageError):
+                match step:
+                    case "write":
+                        await spool.write([SMALL])
+                        written += 1
+                    case "commit":
+                        await spool.commit(Expected())
+                    case "discard":
+                        await spool.discard()
+                    case _:
+                        spool.close()
+            assert 1000 <= blobs.reserved <= 1012
+        assert blobs.reserved == 1000
+        await other.discard()
+        other.close()
+        assert blobs.reserved == 0
+
+    play(tmp_path, script)
+
+
+def test_spools_may_begin_while_another_process_collects_leftovers(tmp_path: Path) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        done = threading.Event()
+
+        def collecting() -> None:
+            while not done.is_set():
+                blobs.collect_leftovers()
+
+        thread = asyncio.create_task(asyncio.to_thread(collecting))
+        try:
+            for number in range(300):
+                await stored(blobs, str(number).encode())
+        finally:
+            done.set()
+            await thread
+
+    play(tmp_path, script)
+
+
+def test_an_old_file_of_the_workspace_is_nobodys_even_where_its_makers_number_lives(
+    tmp_path: Path,
+) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        for name in ("old", "new"):
+            (blobs.workspace / f"{os.getpid()}-{name}").write_bytes(SMALL)
+        (blobs.workspace / "0-dead").write_bytes(SMALL)
+        os.utime(blobs.workspace / f"{os.getpid()}-old", (0, 0))
+        assert blobs.collect_leftovers() == 2
+        assert [path.name for path in blobs.workspace.iterdir()] == [f"{os.getpid()}-new"]
+
+    play(tmp_path, script)
+    assert leftovers.WORK > 60
+
+
 def test_leftovers_of_the_dead_are_collected_and_work_of_the_living_is_not(tmp_path: Path) -> None:
     text = (
         "import asyncio, os, pathlib, sys, signal\n"
@@ -216,6 +364,7 @@ def test_a_store_of_another_format_is_refused_with_what_to_do(tmp_path: Path) ->
     (tmp_path / "FORMAT").write_text("99\n")
     with pytest.raises(StorageError, match=r"99.*cache\.path"):
         DiskBlobs(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["FORMAT"]
 
 
 def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:

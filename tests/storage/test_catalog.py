@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pickle
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.model import Absence, Digest, Entry, Validators, View
+from proxy.errors import StorageError
 from proxy.storage.catalog import DiskCatalog
 from proxy.storage.memory import MemoryCatalog
 from proxy.storage.ports import Catalog, Remembered
@@ -174,10 +176,34 @@ def test_a_planted_pickle_is_absent_and_never_run(tmp_path: Path, mode: int) -> 
         connection.close()
         catalog = DiskCatalog(tmp_path / "catalog", on_loss=lost.append)
         assert await catalog.get("k") is None
+        assert await catalog.keys() == []
         await catalog.aclose()
 
     asyncio.run(main())
     assert not proof.exists()
+    assert len(lost) == 1
+
+
+def test_a_planted_file_name_is_neither_read_nor_removed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"not yours")
+    lost = list[str]()
+
+    async def main() -> None:
+        catalog = DiskCatalog(tmp_path / "catalog", on_loss=lost.append)
+        for key in ("read", "replaced", "forgotten"):
+            await catalog.put(absence(key))
+        connection = sqlite3.connect(tmp_path / "catalog" / "cache.db")
+        with contextlib.closing(connection), connection:
+            connection.execute("UPDATE Cache SET mode = 2, filename = '../victim'")
+        assert await catalog.get("read") is None
+        await catalog.put(absence("replaced"))
+        await catalog.forget(["forgotten"])
+        assert await catalog.keys() == ["replaced"]
+        await catalog.aclose()
+
+    asyncio.run(main())
+    assert (tmp_path / "victim").read_bytes() == b"not yours"
+    assert len(lost) == 1
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"\x93\x02\xa5entry\x80", b"\x93\x01\xa5other\x80"])
@@ -211,3 +237,72 @@ def test_a_damaged_file_is_moved_aside_and_a_new_one_begun(tmp_path: Path) -> No
     asyncio.run(main())
     assert (tmp_path / "catalog.broken-1" / "cache.db").exists()
     assert "catalog.broken-1" in lost[0]
+
+
+def test_a_file_that_cannot_be_opened_now_is_not_given_up(tmp_path: Path) -> None:
+    folder, lost = tmp_path / "catalog", list[str]()
+    (folder / "cache.db").mkdir(parents=True)
+    with pytest.raises(StorageError, match="cannot be opened"):
+        DiskCatalog(folder, on_loss=lost.append)
+    assert (folder / "cache.db").is_dir()
+    assert lost == []
+
+
+def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file"):
+        DiskCatalog(tmp_path / "file")
+
+
+def test_it_leaves_no_descriptor_when_closed(tmp_path: Path) -> None:
+    def held() -> list[str]:
+        found = []
+        for link in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(str(link.readlink()))
+        return [path for path in found if path.startswith(str(tmp_path))]
+
+    async def main() -> None:
+        catalog = DiskCatalog(tmp_path / "catalog")
+        await catalog.put(absence("k"))
+        await catalog.get("k")
+        await catalog.keys()
+        assert held()
+        await catalog.aclose()
+        assert held() == []
+
+    asyncio.run(main())
+
+
+def test_workers_that_start_together_mend_a_damaged_file_once(tmp_path: Path) -> None:
+    folder = tmp_path / "catalog"
+    folder.mkdir()
+    (folder / "cache.db").write_bytes(b"this is no database " * 1000)
+    text = (
+        "import asyncio, pathlib, sys\n"
+        "from proxy.storage.catalog import DiskCatalog\n"
+        "sys.stdin.readline()\n"
+        "async def main():\n"
+        "    await DiskCatalog(pathlib.Path(sys.argv[1]), on_loss=print).aclose()\n"
+        "asyncio.run(main())\n"
+    )
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", text, str(folder)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(3)
+        ]
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        lost = "".join(worker.communicate()[0] for worker in workers)
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert lost.count("catalog.broken-1") == 1
+    assert not (tmp_path / "catalog.broken-2").exists()

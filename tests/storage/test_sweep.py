@@ -6,11 +6,14 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
+
 from proxy.core.model import Digest, View, digest_of
+from proxy.errors import StorageError
 from proxy.gateway.janitor import forget_superseded
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.memory import MemoryCatalog
-from proxy.storage.sweep import Swept, Usage, sweep, usage
+from proxy.storage.sweep import TURN, Swept, Usage, sweep, usage
 
 NOW = 1_000_000.0
 
@@ -56,3 +59,42 @@ def test_the_newest_view_of_each_form_stays_whatever_its_age(tmp_path: Path) -> 
         assert kept == {"a\tjson\t3", "a\tzst\t1", "b\tx\t1"}
 
     asyncio.run(main())
+
+
+def test_others_have_their_turn_while_the_catalog_is_read(tmp_path: Path) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        blobs, catalog = DiskBlobs(tmp_path), MemoryCatalog()
+        for number in range(TURN * 10):
+            await catalog.put(view(f"view a\tjson\t{number}", Digest("0" * 64)))
+        waiting = asyncio.create_task(others())
+        await forget_superseded(catalog, keep_for=0, now=NOW)
+        assert turns >= 10
+        waiting.cancel()
+        await blobs.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_store_that_cannot_be_listed_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be listed"):
+        usage(tmp_path)
+
+
+def test_the_order_in_which_views_are_met_does_not_matter(tmp_path: Path) -> None:
+    async def main(ages: list[int]) -> None:
+        catalog = MemoryCatalog()
+        for age in ages:
+            await catalog.put(view(f"view a\tjson\t{age}", Digest("0" * 64), NOW - age))
+        assert await forget_superseded(catalog, keep_for=45, now=NOW) == 2
+        assert sorted(await catalog.keys()) == ["view a\tjson\t10", "view a\tjson\t40"]
+
+    for ages in ([10, 40, 50, 99], [99, 50, 40, 10], [50, 10, 99, 40]):
+        asyncio.run(main(ages))

@@ -1,0 +1,76 @@
+"""Files being written, and how it is known that nobody writes them any more.
+
+A spool is locked by its writer for as long as it lives, so what is not locked is an orphan. A
+file of the workspace is named after the process that makes it. Several processes may start,
+write and collect at the same time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from pathlib import Path
+
+WORK = 3600.0
+"""Seconds after which a file in the workspace is nobody's, even where its maker's process id
+lives: in a container the next start has the same ids."""
+
+
+def locked_file(folder: Path) -> tuple[Path, int]:
+    """A new file, and a descriptor that holds its lock until it is closed. Raises OSError."""
+    while True:
+        # Not numbered: two containers that share the folder may have the same process ids.
+        path = folder / f"{os.getpid()}-{secrets.token_hex(8)}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        try:
+            if _locked(descriptor) and os.fstat(descriptor).st_nlink:
+                return path, descriptor
+        except OSError:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        # A sibling that collects just now took it for an orphan before the lock was on it.
+        os.close(descriptor)
+
+
+def collect(spools: Path, workspace: Path) -> int:
+    """Remove what crashed writers left; returns how many files. Raises OSError."""
+    before = time.time() - WORK
+    orphans = sum(_removed_if_unlocked(path) for path in spools.iterdir())
+    return orphans + sum(_removed_if_ownerless(path, before) for path in workspace.iterdir())
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _removed_if_unlocked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        orphaned = _locked(descriptor)
+        if orphaned:
+            path.unlink(missing_ok=True)
+        return orphaned
+    finally:
+        os.close(descriptor)
+
+
+def _removed_if_ownerless(path: Path, before: float) -> bool:
+    owner = path.name.partition("-")[0]
+    try:
+        written_at = path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    if owner.isdecimal() and Path(f"/proc/{owner}").exists() and written_at >= before:
+        return False
+    path.unlink(missing_ok=True)
+    return True

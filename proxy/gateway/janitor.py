@@ -14,7 +14,7 @@ from proxy.core.model import View
 from proxy.observe.log import Level, Log
 from proxy.observe.metrics import Metrics
 from proxy.storage.ports import Catalog
-from proxy.storage.sweep import Swept, sweep, usage
+from proxy.storage.sweep import Swept, remembered, sweep, usage
 
 EVERY = 86400.0
 """Seconds between two sweeps."""
@@ -33,11 +33,10 @@ async def forget_superseded(catalog: Catalog, *, keep_for: float, now: float) ->
     """
     newest: dict[str, View] = {}
     old: list[str] = []
-    for key in await catalog.keys("view "):
-        view = await catalog.get(key)
+    async for view in remembered(catalog, "view "):
         if not isinstance(view, View):
             continue
-        family = key.rpartition("\t")[0]
+        family = view.key.rpartition("\t")[0]
         other = newest.get(family, view)
         newest[family] = max(view, other, key=lambda one: one.made_at)
         superseded = other if newest[family] is view else view

@@ -72,10 +72,12 @@ def test_a_key_that_is_no_text_is_absent() -> None:
 def test_the_map_of_a_refused_table_can_be_closed(tmp_path: Path, body: bytes) -> None:
     path = tmp_path / "table"
     path.write_bytes(body)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        with pytest.raises(StorageError) as caught:
-            Table(mapped)
-    assert caught.value.__traceback__ is not None
+    with (
+        path.open("rb") as file,
+        pytest.raises(StorageError),
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        Table(mapped)
 
 
 @given(st.binary(max_size=200))

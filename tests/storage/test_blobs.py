@@ -261,9 +261,8 @@ def test_a_writer_that_is_cancelled_midway_holds_its_descriptor_until_its_thread
         spool.close()
         assert os.fstat(spool.fileno()).st_size == len(BODY)
         chunks.go.set()
-        await blobs.run(blobs._threads.shutdown, False)
-        while spool.fileno() >= 0:
-            await asyncio.sleep(0)
+        await blobs.aclose()
+        assert spool.fileno() < 0
         assert blobs.reserved == 0
 
     play(tmp_path, script)

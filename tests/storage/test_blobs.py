@@ -301,22 +301,30 @@ def test_what_is_reserved_is_given_back_once_however_it_ends(
 
 
 def test_spools_may_begin_while_another_process_collects_leftovers(tmp_path: Path) -> None:
+    text = (
+        "import pathlib, sys\n"
+        "from proxy.storage.disk import DiskBlobs\n"
+        "blobs = DiskBlobs(pathlib.Path(sys.argv[1]))\n"
+        "print('ready', flush=True)\n"
+        "while True: blobs.collect_leftovers()\n"
+    )
+
     async def script(blobs: DiskBlobs) -> None:
-        done = threading.Event()
+        for number in range(1500):
+            spool = await blobs.spool()
+            assert spool.path.exists(), number
+            await spool.discard()
+            spool.close()
 
-        def collecting() -> None:
-            while not done.is_set():
-                blobs.collect_leftovers()
-
-        thread = asyncio.create_task(asyncio.to_thread(collecting))
+    with subprocess.Popen(
+        [sys.executable, "-c", text, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as child:
         try:
-            for number in range(300):
-                await stored(blobs, str(number).encode())
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            play(tmp_path, script)
         finally:
-            done.set()
-            await thread
-
-    play(tmp_path, script)
+            child.kill()
 
 
 def test_an_old_file_of_the_workspace_is_nobodys_even_where_its_makers_number_lives(

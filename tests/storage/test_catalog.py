@@ -275,22 +275,24 @@ def test_it_leaves_no_descriptor_when_closed(tmp_path: Path) -> None:
 
 
 def test_workers_that_start_together_mend_a_damaged_file_once(tmp_path: Path) -> None:
-    folder = tmp_path / "catalog"
-    folder.mkdir()
-    (folder / "cache.db").write_bytes(b"this is no database " * 1000)
+    folders = [tmp_path / f"catalog-{number}" for number in range(20)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "cache.db").write_bytes(b"this is no database " * 1000)
     text = (
         "import asyncio, pathlib, sys\n"
         "from proxy.storage.catalog import DiskCatalog\n"
-        "sys.stdin.readline()\n"
         "async def main():\n"
-        "    await DiskCatalog(pathlib.Path(sys.argv[1]), on_loss=print).aclose()\n"
+        "    for name in sys.argv[1:]:\n"
+        "        await DiskCatalog(pathlib.Path(name), on_loss=print).aclose()\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
         "asyncio.run(main())\n"
     )
     with contextlib.ExitStack() as stack:
         workers = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-c", text, str(folder)],
+                    [sys.executable, "-c", text, *map(str, folders)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
@@ -299,10 +301,14 @@ def test_workers_that_start_together_mend_a_damaged_file_once(tmp_path: Path) ->
             for _ in range(3)
         ]
         for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+        for worker in workers:
             assert worker.stdin is not None
             worker.stdin.write("go\n")
             worker.stdin.flush()
         lost = "".join(worker.communicate()[0] for worker in workers)
     assert [worker.returncode for worker in workers] == [0, 0, 0]
-    assert lost.count("catalog.broken-1") == 1
-    assert not (tmp_path / "catalog.broken-2").exists()
+    assert lost.count("was damaged") == len(folders)
+    assert len(list(tmp_path.glob("*.broken-1"))) == len(folders)
+    assert not list(tmp_path.glob("*.broken-2"))

@@ -171,6 +171,10 @@ class Gateway:
     async def _lost(self, generation: Generation, view: View) -> None:
         """A view's blob is gone: forget it, and the generation too if its source is gone."""
         await self._catalog.forget([view.key])
+        await self._forget_if_lost(generation)
+
+    async def _forget_if_lost(self, generation: Generation) -> None:
+        """A generation whose bytes are gone is none: the next to ask fetches it anew."""
         source = await self._blobs.open(generation.entry.digest, generation.entry.size)
         if source is None:
             await self._catalog.forget([generation.index.key])
@@ -277,7 +281,12 @@ class Gateway:
         entry = await self._indexes.held(index)
         if entry is not None:
             context = self._contexts[mirror.key]
-            row = await self._row_from(artifact, self._views.generation(index, entry, context))
+            generation = self._views.generation(index, entry, context)
+            try:
+                row = await self._row_from(artifact, generation)
+            except StorageError:
+                row = None
+                await self._forget_if_lost(generation)
             if row is not None:
                 return row
         try:

@@ -109,7 +109,13 @@ class Views:
 
     async def table(self, generation: Generation, form: str = ROWS) -> Table:
         """The row table (or pack) of this generation, mapped. Raises BadIndex, StorageError."""
-        return await self.open_table(await self._named(generation, form))
+        view = await self._named(generation, form)
+        try:
+            return await self.open_table(view)
+        except StorageError:  # swept, or damaged: it is made again, once
+            await self._catalog.forget([view.key])
+            await self._blobs.remove([view.digest])
+            return await self.open_table(await self._named(generation, form))
 
     async def open_table(self, view: View) -> Table:
         """Map the table that *view* is."""
@@ -169,6 +175,10 @@ class Views:
         self, generation: Generation, forms: frozenset[str], publish: Callable[[None], None]
     ) -> None:
         entry = generation.entry
+        held = await self._blobs.open(entry.digest, entry.size)
+        if held is None:
+            raise StorageError(f"the bytes of {generation.index.path} are no longer in the store")
+        held.close()
         job = RenderJob(
             index=generation.index,
             blob=self._blobs.path(entry.digest),
@@ -213,5 +223,5 @@ def _mapped_table(path: Path) -> Table:
     try:
         with path.open("rb") as file:
             return Table(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # an empty file cannot be mapped
         raise StorageError(f"a row table cannot be read: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -331,3 +331,21 @@ def test_a_403_for_a_project_means_missing_unless_a_credential_was_refused(
 
     refusal = FakeFile(error=UpstreamRefused("403", unasked=unasked))
     play(tmp_path, script, {f"{HOST}/simple/demo/": refusal})
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, _cut_short, lambda path: path.write_bytes(b"")])
+def test_a_store_that_lost_everything_heals_by_itself(
+    tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    async def script(world: World) -> None:
+        await world.read("conda/c", PATH)
+        await world.settled()
+        for path in (tmp_path / "sha256").rglob("*"):
+            if path.is_file():
+                damage(path)
+        world.engine.views._tables.clear()  # as after a restart
+        assert await world.read("conda/c", PATH) == PACKAGE
+        await world.settled()
+        assert await world.status("conda/c", PATH) == "hit"
+
+    play(tmp_path, script, channel())

@@ -186,6 +186,8 @@ def test_a_mirrors_name_may_have_slashes() -> None:
         "label/channeldata.json",
         "Linux-64/repodata.json",
         "linux/repodata.json",
+        "linux-x86_64/repodata.json",
+        "linux-64-v3/repodata.json",
         "linux-64/x/repodata.json",
         "linux-64/index.html",
         "linux-64/patch_instructions.json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -12,16 +13,20 @@ from proxy.core.rows import Row
 from proxy.ecosystems.base import Context
 from proxy.errors import BadIndex
 from tests.ecosystems.conda_channels import (
+    CONDA,
+    CONTEXT,
     MD5,
     PATH,
     SHA256,
     URL,
     body_of,
     channel,
+    index_of,
     real_indexes,
     record,
     render,
     rows_of,
+    shard_of,
     shards_of,
     shown,
 )
@@ -70,6 +75,25 @@ def test_a_change_leaves_every_other_byte_of_a_member_as_it_was() -> None:
     ):
         assert member in made
     assert list(json.loads(made)) == ["info", "packages", "signatures", "x", "x y"]
+
+
+def test_an_index_is_rewritten_without_copies_of_it() -> None:
+    index = index_of()
+    body = body_of(channel(info=BASE, filler="x" * 1_000_000))
+    tracemalloc.start()
+    try:
+        for view in CONDA.render(index, body, CONTEXT, frozenset({"json"})):
+            assert sum(len(piece) for piece in view.chunks) > 1_000_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
+
+
+def test_a_frame_says_how_long_its_text_is() -> None:
+    for content in (channel(), channel(info=BASE), b""):
+        made = render(body_of(content), "json") | render(body_of(content), "zst")
+        assert zstandard.frame_content_size(made["zst"]) == len(made["json"])
 
 
 def test_a_change_is_in_both_texts() -> None:
@@ -215,7 +239,7 @@ def test_a_record_without_a_name_is_a_bad_index() -> None:
 
 # -- relations to other channels (CEP 42) ----------------------------------------------------
 
-SERVED = frozenset({"main", "conda-forge", "pkgs/main", "pkgs/r"})
+SERVED = frozenset({"main", "conda-forge", "pkgs/main", "pkgs/r", "bio/label/rc"})
 
 
 @pytest.mark.parametrize(
@@ -245,6 +269,26 @@ SERVED = frozenset({"main", "conda-forge", "pkgs/main", "pkgs/r"})
         ("main", "label/dev/", "../rc", True),
         ("main", "label/dev/", "../../conda-forge", False),
         ("main", "label/a/b/", "../../..", True),
+        # A mirror may itself be called after a label.
+        ("main", "", "../bio/label/rc", True),
+        ("main", "", "../bio/label/rc/label/x", True),
+        ("main", "", "../bio/label/dev", False),
+        ("main", "", "../bio", False),
+        ("conda-forge/label/rc", "", "../..", True),
+        ("bio/label/rc", "", "../..", False),
+        # Itself: clients must refuse a cycle.
+        ("main", "", "../main", False),
+        ("main", "", "../main/", False),
+        ("main", "label/dev/", "../dev", False),
+        # Out of our root: behind `/t/<token>/` that is another place.
+        ("main", "", "../../../conda/conda-forge", False),
+        ("main", "", "../../../../conda/conda-forge", False),
+        ("main", "", "../conda-forge/../conda-forge", True),
+        ("main", "", "../conda-forge/./", True),
+        ("main", "", "..//conda-forge", False),
+        ("main", "", "../conda-forge?x", False),
+        ("main", "", "../conda-forge/label/dev?x", False),
+        ("main", "", "../conda%2Dforge", False),
     ],
 )
 def test_a_relation_stays_where_it_leads_to_a_mirror_of_ours(
@@ -323,6 +367,25 @@ def test_a_wheel_is_fetched_through_us_from_wherever_it_is(
     upstream = _wheel(url=url)
     assert shown(upstream)["v3"]["whl"]["six-1.9-py3_0"] == record("six", url=filename)
     assert rows_of(upstream)[filename].url == source
+
+
+def test_wheels_of_one_name_in_two_places_are_two_files() -> None:
+    urls = {
+        "a-1-0": "https://files.example.org/cpu/six-1.9-py3-none-any.whl",
+        "a-1-1": "https://files.example.org/gpu/six-1.9-py3-none-any.whl",
+        "a-1-2": "https://files.example.org/cpu/six-1.9-py3-none-any.whl",
+    }
+    table = {stem: record("six", url=url) for stem, url in urls.items()}
+    upstream = {"info": {"subdir": "noarch"}, "v3": {"whl": table}}
+    asked = {stem: one["url"] for stem, one in shown(upstream)["v3"]["whl"].items()}
+    rows = rows_of(upstream)
+    assert {stem: rows[name].url for stem, name in asked.items()} == urls
+    assert asked == {
+        "a-1-0": "six-1.9-py3-none-any.whl",
+        "a-1-1": "a-1-1.whl",
+        "a-1-2": "six-1.9-py3-none-any.whl",
+    }
+    assert shard_of(upstream, "six")["v3"]["whl"]["a-1-1"]["url"] == "a-1-1.whl"
 
 
 def test_a_wheels_name_is_written_as_a_url() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import zstandard
 
@@ -22,7 +22,7 @@ class Conda:
     """See `proxy.ecosystems.base.Ecosystem`."""
 
     name = "conda"
-    recipe = 1
+    recipe = 2
 
     def classify(self, mirror: str, path: str) -> Resource:
         """See `conda.paths`."""
@@ -55,7 +55,7 @@ class Conda:
             return
         text = plain_text(index, body)
         objects(text, index.path)  # a page of HTML must not pass for an index
-        yield from _texts(body, text, forms, changed=text is EMPTY)
+        yield from _texts(body, [text], forms, changed=text is EMPTY)
 
 
 def _repodata(
@@ -77,12 +77,19 @@ def _rows(index: Index, repodata: Repodata) -> Iterator[bytes]:
 
 
 def _texts(
-    body: Body, text: bytes | memoryview, forms: frozenset[str], *, changed: bool
+    body: Body, text: Sequence[bytes | memoryview], forms: frozenset[str], *, changed: bool
 ) -> Iterator[Rendered]:
     """The JSON forms; upstream's own bytes where they say the same."""
     if "json" in forms:
-        yield Rendered(form="json", chunks=(text,))
+        yield Rendered(form="json", chunks=text)
     if "zst" in forms:
         same = body.source.endswith(".zst") and not changed
-        compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=-1)
-        yield Rendered(form="zst", chunks=(body.content if same else compressor.compress(text),))
+        yield Rendered(form="zst", chunks=(body.content,) if same else _compressed(text))
+
+
+def _compressed(text: Sequence[bytes | memoryview]) -> Iterator[bytes]:
+    size = sum(len(piece) for piece in text)  # said in the frame: some clients allocate by it
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=-1).compressobj(size=size)
+    for piece in text:
+        yield compressor.compress(piece)
+    yield compressor.flush()

@@ -26,7 +26,7 @@ LISTINGS = ("run_exports.json",)
 
 SHARD_INDEX = "repodata_shards.msgpack.zst"
 
-_SUBDIR = re.compile(r"noarch|[a-z0-9]+-[a-z0-9_]+")
+_SUBDIR = re.compile(r"noarch|[a-z0-9]+-[a-z0-9]+")  # CEP 26
 _SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
 _PACKAGE = re.compile(r"[^/]+-[^-/]+-[^-/]+\.(conda|tar\.bz2)|[^/]+\.whl")
 _MEDIA = {

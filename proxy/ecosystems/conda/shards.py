@@ -16,7 +16,7 @@ import msgspec
 import zstandard
 
 from proxy.core.model import Index
-from proxy.ecosystems.conda.repodata import hex_digest
+from proxy.ecosystems.conda.records import hex_digest
 from proxy.ecosystems.conda.text import UNREADABLE, objects
 from proxy.errors import BadIndex
 

@@ -6,19 +6,12 @@ Times are seconds since the epoch, durations are seconds, sizes are bytes.
 from __future__ import annotations
 
 import enum
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NewType
 
-Digest = NewType("Digest", str)
-"""Lower-case hex SHA-256. A blob's only name."""
-
-
-def digest_of(body: bytes) -> Digest:
-    """Name *body*."""
-    return Digest(hashlib.sha256(body).hexdigest())
-
+from proxy.core.digest import Digest as Digest
+from proxy.core.digest import digest_of as digest_of
+from proxy.core.policy import Policy
 
 # -- what an operator configures ---------------------------------------------------------
 
@@ -50,7 +43,8 @@ class Mirror:
     """Our named, configured copy of one external source, served under `/<type>/<name>/`.
 
     `source` is an absolute URL ending in `/`; it may hold a secret (a token in its path,
-    a password), so it is never shown: `proxy.core.urls.redacted` first.
+    a password), so it is never shown: `proxy.core.urls.redacted` first. `policy` is the one that
+    holds for it, its own include and exclude lists with it; None: everything is allowed.
     """
 
     name: str
@@ -60,6 +54,7 @@ class Mirror:
     bounds: Bounds = Bounds()
     credentials: str | None = None
     allow_hosts: frozenset[str] = frozenset()
+    policy: Policy | None = None
 
     @property
     def key(self) -> str:

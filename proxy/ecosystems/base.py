@@ -6,32 +6,44 @@ runs in another process for large indexes: its arguments and results are plain v
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
-from proxy.core.model import Digest, Index, Resource
+from proxy.core.digest import Digest, digest_of
+from proxy.core.model import Index, Resource
+from proxy.core.policy import Leaf, Policy, Verdict
 
 ROWS = "rows"
 """The form every index that lists files has: its row table (`proxy.core.rows`), never served."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """What a view depends on besides the index's own bytes. Its digest is part of a view's name.
 
     `siblings` are the names of the mirrors of the same type that are served here (a channel
-    may refer to its siblings by relative links).
+    may refer to its siblings by relative links). `policy` is the mirror's, without the rules
+    that are over; `moment` is what ages are reckoned from (seconds since the epoch; 0 where the
+    policy has no ages). `first_seen` names the table of when its files were first seen here (`proxy.core.first_seen`), where the policy has
+    ages and the index does not date its files itself.
     """
 
     mirror: str
     siblings: frozenset[str] = field(default_factory=frozenset)
+    policy: Policy | None = None
+    moment: float = 0.0
+    first_seen: Digest | None = None
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
         lines = [self.mirror, *sorted(self.siblings)]
-        return Digest(hashlib.sha256("\n".join(lines).encode()).hexdigest())
+        if self.policy is not None:
+            lines += ["policy", self.policy.digest, f"{self.moment:.0f}"]
+        if self.first_seen is not None:
+            lines += ["first seen", self.first_seen]
+        return digest_of("\n".join(lines).encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +58,7 @@ class Body:
     source: str
     media_type: str
     url: str
+    first_seen: bytes | memoryview = b""  # the table that the context names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +67,25 @@ class Rendered:
 
     form: str
     chunks: Iterable[bytes | memoryview]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What a policy says of one file of an index. `published`: seconds since the epoch."""
+
+    filename: str
+    name: str
+    version: str
+    published: float | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Advised:
+    """OSV's name of an ecosystem (`PyPI`), and one package's name in it; None: every package."""
+
+    ecosystem: str
+    package: str | None = None
 
 
 class Ecosystem(Protocol):
@@ -88,4 +120,29 @@ class Ecosystem(Protocol):
 
         Raises BadIndex where the body is not such an index; then nothing of it is used.
         """
+        ...
+
+    def wrong(self, leaf: Leaf) -> str | None:
+        """What is wrong about a policy's condition *leaf* for mirrors of this type, and what to
+        write instead: that it is malformed, or that this type's indexes can't answer it. None:
+        nothing is.
+        """
+        ...
+
+    def judged(self, index: Index, body: Body, context: Context) -> Iterator[Judged]:
+        """Every file that *index* lists, with what the context's policy says of it, in order.
+
+        Nothing where *index* lists no files. Raises BadIndex.
+        """
+        ...
+
+    def undated(self, index: Index, body: Body) -> Iterator[tuple[str, float | None]]:
+        """The files of *index* that have no date from the server, by row key, each with the date
+        to believe for one that was there when the index was first looked at (seconds since the
+        epoch; None: that moment itself). Raises BadIndex.
+        """
+        ...
+
+    def advised(self, index: Index) -> Advised | None:
+        """Whose advisories concern *index*: an ecosystem of OSV's, and the one package or all."""
         ...

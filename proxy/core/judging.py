@@ -1,0 +1,132 @@
+"""Policies made into tests of records: compiled once, then run 600,000 times.
+
+An ecosystem says how each leaf condition is tested on a record of its own (`leaf`); here they are
+put together. A test, or a whole condition, that is the same for all records at hand (those of one
+name, say) is a constant and is worked out only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from proxy.core.policy import (
+    UNRULED,
+    All,
+    AnyOf,
+    Condition,
+    Effect,
+    Leaf,
+    Not,
+    Policy,
+    Rule,
+    Verdict,
+)
+from proxy.core.policy_text import described
+
+R = TypeVar("R")
+
+Truth = bool | None
+"""Of Kleene's logic: None where it can't be known."""
+
+Test = Callable[[R], Truth]
+Node = Truth | Callable[[Any], Truth]
+"""A test, or its result where it is the same for all records."""
+
+Judge = Callable[[R], Verdict]
+
+
+def compiled(policy: Policy, leaf: Callable[[Leaf], Node]) -> Judge[Any] | Verdict:
+    """The verdict of *policy* where it is the same for all records, else what gives it."""
+    steps: list[tuple[Verdict, Callable[[Any], Truth]]] = []
+    for rule in (*policy.overrides, *policy.rules):
+        verdict = verdict_of(rule)
+        node = node_of(rule.condition, leaf)
+        if callable(node):
+            steps.append((verdict, node))
+        elif _holds(verdict, node):
+            return _stepwise(steps, verdict) if steps else verdict
+    last = default_of(policy)
+    return _stepwise(steps, last) if steps else last
+
+
+def verdict_of(rule: Rule) -> Verdict:
+    """What *rule* says of a file for which it holds."""
+    reason = rule.reason or described(rule.condition)
+    return Verdict(effect=rule.effect, rule=rule.name, reason=reason)
+
+
+def default_of(policy: Policy) -> Verdict:
+    """What *policy* says of a file for which no rule holds."""
+    if policy.default is Effect.ALLOW:
+        return UNRULED
+    reason = f"only what the policy {policy.name} names is allowed"
+    return Verdict(effect=policy.default, rule="default", reason=reason)
+
+
+def node_of(condition: Condition, leaf: Callable[[Leaf], Node]) -> Node:
+    """*condition* as one test, with constants worked out."""
+    match condition:
+        case All(of=several):
+            return _conjunction([node_of(one, leaf) for one in several])
+        case AnyOf(of=several):
+            return _negated(_conjunction([_negated(node_of(one, leaf)) for one in several]))
+        case Not(of=one):
+            return _negated(node_of(one, leaf))
+        case _:
+            return leaf(condition)
+
+
+def _conjunction(nodes: Sequence[Node]) -> Node:
+    constants = [node for node in nodes if not callable(node)]
+    tests = [node for node in nodes if callable(node)]
+    if False in constants:
+        return False
+    constant: Truth = None if None in constants else True
+    if not tests:
+        return constant
+    if len(tests) == 1 and constant is True:
+        return tests[0]
+
+    def every(record: Any) -> Truth:
+        result = constant
+        for test in tests:
+            truth = test(record)
+            if truth is False:
+                return False
+            if truth is None:
+                result = None
+        return result
+
+    return every
+
+
+def _negated(node: Node) -> Node:
+    if not callable(node):
+        return None if node is None else not node
+    test = node
+
+    def negated(record: Any) -> Truth:
+        truth = test(record)
+        return None if truth is None else not truth
+
+    return negated
+
+
+def _holds(verdict: Verdict, truth: Truth) -> bool:
+    """In doubt nothing is allowed and everything is refused."""
+    return truth is True if verdict.effect is Effect.ALLOW else truth is not False
+
+
+def _stepwise(steps: list[tuple[Verdict, Callable[[Any], Truth]]], last: Verdict) -> Judge[Any]:
+    # What a test gives when its rule does not hold: of two values one is enough to compare with.
+    rules = [(test, verdict, verdict.effect is Effect.ALLOW) for verdict, test in steps]
+
+    def judge(record: Any) -> Verdict:
+        for test, verdict, is_allowing in rules:
+            truth = test(record)
+            if truth or (truth is None and not is_allowing):
+                return verdict
+        return last
+
+    return judge

@@ -9,8 +9,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proxy.core.digest import Digest as Digest
-from proxy.core.digest import digest_of as digest_of
+from proxy.core.digest import Digest as Digest  # noqa: PLC0414 - passed on to all who import it here
+from proxy.core.digest import digest_of as digest_of  # noqa: PLC0414 - the same
 from proxy.core.policy import Policy
 
 # -- what an operator configures ---------------------------------------------------------

@@ -58,7 +58,7 @@ def decode_row(value: bytes | memoryview) -> Row:
     """Read what `encode_row` wrote. Raises StorageError."""
     try:
         return _decoder.decode(value)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StorageError(f"a row table holds an unreadable row: {error}") from error
 
 

@@ -26,8 +26,8 @@ class Context:
     `siblings` are the names of the mirrors of the same type that are served here (a channel
     may refer to its siblings by relative links). `policy` is the mirror's, without the rules
     that are over; `moment` is what ages are reckoned from (seconds since the epoch; 0 where the
-    policy has no ages). `first_seen` names the table of when its files were first seen here (`proxy.core.first_seen`), where the policy has
-    ages and the index does not date its files itself.
+    policy has no ages). `first_seen` names the table of when its files were first seen here
+    (`proxy.core.first_seen`), where the policy has ages and the index does not date its files.
     """
 
     mirror: str

@@ -35,13 +35,18 @@ Node = Truth | Callable[[Any], Truth]
 
 Judge = Callable[[R], Verdict]
 
+Tester = Callable[[Leaf, bool], Node]
+"""Says how a leaf is tested. The flag: a choice that the file leaves to its user ("MIT or GPL")
+may be made in favour of the leaf; else the leaf holds only if there is no way around it. So a
+choice never counts against a file."""
 
-def compiled(policy: Policy, leaf: Callable[[Leaf], Node]) -> Judge[Any] | Verdict:
+
+def compiled(policy: Policy, leaf: Tester) -> Judge[Any] | Verdict:
     """The verdict of *policy* where it is the same for all records, else what gives it."""
     steps: list[tuple[Verdict, Callable[[Any], Truth]]] = []
     for rule in (*policy.overrides, *policy.rules):
         verdict = verdict_of(rule)
-        node = node_of(rule.condition, leaf)
+        node = node_of(rule.condition, leaf, may=rule.effect is Effect.ALLOW)
         if callable(node):
             steps.append((verdict, node))
         elif _holds(verdict, node):
@@ -64,17 +69,19 @@ def default_of(policy: Policy) -> Verdict:
     return Verdict(effect=policy.default, rule="default", reason=reason)
 
 
-def node_of(condition: Condition, leaf: Callable[[Leaf], Node]) -> Node:
-    """*condition* as one test, with constants worked out."""
+def node_of(condition: Condition, leaf: Tester, *, may: bool) -> Node:
+    """*condition* as one test, with constants worked out; *may*: see `Tester`."""
     match condition:
         case All(of=several):
-            return _conjunction([node_of(one, leaf) for one in several])
+            return _conjunction([node_of(one, leaf, may=may) for one in several])
         case AnyOf(of=several):
-            return _negated(_conjunction([_negated(node_of(one, leaf)) for one in several]))
+            return _negated(
+                _conjunction([_negated(node_of(one, leaf, may=may)) for one in several])
+            )
         case Not(of=one):
-            return _negated(node_of(one, leaf))
+            return _negated(node_of(one, leaf, may=not may))
         case _:
-            return leaf(condition)
+            return leaf(condition, may)
 
 
 def _conjunction(nodes: Sequence[Node]) -> Node:

@@ -136,10 +136,10 @@ class Ecosystem(Protocol):
         """
         ...
 
-    def undated(self, index: Index, body: Body) -> Iterator[tuple[str, float | None]]:
-        """The files of *index* that have no date from the server, by row key, each with the date
-        to believe for one that was there when the index was first looked at (seconds since the
-        epoch; None: that moment itself). Raises BadIndex.
+    def undated(self, index: Index, body: Body) -> Iterator[tuple[bytes, float | None]]:
+        """The files of *index* that have no date from the server, by what stands for them in
+        `proxy.core.first_seen`, each with the date to believe for one that was there when the
+        index was first looked at (seconds; None: that moment itself). Raises BadIndex.
         """
         ...
 

@@ -129,6 +129,12 @@ class Table:
         except UnicodeDecodeError as error:
             raise StorageError(f"a row table is damaged: {error}") from error
 
+    def items(self) -> Iterator[tuple[str, bytes]]:
+        """All entries, in order of their keys' bytes."""
+        for number, key in enumerate(self.keys()):
+            start = self._offset(number) + _KEY.size + len(key.encode())
+            yield key, bytes(self._view[start : self._offset(number + 1)])
+
     def _checked(self) -> int:
         if len(self._view) < _COUNT.size:
             raise StorageError("a row table is cut short")

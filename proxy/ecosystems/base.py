@@ -27,7 +27,8 @@ class Context:
     may refer to its siblings by relative links). `policy` is the mirror's, without the rules
     that are over; `moment` is what ages are reckoned from (seconds since the epoch; 0 where the
     policy has no ages). `first_seen` names the table of when its files were first seen here
-    (`proxy.core.first_seen`), where the policy has ages and the index does not date its files.
+    (`proxy.core.first_seen`), where the policy has ages and the index does not date its files;
+    `gate` the row table of the index that decides for this one what it shows.
     """
 
     mirror: str
@@ -35,6 +36,7 @@ class Context:
     policy: Policy | None = None
     moment: float = 0.0
     first_seen: Digest | None = None
+    gate: Digest | None = None
 
     @cached_property
     def digest(self) -> Digest:
@@ -43,6 +45,8 @@ class Context:
             lines += ["policy", self.policy.digest, f"{self.moment:.0f}"]
         if self.first_seen is not None:
             lines += ["first seen", self.first_seen]
+        if self.gate is not None:
+            lines += ["gate", self.gate]
         return digest_of("\n".join(lines).encode())
 
 
@@ -58,7 +62,8 @@ class Body:
     source: str
     media_type: str
     url: str
-    first_seen: bytes | memoryview = b""  # the table that the context names
+    first_seen: bytes | memoryview = b""  # the tables that the context names
+    gate: bytes | memoryview | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +146,10 @@ class Ecosystem(Protocol):
         `proxy.core.first_seen`, each with the date to believe for one that was there when the
         index was first looked at (seconds; None: that moment itself). Raises BadIndex.
         """
+        ...
+
+    def decided_by(self, index: Index) -> Index | None:
+        """The index whose rows say what *index* may show, where that is another one."""
         ...
 
     def advised(self, index: Index) -> Advised | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from proxy.gateway.contexts import Contexts
 from proxy.gateway.fetching import Fetching
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.indexes import Indexes
@@ -17,7 +18,8 @@ class Engine:
     def __init__(self, ports: Ports, *, impatient: float = IMPATIENT) -> None:
         self._pool = Pool()
         self.views = Views(ports, self._pool)
-        self.indexes = Indexes(ports, self.views)
+        self.contexts = Contexts(ports, self._pool)
+        self.indexes = Indexes(ports, self.views, self.contexts)
         self.fetching = Fetching(ports)
         self.gateway = Gateway(
             ports,
@@ -25,6 +27,7 @@ class Engine:
             plain=PlainFiles(ports, self.fetching, impatient=impatient),
             fetching=self.fetching,
             views=self.views,
+            contexts=self.contexts,
         )
 
     async def drain(self, seconds: float) -> None:

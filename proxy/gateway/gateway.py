@@ -29,7 +29,6 @@ from proxy.core.model import (
     View,
 )
 from proxy.core.rows import Row, decode_row
-from proxy.ecosystems.base import Context
 from proxy.errors import (
     UNOBTAINABLE,
     Denied,
@@ -38,6 +37,7 @@ from proxy.errors import (
     UpstreamMissing,
 )
 from proxy.gateway.answer import IMMUTABLE, Answer, Nothing, Slice, Want
+from proxy.gateway.contexts import Contexts
 from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable
 from proxy.gateway.fill import Growing, Landed
 from proxy.gateway.indexes import Current, Indexes
@@ -71,6 +71,7 @@ class Gateway:
         plain: PlainFiles,
         fetching: Fetching,
         views: Views,
+        contexts: Contexts,
     ) -> None:
         self._blobs = ports.blobs
         self._catalog = ports.catalog
@@ -80,18 +81,11 @@ class Gateway:
         self._plain = plain
         self._fetching = fetching
         self._views = views
-        self._contexts: dict[str, Context] = {}
+        self._contexts = contexts
 
     def configure(self, mirrors: Iterable[Mirror]) -> None:
         """Serve *mirrors* from now on; answers that are under way are not disturbed."""
-        names: dict[str, set[str]] = {}
-        known = list(mirrors)
-        for mirror in known:
-            names.setdefault(mirror.type, set()).add(mirror.name)
-        self._contexts = {
-            mirror.key: Context(mirror=mirror.key, siblings=frozenset(names[mirror.type]))
-            for mirror in known
-        }
+        self._contexts.configure(mirrors)
 
     async def open(self, resource: Resource, mirror: Mirror, want: Want) -> Answer:
         """Answer a request for *resource*. The caller closes the answer.
@@ -124,7 +118,7 @@ class Gateway:
     async def refresh(self, resource: Resource, mirror: Mirror) -> None:
         """Revalidate *resource* (a sibling worker, which served it stale, asks for it)."""
         if isinstance(resource, Index):
-            self._indexes.refresh_soon(resource, mirror, self._contexts[mirror.key])
+            self._indexes.refresh_soon(resource, mirror)
         else:
             answer = await self.open(resource, mirror, Want(head=True))
             await answer.close()
@@ -146,11 +140,10 @@ class Gateway:
 
     async def _index(self, index: Index, mirror: Mirror, want: Want) -> Answer:
         form = want.form or index.forms[0]
-        context = self._contexts[mirror.key]
         if want.head and await self._indexes.held(index) is None:
             return await self._announced(index, mirror, form)
         for _ in range(_TRIES):
-            current = await self._indexes.current(index, mirror, context)
+            current = await self._indexes.current(index, mirror)
             if want.head and not await self._views.find(current.generation, form.name):
                 return _heading(current, form)
             view = await self._views.get(current.generation, form, want.coding)
@@ -164,7 +157,7 @@ class Gateway:
         """HEAD of what is not here yet: true, and without waiting for the body."""
         if not await self._indexes.exists(index, mirror):
             raise UpstreamMissing(f"{mirror.key} has no {index.path}")
-        self._indexes.refresh_soon(index, mirror, self._contexts[mirror.key])
+        self._indexes.refresh_soon(index, mirror)
         status = CacheStatus.forwarded("uri-miss", detail="head")
         return Answer(body=Nothing(), length=None, media_type=form.media_type, status=status)
 
@@ -280,8 +273,7 @@ class Gateway:
         index = artifact.index
         entry = await self._indexes.held(index)
         if entry is not None:
-            context = self._contexts[mirror.key]
-            generation = self._views.generation(index, entry, context)
+            generation = await self._indexes.generation(index, mirror, entry)
             try:
                 row = await self._row_from(artifact, generation)
             except StorageError:
@@ -300,9 +292,7 @@ class Gateway:
     ) -> Generation:
         """The generation as of *since*, or of a moment ago: a burst causes one request."""
         moment = self._clock() - mirror.bounds.negative if since is None else since
-        current = await self._indexes.current(
-            index, mirror, self._contexts[mirror.key], newer_than=moment
-        )
+        current = await self._indexes.current(index, mirror, newer_than=moment)
         return current.generation
 
     async def _row_from(self, artifact: Artifact, generation: Generation) -> Row | None:
@@ -318,23 +308,22 @@ class Gateway:
         Clients hold an index for hours without asking again, and fail when a part it names is
         missing.
         """
-        context = self._contexts[mirror.key]
-        async for pack in self._packs(member, context):
+        async for pack in self._packs(member, mirror):
             answer = await self._slice(member, pack)
             if answer is not None:
                 return answer
-        current = await self._indexes.current(member.index, mirror, context)
+        current = await self._indexes.current(member.index, mirror)
         pack = await self._views.get(current.generation, member.pack)
         answer = await self._slice(member, pack)
         if answer is None:
             raise UpstreamMissing(f"no index of {mirror.key} names {member.path}")
         return answer
 
-    async def _packs(self, member: Member, context: Context) -> AsyncIterator[View]:
+    async def _packs(self, member: Member, mirror: Mirror) -> AsyncIterator[View]:
         """The packs that are here; first the newest generation's, nearly always the right one."""
         entry = await self._indexes.held(member.index)
         if entry is not None:
-            generation = self._views.generation(member.index, entry, context)
+            generation = await self._indexes.generation(member.index, mirror, entry)
             newest = await self._views.find(generation, member.pack.name)
             if newest is not None:
                 yield newest

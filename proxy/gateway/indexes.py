@@ -25,6 +25,7 @@ from proxy.errors import (
     UpstreamRefused,
 )
 from proxy.gateway.addresses import address
+from proxy.gateway.contexts import Contexts
 from proxy.gateway.fill import Fill
 from proxy.gateway.flights import Flights
 from proxy.gateway.ports import Ports
@@ -57,7 +58,7 @@ class Current:
 class Indexes:
     """Keeps the current generation of every index."""
 
-    def __init__(self, ports: Ports, views: Views) -> None:
+    def __init__(self, ports: Ports, views: Views, contexts: Contexts) -> None:
         self._upstream = ports.upstream
         self._blobs = ports.blobs
         self._catalog = ports.catalog
@@ -66,11 +67,12 @@ class Indexes:
         self._clock = ports.clock
         self._events = ports.events
         self._views = views
+        self._contexts = contexts
         self._failed: dict[str, tuple[float, ProxyError]] = {}
         self._flights: Flights[str, tuple[Entry, bool]] = Flights(ports.events.failed)
 
     async def current(
-        self, index: Index, mirror: Mirror, context: Context, *, newer_than: float | None = None
+        self, index: Index, mirror: Mirror, *, newer_than: float | None = None
     ) -> Current:
         """The generation that clients are to see now.
 
@@ -80,23 +82,23 @@ class Indexes:
         held = await self._held(index, mirror)
         before = before_request(held, now=self._clock(), bounds=mirror.bounds)
         if newer_than is not None and not _checked_after(held, newer_than):
-            return await self._refreshed(index, mirror, context, held)
+            return await self._refreshed(index, mirror, held)
         match before:
             case Fresh(entry=entry, ttl=ttl):
-                return self._current(index, entry, context, CacheStatus.hit(ttl), ttl)
+                return await self._current(index, mirror, entry, CacheStatus.hit(ttl), ttl)
             case Absent():
                 raise UpstreamMissing(f"{mirror.key} has no {index.path}")
             case Stale(entry=entry, servable_while_revalidating=True):
-                self.refresh_soon(index, mirror, context)
+                self.refresh_soon(index, mirror)
                 self._events.stale(mirror.key, "updating")
                 status = CacheStatus.stale(-before.overdue, detail="updating")
-                return self._current(index, entry, context, status, 0.0)
+                return await self._current(index, mirror, entry, status, 0.0)
             case Stale() | Miss():
-                return await self._refreshed(index, mirror, context, held)
+                return await self._refreshed(index, mirror, held)
             case _:
                 assert_never(before)
 
-    def refresh_soon(self, index: Index, mirror: Mirror, context: Context) -> None:
+    def refresh_soon(self, index: Index, mirror: Mirror) -> None:
         """Have *index* revalidated in the background, by whichever worker leads it."""
         if index.key in self._failing():
             return
@@ -105,7 +107,7 @@ class Indexes:
         except Elsewhere as elsewhere:
             self._team.nudge(elsewhere.leader, index)
         else:
-            self._flights.start(index.key, partial(self._refresh, index, mirror, context))
+            self._flights.start(index.key, partial(self._refresh, index, mirror))
 
     async def exists(self, index: Index, mirror: Mirror) -> bool:
         """Whether upstream has *index*, without fetching it where nothing is held yet."""
@@ -117,6 +119,32 @@ class Indexes:
                 return False
             case Miss():
                 return await self._probe(index, mirror)
+
+    async def generation(self, index: Index, mirror: Mirror, entry: Entry) -> Generation:
+        """*entry* as it is shown now."""
+        return await self._bound(index, mirror, entry, self._contexts.of(mirror.key))
+
+    async def prepare(self, index: Index, mirror: Mirror) -> None:
+        """Make the views that clients will soon ask for: those of the policy that now holds, or
+        behind the step of time that is near. Upstream is not asked.
+        """
+        entry = await self.held(index)
+        if entry is None:
+            return
+        now = self._contexts.of(mirror.key)
+        for context in filter(None, (now, self._contexts.next(mirror.key))):
+            await self._views.prepare(await self._bound(index, mirror, entry, context))
+
+    async def _bound(
+        self, index: Index, mirror: Mirror, entry: Entry, context: Context
+    ) -> Generation:
+        gate = None
+        decider = self._ecosystem(index).decided_by(index)
+        if context.policy is not None and decider is not None:
+            current = await self.current(decider, mirror)
+            gate = (await self._views.rows(current.generation)).digest
+        whole = await self._contexts.complete(context, index, entry, gate)
+        return self._views.generation(index, entry, whole)
 
     # -- what is held --------------------------------------------------------------------
 
@@ -136,10 +164,10 @@ class Indexes:
         found = await self._catalog.get(index.key)
         return found if isinstance(found, Entry | Absence) else None
 
-    def _current(
-        self, index: Index, entry: Entry, context: Context, status: CacheStatus, ttl: float
+    async def _current(
+        self, index: Index, mirror: Mirror, entry: Entry, status: CacheStatus, ttl: float
     ) -> Current:
-        return Current(self._views.generation(index, entry, context), status, ttl)
+        return Current(await self.generation(index, mirror, entry), status, ttl)
 
     def _failing(self) -> dict[str, tuple[float, ProxyError]]:
         """The refreshes that failed a moment ago, by key; older ones are dropped."""
@@ -150,19 +178,17 @@ class Indexes:
 
     # -- asking upstream -----------------------------------------------------------------
 
-    async def _refreshed(
-        self, index: Index, mirror: Mirror, context: Context, held: Held
-    ) -> Current:
+    async def _refreshed(self, index: Index, mirror: Mirror, held: Held) -> Current:
         """Ask upstream, once for all who wait; fall back on what is held where that is allowed."""
         try:
             failed = self._failing().get(index.key)
             if failed is not None and isinstance(held, Entry):
                 raise failed[1]
             self._team.claim(index.key)
-            refresh = partial(self._refresh, index, mirror, context)
+            refresh = partial(self._refresh, index, mirror)
             boarded = await self._flights.join(index.key, refresh)
         except UNOBTAINABLE as error:
-            return self._despite(error, index, mirror, context, held)
+            return await self._despite(error, index, mirror, held)
         if boarded.collapsed:
             self._events.collapsed(mirror.key)
         entry, fetched = boarded.value
@@ -172,14 +198,13 @@ class Indexes:
             stored=fetched,
             collapsed=boarded.collapsed,
         )
-        return self._current(index, entry, context, status, entry.fresh_for)
+        return await self._current(index, mirror, entry, status, entry.fresh_for)
 
-    def _despite(
+    async def _despite(
         self,
         error: ProxyError,
         index: Index,
         mirror: Mirror,
-        context: Context,
         held: Held,
     ) -> Current:
         """The stale generation, where upstream's failure may be papered over (RFC 5861 §4)."""
@@ -194,20 +219,19 @@ class Indexes:
                 raise error
         self._events.stale(mirror.key, type(error).__name__)
         status = CacheStatus.stale(ttl, detail=type(error).__name__)
-        return self._current(index, entry, context, status, 0.0)
+        return await self._current(index, mirror, entry, status, 0.0)
 
     async def _refresh(
         self,
         index: Index,
         mirror: Mirror,
-        context: Context,
         publish: Callable[[tuple[Entry, bool]], None],
     ) -> None:
         """The flight: revalidate or replace the generation and say which it was."""
         remembered = await self._catalog.get(index.key)
         held = remembered if isinstance(remembered, Entry) else None
         try:
-            entry, fetched = await self._ask(index, mirror, context, held)
+            entry, fetched = await self._ask(index, mirror, held)
         except UpstreamMissing as error:
             self._events.refreshed(index, "missing")
             await self._catalog.put(
@@ -227,9 +251,7 @@ class Indexes:
         await self._catalog.put(entry)
         publish((entry, fetched))
 
-    async def _ask(
-        self, index: Index, mirror: Mirror, context: Context, held: Entry | None
-    ) -> tuple[Entry, bool]:
+    async def _ask(self, index: Index, mirror: Mirror, held: Entry | None) -> tuple[Entry, bool]:
         """Try the sources in order; the first that gives a readable index counts.
 
         A source that failed is reported only if no other serves: an upstream may well offer
@@ -238,18 +260,18 @@ class Indexes:
         worst: ProxyError | None = None
         for source in index.sources:
             try:
-                return await self._ask_one(index, mirror, context, held, source)
+                return await self._ask_one(index, mirror, held, source)
             except (UpstreamMissing, UpstreamRefused, BadIndex) as failed:
                 error = _meant(failed, source)
                 if worst is None or isinstance(worst, UpstreamMissing):
                     worst = error
         body = self._ecosystem(index).absent_body(index)
         if isinstance(worst, UpstreamMissing) and body is not None:
-            return await self._stand_in(index, mirror, context, body), True
+            return await self._stand_in(index, mirror, body), True
         raise worst or UpstreamMissing(f"{mirror.key} has no {index.path}")
 
     async def _ask_one(
-        self, index: Index, mirror: Mirror, context: Context, held: Entry | None, source: Source
+        self, index: Index, mirror: Mirror, held: Entry | None, source: Source
     ) -> tuple[Entry, bool]:
         same = held is not None and held.source == source.path and await self._present(held)
         ask = Ask(
@@ -266,21 +288,19 @@ class Indexes:
         entry = entry_of(
             reply, stored, key=index.key, source=source.path, now=now, bounds=mirror.bounds
         )
-        return await self._usable(index, context, held, entry), True
+        return await self._usable(index, mirror, entry), True
 
-    async def _usable(
-        self, index: Index, context: Context, held: Entry | None, entry: Entry
-    ) -> Entry:
+    async def _usable(self, index: Index, mirror: Mirror, entry: Entry) -> Entry:
         """Make the first views of *entry*: only what can be read may replace what is held."""
-        generation = self._views.generation(index, entry, context)
         try:
-            await self._views.prepare(generation, held)
+            generation = await self.generation(index, mirror, entry)
+            await self._views.prepare(generation)
         except BadIndex as error:
             self._events.wrong(index.mirror, index.path, error)
             raise
         return entry
 
-    async def _stand_in(self, index: Index, mirror: Mirror, context: Context, body: bytes) -> Entry:
+    async def _stand_in(self, index: Index, mirror: Mirror, body: bytes) -> Entry:
         """An index of ours for one that upstream truly lacks and clients cannot do without."""
         stored = await self._keep(_once(body), Expected(size=len(body)), len(body))
         entry = Entry(
@@ -294,7 +314,7 @@ class Indexes:
             checked_at=self._clock(),
             fresh_for=mirror.bounds.negative,
         )
-        return await self._usable(index, context, None, entry)
+        return await self._usable(index, mirror, entry)
 
     async def _stored(self, index: Index, reply: Reply) -> Stored:
         if reply.length is not None and reply.length > LARGEST:

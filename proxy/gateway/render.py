@@ -43,6 +43,8 @@ class RenderJob:
     context: Context
     forms: frozenset[str]
     workspace: Path
+    first_seen: Path | None = None  # the tables that the context names
+    gate: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +71,18 @@ def render(job: RenderJob) -> list[Output]:
     ecosystem = ECOSYSTEMS[job.context.mirror.partition("/")[0]]
     outputs: list[Output] = []
     try:
-        with _mapped(job.blob) as content:
-            body = Body(content=content, source=job.source, media_type=job.media_type, url=job.url)
+        with contextlib.ExitStack() as stack:
+            body = Body(
+                content=stack.enter_context(mapped(job.blob)),
+                source=job.source,
+                media_type=job.media_type,
+                url=job.url,
+                first_seen=b"" if job.first_seen is None else job.first_seen.read_bytes(),
+                gate=stack.enter_context(mapped(job.gate)) if job.gate else None,
+            )
             views = ecosystem.render(job.index, body, job.context, job.forms)
             # One at a time, so that those made before a failure are known and removed.
-            outputs.extend(_written(view.form, view.chunks, job.workspace) for view in views)
+            outputs.extend(written(view.form, view.chunks, job.workspace) for view in views)
     except BaseException as error:
         for output in outputs:
             output.path.unlink(missing_ok=True)
@@ -91,7 +100,7 @@ def encode(job: EncodeJob) -> list[Output]:
     try:
         with job.blob.open("rb") as file:
             pieces = iter(lambda: file.read(_PIECE), b"")
-            return [_written(job.coding, _encoded(pieces, job.coding), job.workspace)]
+            return [written(job.coding, _encoded(pieces, job.coding), job.workspace)]
     except OSError as error:
         raise StorageError(f"encoding {job.blob.name}: {error}") from error
 
@@ -111,7 +120,8 @@ def _encoded(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
             yield from iter(lambda: file.read(_PIECE), b"")
 
 
-def _written(form: str, chunks: Iterable[bytes | memoryview], workspace: Path) -> Output:
+def written(form: str, chunks: Iterable[bytes | memoryview], workspace: Path) -> Output:
+    """A new file of *chunks* in the workspace. Raises OSError."""
     hashed = hashlib.sha256()
     size = 0
     descriptor, name = tempfile.mkstemp(dir=workspace, prefix=f"{os.getpid()}-")
@@ -128,7 +138,7 @@ def _written(form: str, chunks: Iterable[bytes | memoryview], workspace: Path) -
 
 
 @contextlib.contextmanager
-def _mapped(path: Path) -> Iterator[bytes | memoryview]:
+def mapped(path: Path) -> Iterator[bytes | memoryview]:
     """The file's bytes without reading them in; an empty file cannot be mapped."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:

@@ -91,20 +91,15 @@ class Views:
         """The view, if it has been made already."""
         return await self._find(generation.key(form))
 
-    async def prepare(self, generation: Generation, previous: Entry | None) -> None:
-        """Make what clients will ask for: the first group, and what *previous* had.
+    async def prepare(self, generation: Generation) -> None:
+        """Make what clients will ask for: the first group, and what earlier generations had.
 
         Raises BadIndex where upstream's body is not a readable index: the generation must
         then not be used.
         """
         index = generation.index
         for number, group in enumerate(self._ecosystem(index).groups(index)):
-            wanted = number == 0
-            if not wanted and previous is not None:
-                old = self.generation(index, previous, generation.context)
-                known = [await self._catalog.get(old.key(form)) for form in sorted(group)]
-                wanted = any(known)
-            if wanted:
+            if number == 0 or await self._catalog.keys(family(index, min(group))):
                 await self._named(generation, min(group))
 
     async def table(self, generation: Generation, form: str = ROWS) -> Table:
@@ -116,6 +111,10 @@ class Views:
             await self._catalog.forget([view.key])
             await self._blobs.remove([view.digest])
             return await self.open_table(await self._named(generation, form))
+
+    async def rows(self, generation: Generation) -> View:
+        """The row table itself. Raises BadIndex, StorageError."""
+        return await self._named(generation, ROWS)
 
     async def open_table(self, view: View) -> Table:
         """Map the table that *view* is."""
@@ -179,15 +178,18 @@ class Views:
         if held is None:
             raise StorageError(f"the bytes of {generation.index.path} are no longer in the store")
         held.close()
+        context = generation.context
         job = RenderJob(
             index=generation.index,
             blob=self._blobs.path(entry.digest),
             source=entry.source,
             media_type=entry.media_type,
             url=entry.url,
-            context=generation.context,
+            context=context,
             forms=forms,
             workspace=self._blobs.workspace,
+            first_seen=context.first_seen and self._blobs.path(context.first_seen),
+            gate=context.gate and self._blobs.path(context.gate),
         )
         started = self._clock()
         outputs = await self._pool.run(render, job, size=entry.size)

@@ -7,11 +7,15 @@ from collections.abc import Iterator, Sequence
 import zstandard
 
 from proxy.core.model import Index, Resource
+from proxy.core.policy import Leaf
 from proxy.core.rows import build, encode_row
-from proxy.ecosystems.base import ROWS, Body, Context, Rendered
-from proxy.ecosystems.conda import paths, shards
-from proxy.ecosystems.conda.repodata import Repodata, read, rows, shown_info
-from proxy.ecosystems.conda.text import EMPTY, objects, plain_text
+from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
+from proxy.ecosystems.conda import judging, listings, paths, shards
+from proxy.ecosystems.conda.pieces import Piece, flat
+from proxy.ecosystems.conda.records import identity, seconds
+from proxy.ecosystems.conda.repodata import Repodata, Sections, read, rows
+from proxy.ecosystems.conda.sections import sections
+from proxy.ecosystems.conda.text import objects, plain_text
 
 _LEVEL = 5  # of what upstream offers uncompressed only; 300 MB take a second
 _MAIN = frozenset({paths.ZST.name, ROWS}), frozenset({"json"}), frozenset({"shards", "shardpack"})
@@ -22,7 +26,7 @@ class Conda:
     """See `proxy.ecosystems.base.Ecosystem`."""
 
     name = "conda"
-    recipe = 2
+    recipe = 3
 
     def classify(self, mirror: str, path: str) -> Resource:
         """See `conda.paths`."""
@@ -53,9 +57,58 @@ class Conda:
         if filename in paths.INDEXES:
             yield from _repodata(index, body, context, forms)
             return
-        text = plain_text(index, body)
-        objects(text, index.path)  # a page of HTML must not pass for an index
-        yield from _texts(body, [text], forms, changed=text is EMPTY)
+        if filename in paths.LISTINGS:
+            text, changed = listings.run_exports(index, body)
+        else:
+            text, changed = listings.channeldata(index, body, context)
+        yield from _texts(body, text, forms, changed=changed)
+
+    def wrong(self, leaf: Leaf) -> str | None:
+        """See `conda.judging`."""
+        return judging.wrong(leaf)
+
+    def judged(self, index: Index, body: Body, context: Context) -> Iterator[Judged]:
+        """Only of indexes that list packages. Raises BadIndex."""
+        if index.path.rpartition("/")[2] not in paths.INDEXES or context.policy is None:
+            return
+        judge = judging.Judging(index, body, context, context.policy)
+        for section in _sections(index, body).values():
+            if section.kind is None:
+                continue
+            for key, record in section.records.items():
+                yield Judged(
+                    filename=section.filename(key),
+                    name=record.name,
+                    version=str(record.version),
+                    published=judge.published(record),
+                    verdict=judge.verdict(section.kind, record),
+                )
+
+    def undated(self, index: Index, body: Body) -> Iterator[tuple[bytes, float | None]]:
+        """CEP 47's `indexed_timestamp` is the server's date; the builder's is no more than a
+        hint at the age of what was there before us, and old packages have not even that.
+        """
+        for section in _sections(index, body).values():
+            if section.kind is None:
+                continue
+            for record in section.records.values():
+                if seconds(record.indexed_timestamp) is None:
+                    yield identity(record), seconds(record.timestamp) or 0.0
+
+    def decided_by(self, index: Index) -> Index | None:
+        """A subdir's repodata.json decides for all its indexes."""
+        folder, _, filename = index.path.rpartition("/")
+        if filename in ("repodata.json", "channeldata.json"):
+            return None
+        return paths.repodata(index.mirror, folder)
+
+    def advised(self, index: Index) -> Advised | None:
+        """Packages are looked up by the names that they have at PyPI."""
+        return Advised("PyPI")
+
+
+def _sections(index: Index, body: Body) -> Sections:
+    return sections(objects(plain_text(index, body), index.path), index.path, judged=True)
 
 
 def _repodata(
@@ -63,33 +116,32 @@ def _repodata(
 ) -> Iterator[Rendered]:
     repodata = read(index, body, context)
     if ROWS in forms:
-        yield Rendered(form=ROWS, chunks=_rows(index, repodata))
+        yield Rendered(form=ROWS, chunks=_rows(repodata))
     if "shards" in forms:
-        info = shown_info(index, repodata.info, context)
-        contents, pack = shards.build(index, repodata.top, info)
+        contents, pack = shards.build(index, repodata)
         yield Rendered(form="shards", chunks=(contents,))
         yield Rendered(form="shardpack", chunks=build(pack))
     yield from _texts(body, repodata.text, forms, changed=repodata.changed)
 
 
-def _rows(index: Index, repodata: Repodata) -> Iterator[bytes]:
-    return build((filename, encode_row(row)) for filename, row in rows(index, repodata))
+def _rows(repodata: Repodata) -> Iterator[bytes]:
+    return build((filename, encode_row(row)) for filename, row in rows(repodata))
 
 
 def _texts(
-    body: Body, text: Sequence[bytes | memoryview], forms: frozenset[str], *, changed: bool
+    body: Body, text: Sequence[Piece], forms: frozenset[str], *, changed: bool
 ) -> Iterator[Rendered]:
     """The JSON forms; upstream's own bytes where they say the same."""
     if "json" in forms:
-        yield Rendered(form="json", chunks=text)
+        yield Rendered(form="json", chunks=flat(text))
     if "zst" in forms:
         same = body.source.endswith(".zst") and not changed
         yield Rendered(form="zst", chunks=(body.content,) if same else _compressed(text))
 
 
-def _compressed(text: Sequence[bytes | memoryview]) -> Iterator[bytes]:
+def _compressed(text: Sequence[Piece]) -> Iterator[bytes]:
     size = sum(len(piece) for piece in text)  # said in the frame: some clients allocate by it
     compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=-1).compressobj(size=size)
-    for piece in text:
+    for piece in flat(text):
         yield compressor.compress(piece)
     yield compressor.flush()

@@ -1,4 +1,4 @@
-"""What serving a file takes of its record in an index.
+"""What serving a file, and judging it, take of its record in an index.
 
 Everything else in a record belongs to the clients and is never looked at here.
 """
@@ -10,11 +10,15 @@ from typing import Annotated, Any
 
 import msgspec
 
+from proxy.core import first_seen
+from proxy.core.policy import Verdict
 from proxy.core.rows import Row
 from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex
 
 _DIGESTS = {"sha256": re.compile(r"[0-9a-fA-F]{64}"), "md5": re.compile(r"[0-9a-fA-F]{32}")}
+
+_LATEST_IN_SECONDS = 253402300799  # the year 9999; conda takes the same
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
@@ -28,6 +32,21 @@ class Record(msgspec.Struct, gc=False):
     md5: str | None = None
 
 
+class Judgeable(Record, gc=False):
+    """The fields that policies look at, too. What is not of the type it should be is no error
+    here: it is as if it were not given.
+    """
+
+    version: Any = None
+    build: Any = None
+    build_number: Any = None
+    license: Any = None
+    license_family: Any = None
+    timestamp: Any = None
+    indexed_timestamp: Any = None
+    purls: Any = None
+
+
 def records(raw: msgspec.Raw | None, kind: type[Any], where: str) -> dict[str, Any]:
     """A table of records, read as *kind*; an absent one is empty. Raises BadIndex."""
     if raw is None:
@@ -39,9 +58,10 @@ def records(raw: msgspec.Raw | None, kind: type[Any], where: str) -> dict[str, A
     return found
 
 
-def row(record: Record, url: str | None) -> Row:
-    """The row of a file that lies at *url*; None: beside the index."""
-    return Row(url=url, size=record.size, hashes=_hashes(record))
+def row(record: Record, url: str | None, verdict: Verdict | None = None) -> Row:
+    """The row of a file that lies at *url*; None: beside the index. *verdict*: if it is hidden."""
+    denied = None if verdict is None else (verdict.rule, verdict.reason)
+    return Row(url=url, size=record.size, hashes=_hashes(record), denied=denied)
 
 
 def _hashes(record: Record) -> dict[str, str]:
@@ -58,3 +78,20 @@ def hex_digest(algorithm: str, value: object) -> str | None:
     if isinstance(value, str) and _DIGESTS[algorithm].fullmatch(value):
         return value.lower()
     return None
+
+
+def identity(record: Record) -> bytes:
+    """What stands for the file in a table of first sights: its digest, else its name.
+
+    With another content under its name it is another file.
+    """
+    if digest := hex_digest("sha256", record.sha256) or hex_digest("md5", record.md5):
+        return bytes.fromhex(digest)[:16]
+    return first_seen.identity(record.name, repr(record))
+
+
+def seconds(value: object) -> float | None:
+    """A record's time in seconds since the epoch: it is in milliseconds, in old ones in seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        return None
+    return value / 1000 if value > _LATEST_IN_SECONDS else float(value)

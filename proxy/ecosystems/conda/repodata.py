@@ -1,12 +1,13 @@
 """repodata.json read at its top level only, so that every record survives byte for byte.
 
 Only what would lead clients past this proxy is changed: `base_url` goes (CEP 15), relations to
-channels that are not served here go (CEP 42), and wheels' URLs become bare file names.
+channels that are not served here go (CEP 42), and wheels' URLs become bare file names. What the
+policy hides is left out everywhere, and what counts records counts those that are left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
@@ -17,93 +18,192 @@ from proxy.core.model import Index
 from proxy.core.rows import Row
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda import relations
-from proxy.ecosystems.conda.records import Record, records, row
-from proxy.ecosystems.conda.text import EMPTY, objects, pieces, plain_text, values
-from proxy.ecosystems.conda.wheels import link, rewritten, wheels
+from proxy.ecosystems.conda.gate import Gate
+from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
+from proxy.ecosystems.conda.records import row
+from proxy.ecosystems.conda.sections import Section, sections
+from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, objects, plain_text, values
+from proxy.ecosystems.conda.wheels import link, rewritten
 from proxy.errors import BadIndex
 
-_TABLES = ("packages", "packages.conda")
+Sections = Mapping[tuple[str, ...], Section]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repodata:
     """One index, split at its top level. `text` is the JSON that clients get, in pieces."""
 
-    sent: Mapping[str, msgspec.Raw]  # as upstream sent it
-    top: Mapping[str, msgspec.Raw]  # as clients get it
-    info: Mapping[str, Any]  # as upstream sent it
+    sections: Sections
+    info: Mapping[str, Any]  # as clients get it
+    removed: Mapping[str, list[str]]  # file names by package name
     url: str  # what upstream's relative addresses refer to
-    text: Sequence[bytes | memoryview]
     base_url: str | None  # upstream's, absolute; None where packages lie beside the index
+    text: list[Piece]
     changed: bool  # whether `text` differs from what upstream sent
+    wheels: Mapping[str, msgspec.Raw]  # the records of `v3.whl` that clients get otherwise
 
 
 def read(index: Index, body: Body, context: Context) -> Repodata:
-    """Split and, where need be, rewrite an index. Raises BadIndex."""
+    """Split, judge and, where need be, rewrite an index. Raises BadIndex."""
     text = plain_text(index, body)
     top = objects(text, index.path)
     info = values(top.get("info"), f"{index.path}, info")
     base = info.get("base_url")
     if base is not None and not isinstance(base, str):
         raise BadIndex(f"{index.path}: info.base_url is not a text")
-    changes = _changes(index, top, info, context)
-    shown = {**top, **changes}
     where = f"{index.path}, info.base_url"
     absolute = _absolute(body.url, base.rstrip("/") + "/", where) if base else None
+    found = judged(index, body, context, top)
+    changes = _Changes(index, top, context, found)
+    shown_info = changes.info(info)
+    changed = changes.all(info, shown_info)
     return Repodata(
-        sent=top,
-        top=shown,
-        info=info,
+        sections=found,
+        info=shown_info,
+        removed=changes.removed,
         url=absolute or body.url,
-        text=pieces(shown) if changes else [text],
         base_url=absolute,
-        changed=bool(changes) or text is EMPTY,
+        text=pieces({**top, **changed}) if changed else [text],
+        changed=bool(changed) or text is EMPTY,
+        wheels=changes.wheels,
     )
 
 
-def rows(index: Index, repodata: Repodata) -> Iterator[tuple[str, Row]]:
-    """Every file that the index lists, by file name. Raises BadIndex."""
+def judged(index: Index, body: Body, context: Context, top: Mapping[str, msgspec.Raw]) -> Sections:
+    """The tables of the index *top*, with what is hidden of them. Raises BadIndex."""
+    found = sections(top, index.path, judged=context.policy is not None)
+    if context.policy is not None:
+        gate = Gate(index, body, context, context.policy)
+        for section in found.values():
+            section.hidden = gate.hidden(section)
+    return found
+
+
+def rows(repodata: Repodata) -> Iterator[tuple[str, Row]]:
+    """Every file that upstream's index lists, by file name, hidden or not. Raises BadIndex."""
     base = repodata.base_url
-    for table in _TABLES:
-        found = records(repodata.sent.get(table), Record, f"{index.path}, {table}")
-        for filename, record in found.items():
-            yield filename, row(record, base and base + link(filename))
-    newer = objects(repodata.sent["v3"], f"{index.path}, v3") if "v3" in repodata.sent else {}
-    for kind in ("tar.bz2", "conda"):  # keyed by file name without its ending (CEP 48)
-        for stem, record in records(newer.get(kind), Record, f"{index.path}, v3.{kind}").items():
-            filename = f"{stem}.{kind}"
-            yield filename, row(record, base and base + link(filename))
-    for stem, (filename, wheel) in wheels(newer, f"{index.path}, v3").items():
-        where = f"{index.path}, v3.whl, {stem}"
-        yield filename, row(wheel, _absolute(repodata.url, wheel.url or link(filename), where))
+    for section in repodata.sections.values():
+        if section.kind is None:
+            continue
+        hidden = section.hidden
+        if section.kind == "wheel":
+            for stem, (filename, wheel) in section.wheels.items():
+                where = f"{section.where}, {stem}"
+                url = _absolute(repodata.url, wheel.url or link(filename), where)
+                yield filename, row(wheel, url, hidden.get(stem))
+            continue
+        for key, record in section.records.items():
+            filename = section.filename(key)
+            yield filename, row(record, base and base + link(filename), hidden.get(key))
 
 
-def shown_info(index: Index, info: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """`info` as clients get it, in repodata and in the shard index alike (CEP 42)."""
-    shown = {key: value for key, value in info.items() if key != "base_url"}
-    if "channel_relations" in shown:
-        kept = relations.kept(index, shown["channel_relations"], context)
-        if kept:
-            shown["channel_relations"] = kept
-        else:
-            del shown["channel_relations"]
-    return shown
+class _Changes:
+    """What clients get otherwise than upstream sent it, by the key at the top level."""
+
+    def __init__(
+        self,
+        index: Index,
+        top: Mapping[str, msgspec.Raw],
+        context: Context,
+        found: Sections,
+    ) -> None:
+        self._index = index
+        self._top = top
+        self._context = context
+        self._sections = found
+        self._hides = any(section.hidden for section in found.values())
+        self.wheels = self._wheels()
+        self.removed = _removed(index, top)
+
+    def info(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        """`info` as clients get it, in repodata and in the shard index alike (CEP 42)."""
+        shown = {key: value for key, value in info.items() if key != "base_url"}
+        if "channel_relations" in shown:
+            kept = relations.kept(self._index, shown["channel_relations"], self._context)
+            if kept:
+                shown["channel_relations"] = kept
+            else:
+                del shown["channel_relations"]
+        revisions = shown.get("repodata_revisions")
+        if self._hides and isinstance(revisions, dict):
+            shown["repodata_revisions"] = {
+                name: self._revision(name, one) for name, one in revisions.items()
+            }
+        return shown
+
+    def all(
+        self, info: Mapping[str, Any], shown: Mapping[str, Any]
+    ) -> dict[str, msgspec.Raw | list[Piece]]:
+        changes: dict[str, msgspec.Raw | list[Piece]] = {}
+        if shown != info:
+            changes["info"] = _raw(shown)
+        if "base_url" in info and bytes(self._top.get("repodata_version", b"")) == b"2":
+            changes["repodata_version"] = _raw(1)  # CEP 15 raised it for base_url alone
+        for name in ("packages", "packages.conda"):
+            section = self._sections.get((name,))
+            if section is not None and section.hidden:
+                changes[name] = [section.shown()]
+        if newer := self._newer():
+            changes["v3"] = newer
+        return changes | self._side_tables()
+
+    def _wheels(self) -> Mapping[str, msgspec.Raw]:
+        section = self._sections.get(("v3", "whl"))
+        return {} if section is None else rewritten(section.wheels, section.members, section.where)
+
+    def _newer(self) -> list[Piece] | None:
+        """`v3`, where anything in it is hidden or led to us."""
+        newer = {path[1]: one for path, one in self._sections.items() if path[0] == "v3"}
+        if not self.wheels and not any(section.hidden for section in newer.values()):
+            return None
+        tables: dict[str, msgspec.Raw | list[Piece]] = {}
+        for name, section in newer.items():
+            ours = self.wheels if section.kind == "wheel" else {}
+            members = {**section.members, **ours}
+            tables[name] = [Filtered(members, section.hidden)]
+        return pieces(tables, end=b"}")
+
+    def _side_tables(self) -> dict[str, msgspec.Raw | list[Piece]]:
+        """What refers to files that are hidden: CEP 36's `removed` keeps to names alone."""
+        if not self._hides or "signatures" not in self._top:
+            return {}
+        hidden = {
+            section.filename(key) for section in self._sections.values() for key in section.hidden
+        }
+        signatures = objects(self._top["signatures"], f"{self._index.path}, signatures")
+        return {"signatures": [Filtered(signatures, dict.fromkeys(hidden))]}
+
+    def _revision(self, name: str, revision: Any) -> Any:
+        """CEP 48: how many records there are, and between which times, must be true."""
+        if not isinstance(revision, dict):
+            return revision
+        kept = [
+            record
+            for path, section in self._sections.items()
+            if path[0] == name
+            for key, record in section.records.items()
+            if key not in section.hidden
+        ]
+        times = [one.timestamp for one in kept if type(one.timestamp) in (int, float)]
+        counted = {"n_packages": len(kept)}
+        if times:
+            counted |= {"oldest": min(times), "newest": max(times)}
+        gone = () if times else ("oldest", "newest")
+        return {key: value for key, value in revision.items() if key not in gone} | counted
 
 
-def _changes(
-    index: Index, top: Mapping[str, msgspec.Raw], info: Mapping[str, Any], context: Context
-) -> dict[str, msgspec.Raw]:
-    changes: dict[str, msgspec.Raw] = {}
-    shown = shown_info(index, info, context)
-    if shown != info:
-        changes["info"] = _raw(shown)
-    if "base_url" in info and bytes(top.get("repodata_version", b"")) == b"2":
-        changes["repodata_version"] = _raw(1)  # CEP 15 raised it for base_url alone
-    if "v3" in top:
-        newer = objects(top["v3"], f"{index.path}, v3")
-        if (changed := rewritten(newer, f"{index.path}, v3")) is not None:
-            changes["v3"] = changed
-    return changes
+def _removed(index: Index, top: Mapping[str, msgspec.Raw]) -> dict[str, list[str]]:
+    """The names of files that may no longer be installed, by package name."""
+    if "removed" not in top:
+        return {}
+    try:
+        filenames = msgspec.json.decode(top["removed"], type=list[str])
+    except UNREADABLE as error:
+        raise BadIndex(f"{index.path}: removed is not a list of file names: {error}") from error
+    removed: dict[str, list[str]] = {}
+    for filename in filenames:
+        removed.setdefault(filename.rsplit("-", 2)[0], []).append(filename)
+    return removed
 
 
 def _absolute(base: str, reference: str, where: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,10 +16,10 @@ import zstandard
 
 from proxy.core.model import Index
 from proxy.ecosystems.conda.records import hex_digest
-from proxy.ecosystems.conda.text import UNREADABLE, objects
+from proxy.ecosystems.conda.repodata import Repodata
+from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex
 
-_TABLES = ("packages", "packages.conda")
 _LEVEL = 3  # shards are small; level 19 saves 4 % and takes 30 times as long
 _DIGESTS = ("sha256", "md5")
 _encode = msgspec.msgpack.Encoder().encode
@@ -31,29 +30,22 @@ _Member = tuple[tuple[str, ...], str, msgspec.Raw]
 """Where a record stands in its shard, its file name, and the record."""
 
 
-class _Named(msgspec.Struct, gc=False):
-    name: str
-
-
-def build(
-    index: Index, top: Mapping[str, msgspec.Raw], info: Mapping[str, Any]
-) -> tuple[bytes, dict[str, bytes]]:
+def build(index: Index, repodata: Repodata) -> tuple[bytes, dict[str, bytes]]:
     """The compressed shard index, and every shard by its hex digest. Raises BadIndex."""
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
     digests: dict[str, bytes] = {}
     pack: dict[str, bytes] = {}
-    removed = _removed(index, top)
-    for name, members in _by_name(index, top).items():
-        shard = _shard(index, members, removed.get(name, []))
+    for name, members in _by_name(repodata).items():
+        shard = _shard(index, members, repodata.removed.get(name, []))
         packed = compressor.compress(_packed(shard, f"{index.path}: the shard of {name}"))
         digest = hashlib.sha256(packed)
         digests[name] = digest.digest()
         pack[digest.hexdigest()] = packed
-    subdir = info.get("subdir")
+    subdir = repodata.info.get("subdir")
     contents = {
         "version": 1,
         "info": {
-            **info,
+            **repodata.info,
             "subdir": subdir if isinstance(subdir, str) else index.path.split("/")[-2],
             # Relative to the index itself: packages beside it, shards in a folder of theirs.
             "base_url": "./",
@@ -64,28 +56,16 @@ def build(
     return compressor.compress(_packed(contents, f"{index.path}, info")), pack
 
 
-def _by_name(index: Index, top: Mapping[str, msgspec.Raw]) -> dict[str, list[_Member]]:
+def _by_name(repodata: Repodata) -> dict[str, list[_Member]]:
     """The members of every name's shard, still as JSON: a name at a time is decoded."""
     members: dict[str, list[_Member]] = defaultdict(list)
-    for table in _TABLES:
-        if table in top:
-            _spread(members, (table,), top[table], f"{index.path}, {table}")
-    if "v3" in top:
-        for kind, raw in objects(top["v3"], f"{index.path}, v3").items():
-            _spread(members, ("v3", kind), raw, f"{index.path}, v3.{kind}")
+    for path, section in repodata.sections.items():
+        changed = repodata.wheels if section.kind == "wheel" else {}
+        named = section.names()
+        for (key, raw), name in zip(section.members.items(), named, strict=True):
+            if key not in section.hidden:
+                members[name].append((path, key, changed.get(key, raw)))
     return members
-
-
-def _spread(
-    members: dict[str, list[_Member]], table: tuple[str, ...], raw: msgspec.Raw, where: str
-) -> None:
-    records = objects(raw, where)
-    try:
-        named = msgspec.json.decode(raw, type=dict[str, _Named])
-    except UNREADABLE as error:
-        raise BadIndex(f"{where}: {error}") from error
-    for (filename, record), one in zip(records.items(), named.values(), strict=True):
-        members[one.name].append((table, filename, record))
 
 
 def _shard(index: Index, members: list[_Member], removed: list[str]) -> Shard:
@@ -114,20 +94,6 @@ def _record(index: Index, filename: str, raw: msgspec.Raw) -> dict[str, Any]:
         elif value is not None:  # CEP 36 allows null
             del record[key]
     return record
-
-
-def _removed(index: Index, top: Mapping[str, msgspec.Raw]) -> dict[str, list[str]]:
-    """The names of files that may no longer be installed, by package name."""
-    if "removed" not in top:
-        return {}
-    try:
-        filenames = msgspec.json.decode(top["removed"], type=list[str])
-    except UNREADABLE as error:
-        raise BadIndex(f"{index.path}: removed is not a list of file names: {error}") from error
-    removed: dict[str, list[str]] = defaultdict(list)
-    for filename in filenames:
-        removed[filename.rsplit("-", 2)[0]].append(filename)
-    return removed
 
 
 def _packed(value: object, where: str) -> bytes:

@@ -5,7 +5,6 @@ What a member means is left to others; here it is bytes between two commas.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -58,19 +57,6 @@ def values(raw: msgspec.Raw | None, where: str) -> dict[str, Any]:
         return msgspec.json.decode(raw, type=dict[str, Any])
     except UNREADABLE as error:
         raise BadIndex(f"{where} is not a JSON object: {error}") from error
-
-
-def pieces(members: Mapping[str, msgspec.Raw]) -> Sequence[bytes | memoryview]:
-    """A JSON object of members that are JSON already, in pieces: 300 MB are not copied for it."""
-    made: list[bytes | memoryview] = []
-    for key, raw in members.items():
-        made += [b"," if made else b"{", msgspec.json.encode(key), b":", memoryview(raw)]
-    return [*made, b"}\n"] if made else [EMPTY]
-
-
-def joined(members: Mapping[str, msgspec.Raw]) -> bytes:
-    """The same in one piece."""
-    return b"".join(pieces(members))
 
 
 class _TooLong(Exception):

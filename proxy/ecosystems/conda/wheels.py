@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from proxy.ecosystems.conda.records import Record, records
-from proxy.ecosystems.conda.text import joined, objects, values
+from proxy.ecosystems.conda.records import Judgeable, records
+from proxy.ecosystems.conda.text import values
 from proxy.errors import BadIndex
 
 _NAME = re.compile(r"[^/\\\x00-\x1f\x7f]+\.whl")
@@ -21,7 +21,7 @@ _NAME = re.compile(r"[^/\\\x00-\x1f\x7f]+\.whl")
 _SAFE = "!$&'()*+,;=@~"
 
 
-class Wheel(Record, gc=False):
+class Wheel(Judgeable, gc=False):
     """The record of a wheel."""
 
     url: str | None = None
@@ -50,20 +50,20 @@ def link(filename: str) -> str:
     return quote(filename, safe=_SAFE)
 
 
-def rewritten(newer: Mapping[str, msgspec.Raw], where: str) -> msgspec.Raw | None:
-    """`v3` with every wheel's URL made a bare file name; None where nothing changes."""
+def rewritten(
+    found: Mapping[str, tuple[str, Wheel]], table: Mapping[str, msgspec.Raw], where: str
+) -> dict[str, msgspec.Raw]:
+    """The records of *table* whose URL is not a bare file name, with one that is."""
     shown = {
         stem: link(name)
-        for stem, (name, wheel) in wheels(newer, where).items()
+        for stem, (name, wheel) in found.items()
         if wheel.url is not None and wheel.url != link(name)
     }
-    if not shown:
-        return None
-    table = objects(newer["whl"], f"{where}.whl")
+    made: dict[str, msgspec.Raw] = {}
     for stem, url in shown.items():
-        fields = values(table[stem], f"{where}.whl, {stem}")
-        table[stem] = msgspec.Raw(msgspec.json.encode({**fields, "url": url}))
-    return msgspec.Raw(joined({**newer, "whl": msgspec.Raw(joined(table))}))
+        fields = values(table[stem], f"{where}, {stem}")
+        made[stem] = msgspec.Raw(msgspec.json.encode({**fields, "url": url}))
+    return made
 
 
 def _filename(stem: str, wheel: Wheel, where: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.core.model import Index, Plain, Resource, Source
-from proxy.ecosystems.base import Body, Context, Rendered
+from proxy.core.policy import Leaf
+from proxy.ecosystems.base import Advised, Body, Context, Judged, Rendered
 from proxy.ecosystems.paths import checked
 from proxy.errors import BadIndex
 
@@ -41,3 +42,23 @@ class Files:
     ) -> Iterator[Rendered]:
         """Raises BadIndex: there are no indexes."""
         raise BadIndex(f"a mirror of files has no index such as {index.path}")
+
+    def wrong(self, leaf: Leaf) -> str | None:
+        """No condition is right here."""
+        return "a tree of files has no index to judge its files by"
+
+    def judged(self, index: Index, body: Body, context: Context) -> Iterator[Judged]:
+        """There are no indexes."""
+        yield from ()
+
+    def undated(self, index: Index, body: Body) -> Iterator[tuple[bytes, float | None]]:
+        """There are no indexes."""
+        yield from ()
+
+    def decided_by(self, index: Index) -> Index | None:
+        """There are no indexes."""
+        return None
+
+    def advised(self, index: Index) -> Advised | None:
+        """Nothing is known of the files."""
+        return None

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.core.model import Artifact, Form, Index, Resource, Source
-from proxy.ecosystems.base import ROWS, Body, Context, Rendered
+from proxy.core.policy import Leaf
+from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
 from proxy.ecosystems.paths import checked
-from proxy.ecosystems.pypi import legacy, links, names, page, root
+from proxy.ecosystems.pypi import judging, legacy, links, names, page, root
 from proxy.errors import BadIndex, UnknownPath
 
 _JSON = "application/vnd.pypi.simple.v1+json"
@@ -36,7 +37,7 @@ class PyPI:
     """The Simple API to version 1.4, files with their companions, and the legacy JSON."""
 
     name = "pypi"
-    recipe = 1
+    recipe = 2
 
     def classify(self, mirror: str, path: str) -> Resource:
         """Raises UnknownPath. A project's name may be spelt in any way; see `canonical`."""
@@ -91,11 +92,60 @@ class PyPI:
                 case ["simple", ""]:
                     yield from root.render(body, forms)
                 case ["simple", project, _]:
-                    yield from page.render(body, project, forms)
+                    yield from page.render(body, project, context, forms)
                 case ["pypi", project, *rest]:
                     yield from legacy.render(body, project, depth=1 + len(rest))
         except BadIndex as error:
             raise BadIndex(f"{index.path} from {body.url}: {error}") from error
+
+    def wrong(self, leaf: Leaf) -> str | None:
+        """See `pypi.judging`."""
+        return judging.wrong(leaf)
+
+    def judged(self, index: Index, body: Body, context: Context) -> Iterator[Judged]:
+        """Only of projects' pages. Raises BadIndex."""
+        project = _project(index)
+        judge = None if project is None else page.judging_of(body, project, context)
+        if project is None or judge is None:
+            return
+        for one in page.candidates(body, project):
+            yield Judged(
+                filename=one.filename,
+                name=project,
+                version="" if one.version is None else str(one.version),
+                published=judge.published(one),
+                verdict=judge.verdict(one),
+            )
+
+    def undated(self, index: Index, body: Body) -> Iterator[tuple[bytes, float | None]]:
+        """An index in HTML has no upload times. A page is first looked at when somebody wants the
+        project, which may be as new as its files: nothing is believed to be old.
+        """
+        project = _project(index)
+        if project is not None:
+            for one in page.candidates(body, project):
+                if one.uploaded is None:
+                    yield one.identity, None
+
+    def decided_by(self, index: Index) -> Index | None:
+        """A project's page also for its legacy JSON."""
+        match index.path.split("/"):
+            case ["pypi", project, *_]:
+                return _page(index.mirror, project)
+        return None
+
+    def advised(self, index: Index) -> Advised | None:
+        """Those of one project concern its page alone."""
+        project = _project(index)
+        return None if project is None else Advised("PyPI", project)
+
+
+def _project(index: Index) -> str | None:
+    """The project whose page *index* is."""
+    match index.path.split("/"):
+        case ["simple", project, ""] if project:
+            return project
+    return None
 
 
 def _known(spelt: str) -> str:

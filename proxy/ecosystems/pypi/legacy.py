@@ -12,20 +12,29 @@ from typing import Any
 
 import msgspec
 
+from proxy.core.rows import Table, decode_row
 from proxy.ecosystems.base import Body, Rendered
 from proxy.ecosystems.pypi import content, links, names
 from proxy.errors import BadIndex
 
 
 def render(body: Body, project: str, depth: int) -> Iterator[Rendered]:
-    """Make the form `json` of a document *depth* folders below the mirror. Raises BadIndex."""
+    """Make the form `json` of a document *depth* folders below the mirror. Raises BadIndex.
+
+    Where there is a gate only files that it lets through are listed, and releases that have some.
+    """
     document = content.document(body)
+    lets_through = _Gate(body)
     if "urls" in document:
-        document["urls"] = _led_here(document["urls"], body.url, project, depth)
+        listed = _led_here(document["urls"], body.url, project, depth)
+        document["urls"] = [file for file, path in listed if lets_through(path)]
     releases = document.get("releases")
     if isinstance(releases, dict):
-        for version, listed in releases.items():
-            releases[version] = _led_here(listed, body.url, project, depth)
+        for version, files in list(releases.items()):
+            listed = _led_here(files, body.url, project, depth)
+            releases[version] = [file for file, path in listed if lets_through(path)]
+            if listed and not releases[version]:
+                del releases[version]
     elif releases is not None:
         raise BadIndex("the body's 'releases' are no table of versions")
     try:
@@ -34,10 +43,26 @@ def render(body: Body, project: str, depth: int) -> Iterator[Rendered]:
         raise BadIndex("the body's JSON is nested too deeply") from error
 
 
-def _led_here(listed: object, base: str, project: str, depth: int) -> list[dict[str, Any]]:
+class _Gate:
+    """Whether the project's page lists a file."""
+
+    def __init__(self, body: Body) -> None:
+        self._rows = None if body.gate is None else Table(body.gate)
+
+    def __call__(self, path: str) -> bool:
+        if self._rows is None:
+            return True
+        value = self._rows.get(path)
+        return value is not None and decode_row(value).denied is None
+
+
+def _led_here(
+    listed: object, base: str, project: str, depth: int
+) -> list[tuple[dict[str, Any], str]]:
+    """The files that can be served, each with its path."""
     if not isinstance(listed, list):
         raise BadIndex("the body has something else where a list of files should be")
-    kept: list[dict[str, Any]] = []
+    kept: list[tuple[dict[str, Any], str]] = []
     for file in listed:
         if not isinstance(file, dict):
             raise BadIndex(f"the body lists a {type(file).__name__} where a file should be")
@@ -49,7 +74,7 @@ def _led_here(listed: object, base: str, project: str, depth: int) -> list[dict[
             continue
         path = links.served(link, filename, _hashes(file), project)
         file["url"] = links.relative(path, depth)
-        kept.append(file)
+        kept.append((file, path))
     return kept
 
 

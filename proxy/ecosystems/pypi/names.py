@@ -105,6 +105,14 @@ def version_of(filename: str) -> str | None:
         return None
 
 
+def normalised_version(text: object) -> str | None:
+    """The version that *text* spells, as `version_of` gives it; None where it spells none."""
+    try:
+        return str(Version(text)) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
 def _stem(filename: str) -> str:
     lowered = filename.lower()
     for ending in _ENDINGS:

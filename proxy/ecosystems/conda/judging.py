@@ -1,0 +1,192 @@
+"""A policy applied to the records of a channel.
+
+For each package name the policy is reduced to what can still differ between its records; most
+names are decided at once, and of the others only the fields that matter are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from operator import attrgetter
+from typing import Any
+
+from proxy.core import first_seen
+from proxy.core.conditions import any_of, by_age, by_size, is_like
+from proxy.core.judging import Node, Truth, compiled
+from proxy.core.model import Index
+from proxy.core.policy import (
+    Builds,
+    FixesVulnerability,
+    Kinds,
+    LargerThan,
+    Leaf,
+    Licences,
+    Names,
+    NeedsCompilation,
+    OlderThan,
+    Platforms,
+    Policy,
+    SmallerThan,
+    Specs,
+    Statuses,
+    Tags,
+    Verdict,
+    Vulnerable,
+    Yanked,
+    YoungerThan,
+)
+from proxy.ecosystems.base import Body, Context
+from proxy.ecosystems.conda.records import Judgeable, identity, seconds
+from proxy.ecosystems.conda.specs import Spec
+
+KINDS = ("conda", "tar.bz2", "wheel")
+"""The kinds of files in a channel."""
+
+_JudgeOfName = Verdict | Callable[[Judgeable], Verdict]
+
+
+def wrong(leaf: Leaf) -> str | None:
+    """See `Ecosystem.wrong`."""
+    match leaf:
+        case Tags() | Yanked() | Statuses() | NeedsCompilation():
+            return f"a channel's index does not say whether a package is {_QUALITIES[type(leaf)]}"
+        case Kinds(kinds=kinds) if unknown := sorted(set(kinds) - set(KINDS)):
+            return f"a channel has no {', '.join(unknown)}; write some of {', '.join(KINDS)}"
+        case Specs(texts=texts):
+            return next((problem for text in texts if (problem := Spec.wrong(text))), None)
+        case _:
+            return None
+
+
+_QUALITIES: Mapping[type, str] = {
+    Tags: "a wheel with such a tag",
+    Yanked: "yanked",
+    Statuses: "of a project with such a status",
+    NeedsCompilation: "to be compiled",
+}
+
+
+class Judging:
+    """The verdicts of one context on the records of one index."""
+
+    def __init__(self, index: Index, body: Body, context: Context, policy: Policy) -> None:
+        self._policy = policy
+        self._moment = context.moment
+        self._subdir = index.path.split("/")[-2]
+        self._seen_table = body.first_seen
+        self._judges: dict[tuple[str, str], _JudgeOfName] = {}
+        self._licences: dict[tuple[Licences, bool], Callable[[Judgeable], Truth]] = {}
+
+    def hidden(self, kind: str, records: Mapping[str, Judgeable]) -> dict[str, Verdict]:
+        """Those of *records*, by the same key, that the policy hides."""
+        found: dict[str, Verdict] = {}
+        of_name: dict[str, _JudgeOfName] = {}
+        for key, record in records.items():
+            judge = of_name.get(record.name)
+            if judge is None:
+                judge = of_name[record.name] = self.of(kind, record.name)
+            verdict = judge if isinstance(judge, Verdict) else judge(record)
+            if verdict.hides:
+                found[key] = verdict
+        return found
+
+    def verdict(self, kind: str, record: Judgeable) -> Verdict:
+        """What the policy says of *record*."""
+        judge = self.of(kind, record.name)
+        return judge if isinstance(judge, Verdict) else judge(record)
+
+    def of(self, kind: str, name: str) -> _JudgeOfName:
+        """The verdict on all files of that kind with that package name, or what gives it."""
+        judge = self._judges.get((kind, name))
+        if judge is None:
+            judge = compiled(self._policy, partial(self._leaf, kind, name))
+            self._judges[kind, name] = judge
+        return judge
+
+    def published(self, record: Judgeable) -> float | None:
+        """When the channel's server, or else this proxy, first had the file (CEP 47).
+
+        None: neither is known, as in an index that is new here.
+        """
+        indexed = seconds(record.indexed_timestamp)
+        if indexed is not None:
+            return indexed
+        return self._seen.get(identity(record))
+
+    @cached_property
+    def _seen(self) -> Mapping[bytes, float]:
+        return first_seen.read(self._seen_table)
+
+    def _leaf(self, kind: str, name: str, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001 - one line for each kind of condition
+        match leaf:
+            case Names(patterns=patterns):
+                return is_like(name.lower(), tuple(one.lower() for one in patterns))
+            case Platforms(patterns=patterns):
+                return is_like(self._subdir, patterns)
+            case Kinds(kinds=kinds):
+                return kind in kinds
+            case Specs(texts=texts):
+                return self._specs(name, texts)
+            case Builds(patterns=patterns):
+                return partial(_has_build, patterns)
+            case Licences():
+                return self._licence(leaf, may)
+            case YoungerThan() | OlderThan():
+                return by_age(leaf, self._moment, self.published)
+            case LargerThan() | SmallerThan():
+                return by_size(leaf, attrgetter("size"))
+            case Vulnerable() | FixesVulnerability():
+                return None
+            case _:  # the configuration refuses them for this type
+                return None
+
+    def _specs(self, name: str, texts: Sequence[str]) -> Node:
+        specs = [spec for spec in map(Spec.of, texts) if spec.is_for(name)]
+        if not specs:
+            return False
+        if any(spec.is_name_only for spec in specs):
+            return True
+        subdir = self._subdir
+
+        def matches(record: Judgeable) -> Truth:
+            return any_of(spec.matches(record, subdir) for spec in specs)
+
+        return matches
+
+    def _licence(self, leaf: Licences, may: bool) -> Callable[[Judgeable], Truth]:  # noqa: FBT001 - see `compiled`
+        test = self._licences.get((leaf, may))
+        if test is None:
+            test = self._licences[leaf, may] = _licence_test(leaf, may)
+        return test
+
+
+def _licence_test(leaf: Licences, may: bool) -> Callable[[Judgeable], Truth]:  # noqa: FBT001 - see `compiled`
+    """The test of one condition; a channel has few distinct licences, each is judged once."""
+    from proxy.core import licences  # noqa: PLC0415 - its tables are for those with such a rule
+
+    wanted = licences.LicenceSet(leaf.ids, leaf.families)
+    known: dict[tuple[Any, Any], Truth] = {}
+
+    def test(record: Judgeable) -> Truth:
+        key = record.license, record.license_family
+        try:
+            return known[key]
+        except KeyError:
+            pass
+        except TypeError:  # no text: not a licence
+            return None
+        texts = [one if isinstance(one, str) else None for one in key]
+        licence = licences.conda(*texts)
+        truth: Truth = None
+        if licence.recognised:
+            truth = wanted.allows(licence) if may else wanted.forbids(licence)
+        known[key] = truth
+        return truth
+
+    return test
+
+
+def _has_build(patterns: Sequence[str], record: Judgeable) -> Truth:
+    build = record.build
+    return is_like(build, patterns) if isinstance(build, str) else None

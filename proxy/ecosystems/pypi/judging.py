@@ -1,0 +1,216 @@
+"""A policy applied to the files of a project's page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.tags import Tag
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from proxy.core import first_seen
+from proxy.core.conditions import any_of, by_age, by_size, is_like
+from proxy.core.judging import Node, Truth, compiled
+from proxy.core.policy import (
+    Builds,
+    Kinds,
+    LargerThan,
+    Leaf,
+    Licences,
+    Names,
+    NeedsCompilation,
+    OlderThan,
+    Platforms,
+    Policy,
+    SmallerThan,
+    Specs,
+    Statuses,
+    Tags,
+    Verdict,
+    Yanked,
+    YoungerThan,
+)
+from proxy.ecosystems.base import Body, Context
+from proxy.ecosystems.pypi import names
+
+KINDS = ("wheel", "sdist", "other")
+"""The kinds of files of a project."""
+
+STATUSES = ("active", "archived", "quarantined", "deprecated")
+"""PEP 792."""
+
+
+def wrong(leaf: Leaf) -> str | None:
+    """See `Ecosystem.wrong`."""
+    match leaf:
+        case Licences():
+            return "a simple index does not say under which licence a project is"
+        case Builds():
+            return "a simple index has no build strings; write tags"
+        case NeedsCompilation():
+            return 'a simple index does not say what is compiled; write kinds = ["sdist"]'
+        case Kinds(kinds=kinds) if unknown := sorted(set(kinds) - set(KINDS)):
+            return f"an index has no {', '.join(unknown)}; write some of {', '.join(KINDS)}"
+        case Statuses(statuses=statuses) if unknown := sorted(set(statuses) - set(STATUSES)):
+            known = ", ".join(STATUSES)
+            return f"no project is {', '.join(unknown)} (PEP 792); write some of {known}"
+        case Specs(texts=texts, dependencies=dependencies):
+            if dependencies:
+                return "a simple index does not list dependencies"
+            return next((problem for text in texts if (problem := _wrong_spec(text))), None)
+        case _:
+            return None
+
+
+def _wrong_spec(text: str) -> str | None:
+    try:
+        spec = Requirement(text)
+    except InvalidRequirement as error:
+        return f"{text!r} is no requirement (PEP 508): {str(error).splitlines()[0]}"
+    if spec.extras or spec.url or spec.marker:
+        return f"{text!r}: write a name and a version range alone, such as numpy<2"
+    return None
+
+
+class Candidate:
+    """A file of a page, as far as policies look at it. What is malformed is not known."""
+
+    def __init__(self, file: Mapping[str, Any], status: str) -> None:
+        self.file = file
+        self.filename: str = file["filename"]
+        self.status = status
+
+    @cached_property
+    def kind(self) -> str:
+        """See `KINDS`."""
+        if self.filename.endswith(".whl"):
+            return "wheel"
+        return "sdist" if names.version_of(self.filename) else "other"
+
+    @cached_property
+    def version(self) -> Version | None:
+        found = names.version_of(self.filename)
+        try:
+            return None if found is None else Version(found)
+        except InvalidVersion:
+            return None
+
+    @cached_property
+    def tags(self) -> frozenset[Tag] | None:
+        """Those of a wheel; of any other file none; None: it cannot be read."""
+        if self.kind != "wheel":
+            return frozenset()
+        try:
+            return parse_wheel_filename(self.filename)[3]
+        except ValueError:
+            return None
+
+    @property
+    def size(self) -> int | None:
+        size = self.file.get("size")
+        return size if type(size) is int else None
+
+    @cached_property
+    def uploaded(self) -> float | None:
+        """PEP 700's `upload-time`, set by the index, in seconds since the epoch."""
+        text = self.file.get("upload-time")
+        if not isinstance(text, str):
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        return moment.timestamp() if moment.tzinfo else None  # PEP 700: always in UTC, with a Z
+
+    @cached_property
+    def identity(self) -> bytes:
+        """What stands for it in a table of first sights."""
+        return identity(self.file)
+
+
+def identity(file: Mapping[str, Any]) -> bytes:
+    """What stands for *file* in a table of first sights: its name and what it holds."""
+    digests = sorted(f"{name}={value}" for name, value in file["hashes"].items())
+    return first_seen.identity(file["filename"], *digests)
+
+
+class Judging:
+    """The verdicts of one context on the files of one project."""
+
+    def __init__(self, project: str, body: Body, context: Context, policy: Policy) -> None:
+        self._project = project
+        self._moment = context.moment
+        self._seen_table = body.first_seen
+        self._judge = compiled(policy, self._leaf)
+
+    def verdict(self, candidate: Candidate) -> Verdict:
+        """What the policy says of it."""
+        judge = self._judge
+        return judge if isinstance(judge, Verdict) else judge(candidate)
+
+    def published(self, candidate: Candidate) -> float | None:
+        """When the index got it, or else this proxy first saw it, in seconds since the epoch."""
+        if candidate.uploaded is not None:
+            return candidate.uploaded
+        return self._seen.get(candidate.identity)
+
+    @cached_property
+    def _seen(self) -> Mapping[bytes, float]:
+        return first_seen.read(self._seen_table)
+
+    def _leaf(self, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001 - see `Tester`; one line for each kind of condition
+        match leaf:
+            case Names(patterns=patterns):
+                return is_like(self._project, map(_normalised, patterns))
+            case Specs(texts=texts):
+                return self._specs(texts)
+            case Platforms(patterns=patterns):
+                return lambda one: _tagged(one, patterns, lambda tag: tag.platform)
+            case Tags(patterns=patterns):
+                return lambda one: _tagged(one, patterns, str)
+            case Kinds(kinds=kinds):
+                return lambda one: one.kind in kinds
+            case YoungerThan() | OlderThan():
+                return by_age(leaf, self._moment, self.published)
+            case LargerThan() | SmallerThan():
+                return by_size(leaf, lambda one: one.size)
+            case Yanked(yanked=yanked):
+                return lambda one: (one.file.get("yanked", False) is not False) == yanked
+            case Statuses(statuses=statuses):
+                return lambda one: one.status in statuses
+            case _:  # the configuration refuses them for this type
+                return None
+
+    def _specs(self, texts: Sequence[str]) -> Node:
+        specs = [spec for spec in map(Requirement, texts) if self._is_for(spec)]
+        if not specs:
+            return False
+        if any(not spec.specifier for spec in specs):
+            return True
+
+        def matches(one: Candidate) -> Truth:
+            version = one.version
+            if version is None:
+                return None
+            # A pre-release is within a range that names none: it is to be judged, not resolved.
+            return any_of(spec.specifier.contains(version, prereleases=True) for spec in specs)
+
+        return matches
+
+    def _is_for(self, spec: Requirement) -> bool:
+        return canonicalize_name(spec.name) == self._project
+
+
+def _normalised(pattern: str) -> str:
+    """A pattern for project names in PEP 503's form."""
+    return pattern.lower().replace("_", "-").replace(".", "-")
+
+
+def _tagged(one: Candidate, patterns: Iterable[str], part: Any) -> Truth:
+    if one.tags is None:
+        return None
+    return any(is_like(part(tag), patterns) for tag in one.tags)

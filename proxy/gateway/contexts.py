@@ -1,0 +1,159 @@
+"""What the views of an index depend on besides its own bytes: names, policy, time, first sights.
+
+A policy that looks at ages is applied as of a moment that moves on in steps, so that its views
+keep their names for that long. A step is taken some time after it is due: meanwhile the views of
+the next moment can be made, and nobody waits for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from proxy.core.digest import Digest
+from proxy.core.model import Entry, Index, Mirror, View
+from proxy.core.policy import Policy
+from proxy.ecosystems.base import Context
+from proxy.gateway.observing import ObserveJob, observe
+from proxy.gateway.pool import Pool
+from proxy.gateway.ports import Ports
+from proxy.storage.ports import Stored
+
+STEP = 3600.0
+"""Seconds for which the ages of files stand still."""
+
+LEAD = 600.0
+"""Seconds before a step in which the views behind it can be made."""
+
+KNOWN = 4096
+"""Indexes of which the whole context is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """A mirror's context, and until when it is that."""
+
+    context: Context
+    until: float
+
+
+class Contexts:
+    """The contexts of all mirrors, as of now."""
+
+    def __init__(self, ports: Ports, pool: Pool) -> None:
+        self._blobs = ports.blobs
+        self._catalog = ports.catalog
+        self._ecosystems = ports.ecosystems
+        self._clock = ports.clock
+        self._pool = pool
+        self._configured: dict[str, Context] = {}
+        self._current: dict[str, _Current] = {}
+        self._completed: OrderedDict[tuple[str, Digest, Digest], Context] = OrderedDict()
+
+    def configure(self, mirrors: Iterable[Mirror]) -> None:
+        """From now on *mirrors* are served, with their policies."""
+        known = list(mirrors)
+        names: dict[str, set[str]] = {}
+        for mirror in known:
+            names.setdefault(mirror.type, set()).add(mirror.name)
+        self._configured = {
+            mirror.key: Context(
+                mirror=mirror.key, siblings=frozenset(names[mirror.type]), policy=mirror.policy
+            )
+            for mirror in known
+        }
+        self._current.clear()
+        self._completed.clear()
+
+    def of(self, mirror: str) -> Context:
+        """What holds now for all indexes of the mirror with that key."""
+        now = self._clock()
+        current = self._current.get(mirror)
+        if current is None or now >= current.until:
+            current = self._current[mirror] = _as_of(self._configured[mirror], now)
+        return current.context
+
+    def next(self, mirror: str) -> Context | None:
+        """What will hold for the mirror behind the step that is near; None: there is none."""
+        now = self._clock()
+        ahead = _as_of(self._configured[mirror], now + LEAD).context
+        return None if ahead == self.of(mirror) else ahead
+
+    async def complete(
+        self, context: Context, index: Index, entry: Entry, gate: Digest | None
+    ) -> Context:
+        """*context* with what concerns the generation *entry* of *index* alone."""
+        if context.policy is None:
+            return context
+        key = (index.key, entry.digest, context.digest)
+        found = self._completed.get(key)
+        if found is None or found.gate != gate:
+            seen = await self._first_seen(index, entry) if context.policy.is_dated else None
+            found = self._completed[key] = replace(context, first_seen=seen, gate=gate)
+            while len(self._completed) > KNOWN:
+                self._completed.popitem(last=False)
+        return found
+
+    async def _first_seen(self, index: Index, entry: Entry) -> Digest:
+        """The table of first sights that covers *entry*, made if need be."""
+        family = f"seen {index.key}\t"
+        key = f"{family}{entry.digest}"
+        known = await self._catalog.get(key)
+        if isinstance(known, View) and await self._is_here(known):
+            return known.digest
+        tables = [await self._catalog.get(one) for one in await self._catalog.keys(family)]
+        older = [one for one in tables if isinstance(one, View) and await self._is_here(one)]
+        newest = max(older, key=lambda one: one.made_at, default=None)
+        job = ObserveJob(
+            index=index,
+            blob=self._blobs.path(entry.digest),
+            source=entry.source,
+            media_type=entry.media_type,
+            url=entry.url,
+            known=None if newest is None else self._blobs.path(newest.digest),
+            now=self._clock(),
+            workspace=self._blobs.workspace,
+        )
+        output = await self._pool.run(observe, job, size=entry.size)
+        await self._blobs.adopt(output.path, Stored(digest=output.digest, size=output.size))
+        await self._catalog.put(
+            View(
+                key=key,
+                digest=output.digest,
+                size=output.size,
+                media_type="application/octet-stream",
+                made_at=self._clock(),
+            )
+        )
+        await self._catalog.forget([one.key for one in older if one.key != key])
+        return output.digest
+
+    async def _is_here(self, view: View) -> bool:
+        blob = await self._blobs.open(view.digest, view.size)
+        if blob is None:
+            return False
+        blob.close()
+        return True
+
+
+def _as_of(context: Context, now: float) -> _Current:
+    """*context* at *now*, and until when it stays so."""
+    policy = context.policy
+    if policy is None:
+        return _Current(context, math.inf)
+    kind = context.mirror.partition("/")[0]
+    until = min(_ends(policy, now), default=math.inf)
+    moment = 0.0
+    if policy.is_dated:
+        moment = math.floor(now / STEP) * STEP
+        until = min(until, moment + STEP)
+    return _Current(replace(context, policy=policy.at(now, kind), moment=moment), until)
+
+
+def _ends(policy: Policy, now: float) -> Iterable[float]:
+    """The moments to come at which rules end."""
+    for rule in (*policy.rules, *policy.overrides):
+        if rule.expires is not None and rule.expires > now:
+            yield rule.expires

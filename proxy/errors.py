@@ -55,6 +55,10 @@ class Denied(ProxyError):
         self.reason = reason
 
 
+class Blocked(Denied):
+    """Policy leaves nothing of what the index lists, and the operator wants that to be said."""
+
+
 # -- what upstream did -------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from proxy.core.cache_status import CacheStatus, Result
 from proxy.core.model import Index
 from proxy.errors import Denied, ProxyError, RequestError, UpstreamMissing
@@ -18,6 +20,8 @@ class Reporting:
         self._metrics = metrics
         self._log = log
         self._requests = requests
+        self._hidden: dict[str, Mapping[str, int]] = {}
+        self._hidden_by: dict[tuple[str, str], int] = {}
 
     # -- the web -------------------------------------------------------------------------
 
@@ -33,6 +37,8 @@ class Reporting:
             seconds=seconds,
             first_byte=exchange.first_byte or None,
         )
+        if isinstance(exchange.error, Denied):
+            self._metrics.refused(exchange.mirror, exchange.error.rule)
         loud = exchange.error is not None and exchange.status >= 500
         if not (self._requests or loud):
             return
@@ -68,6 +74,19 @@ class Reporting:
             forms=",".join(sorted(forms)),
             seconds=round(seconds, 3),
         )
+
+    def hid(self, index: Index, hidden: Mapping[str, int]) -> None:
+        """Views leave out files."""
+        before = self._hidden.get(index.key, {})
+        if hidden:
+            self._hidden[index.key] = hidden
+        else:
+            self._hidden.pop(index.key, None)
+        for rule in before.keys() | hidden.keys():
+            total = self._hidden_by.get((index.mirror, rule), 0)
+            total += hidden.get(rule, 0) - before.get(rule, 0)
+            self._hidden_by[index.mirror, rule] = total
+            self._metrics.hidden(index.mirror, rule, total)
 
     def refreshed(self, index: Index, outcome: str) -> None:
         """Upstream was asked for *index*."""

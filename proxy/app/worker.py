@@ -118,6 +118,8 @@ class Worker:
             stack.push_async_callback(engine.aclose)
             self._gateway = engine.gateway
             self._gateway.configure(settings.mirrors)
+            warming = asyncio.create_task(engine.warming.run())
+            stack.push_async_callback(_ended, warming)
             if crew is not None:
                 await self._meet(stack, crew)
             if place.number == 0:

@@ -6,7 +6,7 @@ runs in another process for large indexes: its arguments and results are plain v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -17,6 +17,9 @@ from proxy.core.policy import Leaf, Policy, Verdict
 
 ROWS = "rows"
 """The form every index that lists files has: its row table (`proxy.core.rows`), never served."""
+
+WHOLE = ""
+"""The row that says of an index as a whole that it is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +71,14 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """One form of an index: its name and its bytes in pieces, consumed once and in order."""
+    """One form of an index: its name and its bytes in pieces, consumed once and in order.
+
+    `hidden`: with the rows, how many files the policy hides, by rule.
+    """
 
     form: str
     chunks: Iterable[bytes | memoryview]
+    hidden: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +157,10 @@ class Ecosystem(Protocol):
 
     def decided_by(self, index: Index) -> Index | None:
         """The index whose rows say what *index* may show, where that is another one."""
+        ...
+
+    def listed(self, member: bytes) -> Iterator[str]:
+        """The files that a part of an index lists, as the rows name them. Raises BadIndex."""
         ...
 
     def advised(self, index: Index) -> Advised | None:

@@ -79,7 +79,7 @@ class Contexts:
         """What will hold for the mirror behind the step that is near; None: there is none."""
         now = self._clock()
         ahead = _as_of(self._configured[mirror], now + LEAD).context
-        return None if ahead == self.of(mirror) else ahead
+        return None if ahead.digest == self.of(mirror).digest else ahead
 
     async def complete(
         self, context: Context, index: Index, entry: Entry, gate: Digest | None

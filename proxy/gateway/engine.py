@@ -10,6 +10,7 @@ from proxy.gateway.plain import IMPATIENT, PlainFiles
 from proxy.gateway.pool import Pool
 from proxy.gateway.ports import Ports
 from proxy.gateway.views import Views
+from proxy.gateway.warming import Warming
 
 
 class Engine:
@@ -20,6 +21,7 @@ class Engine:
         self.views = Views(ports, self._pool)
         self.contexts = Contexts(ports, self._pool)
         self.indexes = Indexes(ports, self.views, self.contexts)
+        self.warming = Warming(self.indexes, ports.clock, ports.events)
         self.fetching = Fetching(ports)
         self.gateway = Gateway(
             ports,
@@ -28,6 +30,7 @@ class Engine:
             fetching=self.fetching,
             views=self.views,
             contexts=self.contexts,
+            warming=self.warming,
         )
 
     async def drain(self, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from proxy.core.model import Index
@@ -12,6 +13,9 @@ class Events(Protocol):
 
     def rendered(self, index: Index, forms: frozenset[str], seconds: float) -> None:
         """Views of *index* were made."""
+
+    def hid(self, index: Index, hidden: Mapping[str, int]) -> None:
+        """The newest views of *index* leave out so many files, by the policy's rule."""
 
     def refreshed(self, index: Index, outcome: str) -> None:
         """Upstream was asked for *index*: `new`, `unchanged`, `missing` or an error's name."""
@@ -36,6 +40,7 @@ class Silence:
     """Hears nothing: for tests that look elsewhere."""
 
     def rendered(self, index: Index, forms: frozenset[str], seconds: float) -> None: ...
+    def hid(self, index: Index, hidden: Mapping[str, int]) -> None: ...
     def refreshed(self, index: Index, outcome: str) -> None: ...
     def collapsed(self, mirror: str) -> None: ...
     def stale(self, mirror: str, cause: str) -> None: ...

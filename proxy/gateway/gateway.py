@@ -14,6 +14,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterable
 from typing import assert_never
 
+from proxy.core import policy as policies
 from proxy.core.cache_status import CacheStatus
 from proxy.core.model import (
     Absence,
@@ -29,10 +30,13 @@ from proxy.core.model import (
     View,
 )
 from proxy.core.rows import Row, decode_row
+from proxy.ecosystems.base import ROWS, WHOLE
 from proxy.errors import (
     UNOBTAINABLE,
+    Blocked,
     Denied,
     IntegrityError,
+    ProxyError,
     StorageError,
     UpstreamMissing,
 )
@@ -45,6 +49,7 @@ from proxy.gateway.plain import PlainFiles
 from proxy.gateway.ports import Ports
 from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
+from proxy.gateway.warming import Warming
 from proxy.storage.ports import OpenBlob
 
 FAR = 4 << 20
@@ -72,6 +77,7 @@ class Gateway:
         fetching: Fetching,
         views: Views,
         contexts: Contexts,
+        warming: Warming,
     ) -> None:
         self._blobs = ports.blobs
         self._catalog = ports.catalog
@@ -82,10 +88,14 @@ class Gateway:
         self._fetching = fetching
         self._views = views
         self._contexts = contexts
+        self._warming = warming
+        self._ecosystems = ports.ecosystems
 
     def configure(self, mirrors: Iterable[Mirror]) -> None:
         """Serve *mirrors* from now on; answers that are under way are not disturbed."""
-        self._contexts.configure(mirrors)
+        known = list(mirrors)
+        self._contexts.configure(known)
+        self._warming.configure(known)
 
     async def open(self, resource: Resource, mirror: Mirror, want: Want) -> Answer:
         """Answer a request for *resource*. The caller closes the answer.
@@ -142,8 +152,10 @@ class Gateway:
         form = want.form or index.forms[0]
         if want.head and await self._indexes.held(index) is None:
             return await self._announced(index, mirror, form)
+        self._warming.served(index)
         for _ in range(_TRIES):
             current = await self._indexes.current(index, mirror)
+            await self._check_not_blocked(current.generation)
             if want.head and not await self._views.find(current.generation, form.name):
                 return _heading(current, form)
             view = await self._views.get(current.generation, form, want.coding)
@@ -152,6 +164,21 @@ class Gateway:
                 return _view_answer(current, form, want.coding, view, blob)
             await self._lost(current.generation, view)
         raise StorageError(f"the views of {index.path} keep vanishing from the store")
+
+    async def _check_not_blocked(self, generation: Generation) -> None:
+        """Raises Blocked where nothing is left of the index and that is to be said."""
+        policy = generation.context.policy
+        if policy is None or policy.blocked is not policies.Blocked.REFUSE:
+            return
+        index = generation.index
+        groups = self._ecosystems[index.mirror.partition("/")[0]].groups(index)
+        if not any(ROWS in group for group in groups):
+            return
+        table = await self._views.table(generation)
+        value = table.get(WHOLE)
+        if value is not None and (denied := decode_row(value).denied) is not None:
+            rule, reason = denied
+            raise Blocked(index.path, rule=rule, reason=reason)
 
     async def _announced(self, index: Index, mirror: Mirror, form: Form) -> Answer:
         """HEAD of what is not here yet: true, and without waiting for the body."""
@@ -177,11 +204,18 @@ class Gateway:
     # -- artifacts -----------------------------------------------------------------------
 
     async def _artifact(self, artifact: Artifact, mirror: Mirror, want: Want) -> Answer:
+        is_judged = self._contexts.of(mirror.key).policy is not None
+        # Where the index is the only authority, what upstream has withdrawn is gone here, too.
+        strictly = is_judged or artifact.fallback is None
         try:
-            row = await self._row(artifact, mirror)
+            row = await self._row(artifact, mirror, strictly=strictly)
         except UNOBTAINABLE as error:
+            if is_judged:  # what cannot be judged is not let through
+                raise
             return await self._without_index(artifact, error)
         if row is None:
+            if strictly:
+                raise _unlisted(artifact)
             return await self._unlisted(artifact, mirror, want)
         if row.denied is not None:
             rule, reason = row.denied
@@ -248,8 +282,7 @@ class Gateway:
         answer = await self._verified_before(artifact)
         if answer is not None:
             return answer
-        if artifact.fallback is None:
-            raise UpstreamMissing(f"{artifact.index.path} of {mirror.key} lists no {artifact.row}")
+        assert artifact.fallback is not None
         return await self._plain.open(_as_plain(artifact, artifact.fallback), mirror, want)
 
     async def _without_index(self, artifact: Artifact, error: Exception) -> Answer:
@@ -268,12 +301,17 @@ class Gateway:
             return None
         return _file_answer(artifact, Row(size=held.size, hashes={"sha256": held.digest}), blob)
 
-    async def _row(self, artifact: Artifact, mirror: Mirror) -> Row | None:
-        """What the index says of it, asking upstream only where the held index does not say."""
+    async def _row(self, artifact: Artifact, mirror: Mirror, *, strictly: bool) -> Row | None:
+        """What the index says of it, asking upstream only where the held index does not say.
+
+        *strictly*: what is held counts no longer than clients would be shown it.
+        """
         index = artifact.index
-        entry = await self._indexes.held(index)
-        if entry is not None:
-            generation = await self._indexes.generation(index, mirror, entry)
+        try:
+            generation = await self._known(index, mirror, strictly=strictly)
+        except UpstreamMissing:
+            return None
+        if generation is not None:
             try:
                 row = await self._row_from(artifact, generation)
             except StorageError:
@@ -286,6 +324,13 @@ class Gateway:
         except UpstreamMissing:
             return None
         return await self._row_from(artifact, generation)
+
+    async def _known(self, index: Index, mirror: Mirror, *, strictly: bool) -> Generation | None:
+        """The generation to look into first."""
+        if strictly:
+            return (await self._indexes.current(index, mirror)).generation
+        entry = await self._indexes.held(index)
+        return None if entry is None else await self._indexes.generation(index, mirror, entry)
 
     async def _revalidated(
         self, index: Index, mirror: Mirror, since: float | None = None
@@ -311,6 +356,7 @@ class Gateway:
         async for pack in self._packs(member, mirror):
             answer = await self._slice(member, pack)
             if answer is not None:
+                await self._check_shown(member, mirror, pack)
                 return answer
         current = await self._indexes.current(member.index, mirror)
         pack = await self._views.get(current.generation, member.pack)
@@ -318,6 +364,21 @@ class Gateway:
         if answer is None:
             raise UpstreamMissing(f"no index of {mirror.key} names {member.path}")
         return answer
+
+    async def _check_shown(self, member: Member, mirror: Mirror, pack: View) -> None:
+        """Raises Denied where the policy now hides something that an older part lists."""
+        if self._contexts.of(mirror.key).policy is None:
+            return
+        generation = (await self._indexes.current(member.index, mirror)).generation
+        if pack.key == generation.key(member.pack.name):
+            return
+        listed = (await self._views.open_table(pack)).get(member.row) or b""
+        table = await self._views.table(generation)
+        for filename in self._ecosystems[mirror.type].listed(listed):
+            value = table.get(filename)
+            denied = None if value is None else decode_row(value).denied
+            if denied is not None:
+                raise Denied(filename, rule=denied[0], reason=denied[1])
 
     async def _packs(self, member: Member, mirror: Mirror) -> AsyncIterator[View]:
         """The packs that are here; first the newest generation's, nearly always the right one."""
@@ -353,6 +414,15 @@ class Gateway:
         """Entries of verified files never change, so memory is as good as the catalog."""
         seen = self._catalog.peek(key)
         return seen if isinstance(seen, Entry) else await self._catalog.get(key)
+
+
+def _unlisted(artifact: Artifact) -> ProxyError:
+    """What to say of a file that the index does not list."""
+    filename = artifact.path.rpartition("/")[2]
+    if artifact.fallback is None:
+        return UpstreamMissing(f"{artifact.index.path} of {artifact.mirror} lists no {filename}")
+    reason = "the index does not list it, so that the policy cannot judge it"
+    return Denied(filename, rule="unlisted", reason=reason)
 
 
 def _as_plain(artifact: Artifact, source: Source) -> Plain:

@@ -12,15 +12,15 @@ import hashlib
 import mmap
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import zstandard
 
 from proxy.core.model import Digest, Index
 from proxy.ecosystems import ECOSYSTEMS
-from proxy.ecosystems.base import Body, Context
+from proxy.ecosystems.base import Body, Context, Rendered
 from proxy.errors import BadIndex, StorageError
 
 CODINGS = ("zstd", "gzip")
@@ -64,6 +64,7 @@ class Output:
     path: Path
     digest: Digest
     size: int
+    hidden: Mapping[str, int] = field(default_factory=dict)
 
 
 def render(job: RenderJob) -> list[Output]:
@@ -82,7 +83,7 @@ def render(job: RenderJob) -> list[Output]:
             )
             views = ecosystem.render(job.index, body, job.context, job.forms)
             # One at a time, so that those made before a failure are known and removed.
-            outputs.extend(written(view.form, view.chunks, job.workspace) for view in views)
+            outputs.extend(_output(view, job.workspace) for view in views)
     except BaseException as error:
         for output in outputs:
             output.path.unlink(missing_ok=True)
@@ -93,6 +94,10 @@ def render(job: RenderJob) -> list[Output]:
     if missing:
         raise BadIndex(f"{job.index.path} has no {', '.join(sorted(missing))}")
     return outputs
+
+
+def _output(view: Rendered, workspace: Path) -> Output:
+    return replace(written(view.form, view.chunks, workspace), hidden=dict(view.hidden))
 
 
 def encode(job: EncodeJob) -> list[Output]:

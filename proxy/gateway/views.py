@@ -179,6 +179,7 @@ class Views:
             raise StorageError(f"the bytes of {generation.index.path} are no longer in the store")
         held.close()
         context = generation.context
+        seen, gate = context.first_seen, context.gate
         job = RenderJob(
             index=generation.index,
             blob=self._blobs.path(entry.digest),
@@ -188,13 +189,15 @@ class Views:
             context=context,
             forms=forms,
             workspace=self._blobs.workspace,
-            first_seen=context.first_seen and self._blobs.path(context.first_seen),
-            gate=context.gate and self._blobs.path(context.gate),
+            first_seen=None if seen is None else self._blobs.path(seen),
+            gate=None if gate is None else self._blobs.path(gate),
         )
         started = self._clock()
         outputs = await self._pool.run(render, job, size=entry.size)
         for output in outputs:
             await self._keep(generation.key(output.form), output, "")
+            if output.form == ROWS:
+                self._events.hid(generation.index, output.hidden)
         self._events.rendered(generation.index, forms, self._clock() - started)
         publish(None)
 

@@ -124,6 +124,18 @@ METRICS: tuple[Metric, ...] = (
         "Absences learnt from upstream and remembered.",
     ),
     _counter(
+        "pkgproxy_policy_refusals_total",
+        ("mirror", "rule"),
+        "Requests for files that a policy refuses, by its rule.",
+    ),
+    Metric(
+        name="pkgproxy_policy_hidden_files",
+        kind=Kind.GAUGE,
+        labels=("mirror", "rule"),
+        combine="max",
+        help="Files left out of the indexes rendered since the start, by the policy's rule.",
+    ),
+    _counter(
         "pkgproxy_integrity_failures_total",
         _MIRROR,
         "Bodies that were not what their index promised, or no index at all.",
@@ -272,6 +284,14 @@ class Metrics:
     def negative_stored(self, mirror: str) -> None:
         """Upstream said "no such file", which is now remembered."""
         self._counter("pkgproxy_negative_stored_total", mirror).inc()
+
+    def refused(self, mirror: str, rule: str) -> None:
+        """A policy refused a file."""
+        self._counter("pkgproxy_policy_refusals_total", mirror, rule).inc()
+
+    def hidden(self, mirror: str, rule: str, files: int) -> None:
+        """A rule hides so many files of all indexes of *mirror* that are known."""
+        self._gauges["pkgproxy_policy_hidden_files"].labels(mirror, rule).set(files)
 
     def integrity_failed(self, mirror: str) -> None:
         """A body was wrong."""

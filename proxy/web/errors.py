@@ -25,13 +25,15 @@ class Problem:
     detail: str
     reason: str
     headers: dict[str, str] = field(default_factory=dict)
+    members: dict[str, str] = field(default_factory=dict)
 
     @property
     def body(self) -> bytes:
-        """RFC 9457 section 3.1; `type` is left out and so means about:blank."""
-        return msgspec.json.encode(
-            {"status": self.status, "title": self.title, "detail": self.detail}
-        )
+        """RFC 9457 section 3.1; `type` is left out and so means about:blank. `members` are
+        extensions of ours (section 3.2).
+        """
+        known = {"status": self.status, "title": self.title, "detail": self.detail}
+        return msgspec.json.encode(known | self.members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ _TABLE = (
     _Row(errors.NotAcceptable, 406, "Not acceptable"),
     _Row(errors.RangeNotSatisfiable, 416, "Range not satisfiable"),
     _Row(errors.RequestError, 400, "Bad request"),
+    _Row(errors.Blocked, 451, "Blocked by policy"),
     _Row(errors.Denied, 403, "Refused by policy"),
     _Row(errors.UpstreamMissing, 404, "Not found upstream"),
     _Row(errors.UpstreamRefused, 502, "Upstream refused this proxy"),
@@ -87,7 +90,15 @@ def problem(error: ProxyError, *, ecosystem: str) -> Problem:
         detail=detail,
         reason=_phrase(f"{title}: {detail}"),
         headers=_headers(error, status),
+        members=_members(error),
     )
+
+
+def _members(error: ProxyError) -> dict[str, str]:
+    """What programs may want to know of a refusal."""
+    if not isinstance(error, errors.Denied):
+        return {}
+    return {"filename": error.filename, "rule": error.rule, "reason": error.reason}
 
 
 def _headers(error: ProxyError, status: int) -> dict[str, str]:

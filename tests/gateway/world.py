@@ -38,9 +38,13 @@ class Told:
     wrongs: list[str] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
     fills: int = 0
+    hidden: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def rendered(self, index: Index, forms: frozenset[str], seconds: float) -> None: ...
     def collapsed(self, mirror: str) -> None: ...
+
+    def hid(self, index: Index, hidden: Mapping[str, int]) -> None:
+        self.hidden[index.path] = dict(hidden)
 
     def refreshed(self, index: Index, outcome: str) -> None:
         self.outcomes.append(outcome)

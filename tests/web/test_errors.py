@@ -18,6 +18,7 @@ TABLE = [
     (errors.RangeNotSatisfiable(7), 416, 416),
     (errors.RequestError("m"), 400, 400),
     (errors.Denied("f", rule="r", reason="why"), 403, 403),
+    (errors.Blocked("f", rule="r", reason="why"), 451, 451),
     (errors.UpstreamMissing("m"), 404, 404),
     (errors.UpstreamMissing("m", gone=True), 410, 410),
     (errors.UpstreamRefused("m"), 502, 503),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import zstandard
@@ -102,6 +103,10 @@ class Conda:
             return None
         return paths.repodata(index.mirror, folder)
 
+    def listed(self, member: bytes) -> Iterator[str]:
+        """The files of a shard. Raises BadIndex."""
+        return shards.listed(member)
+
     def advised(self, index: Index) -> Advised | None:
         """Packages are looked up by the names that they have at PyPI."""
         return Advised("PyPI")
@@ -116,7 +121,12 @@ def _repodata(
 ) -> Iterator[Rendered]:
     repodata = read(index, body, context)
     if ROWS in forms:
-        yield Rendered(form=ROWS, chunks=_rows(repodata))
+        hidden = Counter(
+            verdict.rule
+            for section in repodata.sections.values()
+            for verdict in section.hidden.values()
+        )
+        yield Rendered(form=ROWS, chunks=_rows(repodata), hidden=hidden)
     if "shards" in forms:
         contents, pack = shards.build(index, repodata)
         yield Rendered(form="shards", chunks=(contents,))

@@ -73,7 +73,7 @@ class Judging:
     def __init__(self, index: Index, body: Body, context: Context, policy: Policy) -> None:
         self._policy = policy
         self._moment = context.moment
-        self._subdir = index.path.split("/")[-2]
+        self._subdir = index.path.rpartition("/")[0].rpartition("/")[2]
         self._seen_table = body.first_seen
         self._judges: dict[tuple[str, str], _JudgeOfName] = {}
         self._licences: dict[tuple[Licences, bool], Callable[[Judgeable], Truth]] = {}
@@ -104,6 +104,11 @@ class Judging:
             self._judges[kind, name] = judge
         return judge
 
+    def hides_all(self, name: str) -> bool:
+        """Whether every file of that package name is hidden, whatever its record says."""
+        judges = [self.of(kind, name) for kind in KINDS]
+        return all(isinstance(judge, Verdict) and judge.hides for judge in judges)
+
     def published(self, record: Judgeable) -> float | None:
         """When the channel's server, or else this proxy, first had the file (CEP 47).
 
@@ -122,6 +127,8 @@ class Judging:
         match leaf:
             case Names(patterns=patterns):
                 return is_like(name.lower(), tuple(one.lower() for one in patterns))
+            case Platforms() if not self._subdir:  # of the channel as a whole
+                return lambda _: None
             case Platforms(patterns=patterns):
                 return is_like(self._subdir, patterns)
             case Kinds(kinds=kinds):

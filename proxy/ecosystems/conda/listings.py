@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy.core.model import Index
-from proxy.core.policy import Verdict
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda.gate import known
 from proxy.ecosystems.conda.judging import Judging
@@ -47,11 +46,7 @@ def channeldata(index: Index, body: Body, context: Context) -> Text:
         return [text], text is EMPTY
     judging = Judging(index, body, context, context.policy)
     packages = objects(top["packages"], f"{index.path}, packages")
-    hidden = {
-        name: None
-        for name in packages
-        if isinstance(verdict := judging.of("conda", name), Verdict) and verdict.hides
-    }
+    hidden = {name: None for name in packages if judging.hides_all(name)}
     return _changed(text, top, {"packages": [Filtered(packages, hidden)]} if hidden else {})
 
 

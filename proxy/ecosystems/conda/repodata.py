@@ -180,7 +180,7 @@ class _Changes:
         kept = [
             record
             for path, section in self._sections.items()
-            if path[0] == name
+            if path[0] == name and section.kind is not None
             for key, record in section.records.items()
             if key not in section.hidden
         ]

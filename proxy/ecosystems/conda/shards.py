@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import zstandard
@@ -54,6 +56,19 @@ def build(index: Index, repodata: Repodata) -> tuple[bytes, dict[str, bytes]]:
         "shards": digests,
     }
     return compressor.compress(_packed(contents, f"{index.path}, info")), pack
+
+
+def listed(packed: bytes) -> Iterator[str]:
+    """The files in a shard of ours, as the rows name them. Raises BadIndex."""
+    try:
+        shard = msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(packed))
+        yield from shard["packages"]
+        yield from shard["packages.conda"]
+        for kind, table in shard.get("v3", {}).items():
+            for stem, record in table.items():
+                yield unquote(record["url"]) if kind == "whl" else f"{stem}.{kind}"
+    except (msgspec.MsgspecError, zstandard.ZstdError, KeyError) as error:
+        raise BadIndex(f"a shard in the store cannot be read: {error}") from error
 
 
 def _by_name(repodata: Repodata) -> dict[str, list[_Member]]:

@@ -59,6 +59,10 @@ class Files:
         """There are no indexes."""
         return None
 
+    def listed(self, member: bytes) -> Iterator[str]:
+        """Indexes have no parts."""
+        yield from ()
+
     def advised(self, index: Index) -> Advised | None:
         """Nothing is known of the files."""
         return None

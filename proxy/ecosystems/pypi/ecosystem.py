@@ -134,6 +134,10 @@ class PyPI:
                 return _page(index.mirror, project)
         return None
 
+    def listed(self, member: bytes) -> Iterator[str]:
+        """Indexes have no parts."""
+        yield from ()
+
     def advised(self, index: Index) -> Advised | None:
         """Those of one project concern its page alone."""
         project = _project(index)

@@ -7,14 +7,15 @@ that the policy hides; of one it warns of, its reason is given where clients pri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from proxy.core.policy import UNRULED, Blocked, Effect, Verdict
 from proxy.core.rows import Row, build, encode_row
-from proxy.ecosystems.base import ROWS, Body, Context, Rendered
+from proxy.ecosystems.base import ROWS, WHOLE, Body, Context, Rendered
 from proxy.ecosystems.pypi import content, files, html_page, links, names
 from proxy.ecosystems.pypi.judging import Candidate, Judging
 from proxy.ecosystems.pypi.links import Link
@@ -25,14 +26,13 @@ _NOT_NULL = ("meta", "name", "project-status", "versions")
 
 
 class Page(NamedTuple):
-    """A page as we serve it, in JSON's terms, and its row table's contents."""
+    """A page as we serve it, in JSON's terms, its row table's contents, and how many files which
+    rule hides.
+    """
 
     document: dict[str, Any]
     rows: dict[str, bytes]
-
-
-WHOLE = ""
-"""The row that says of the page itself that it is refused."""
+    hidden: Mapping[str, int]
 
 
 def render(body: Body, project: str, context: Context, forms: frozenset[str]) -> Iterator[Rendered]:
@@ -43,7 +43,7 @@ def render(body: Body, project: str, context: Context, forms: frozenset[str]) ->
     if "html" in forms:
         yield Rendered(form="html", chunks=html_page.written(page.document))
     if ROWS in forms:
-        yield Rendered(form=ROWS, chunks=build(page.rows))
+        yield Rendered(form=ROWS, chunks=build(page.rows), hidden=page.hidden)
 
 
 def read(body: Body, project: str, context: Context) -> Page:
@@ -69,7 +69,7 @@ def read(body: Body, project: str, context: Context) -> Page:
     if hidden and not kept and context.policy and context.policy.blocked is Blocked.REFUSE:
         verdict = hidden[-1][1]
         rows[WHOLE] = encode_row(Row(denied=(verdict.rule, verdict.reason)))
-    return Page(document, rows)
+    return Page(document, rows, Counter(verdict.rule for _, verdict in hidden))
 
 
 def candidates(body: Body, project: str) -> Iterator[Candidate]:

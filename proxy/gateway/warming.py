@@ -1,0 +1,72 @@
+"""Views made before anybody asks for them: when a policy changed, and when ages move on a step.
+
+What clients asked for lately is made anew in the background, from what is here: upstream is not
+asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+from proxy.core.model import Index, Mirror
+from proxy.errors import ProxyError
+from proxy.gateway.events import Events
+from proxy.gateway.indexes import Indexes
+
+HOT = 3600.0
+"""Seconds for which an index counts as asked for lately."""
+
+MOST = 1024
+"""Indexes that are remembered as such."""
+
+ROUND = 60.0
+"""Seconds between two rounds."""
+
+
+class Warming:
+    """Knows what is hot in this process."""
+
+    def __init__(self, indexes: Indexes, clock: Callable[[], float], events: Events) -> None:
+        self._indexes = indexes
+        self._clock = clock
+        self._events = events
+        self._served: OrderedDict[str, tuple[Index, float]] = OrderedDict()
+        self._mirrors: dict[str, Mirror] = {}
+        self._changed = asyncio.Event()
+
+    def configure(self, mirrors: list[Mirror]) -> None:
+        """From now on views are made for *mirrors* as they are now, at once for those in use."""
+        self._mirrors = {mirror.key: mirror for mirror in mirrors}
+        self._changed.set()
+
+    def served(self, index: Index) -> None:
+        """A client asked for *index*."""
+        self._served[index.key] = index, self._clock()
+        self._served.move_to_end(index.key)
+        while len(self._served) > MOST:
+            self._served.popitem(last=False)
+
+    async def run(self) -> None:
+        """Make what is due, until cancelled."""
+        while True:
+            self._changed.clear()
+            await self.prepare()
+            try:
+                async with asyncio.timeout(ROUND):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def prepare(self) -> None:
+        """Make the views of all that is hot, as of now and of the step that is near."""
+        since = self._clock() - HOT
+        for index, at in list(self._served.values()):
+            mirror = self._mirrors.get(index.mirror)
+            if mirror is None or mirror.policy is None or at < since:
+                continue
+            try:
+                await self._indexes.prepare(index, mirror)
+            except ProxyError as error:
+                self._events.failed(index.key, error)

@@ -10,8 +10,10 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from proxy.core.model import Bounds, Index, Mirror, Resource
+from proxy.core.policy import Policy
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
 from proxy.gateway.engine import Engine
@@ -82,6 +84,12 @@ class World:
     @property
     def fetching(self) -> Fetching:
         return self.engine.fetching
+
+    def rule(self, policy: Policy | None, **more: Any) -> None:
+        """From now on *policy* holds for all mirrors; *more* are other fields of theirs."""
+        for key, mirror in self.mirrors.items():
+            self.mirrors[key] = replace(mirror, policy=policy, **more)
+        self.gateway.configure(self.mirrors.values())
 
     def resource(self, key: str, path: str) -> Resource:
         return ECOSYSTEMS[key.partition("/")[0]].classify(key, path)

@@ -123,7 +123,7 @@ class Judging:
     def _seen(self) -> Mapping[bytes, float]:
         return first_seen.read(self._seen_table)
 
-    def _leaf(self, kind: str, name: str, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001 - one line for each kind of condition
+    def _leaf(self, kind: str, name: str, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001, C901 - one line for each kind of condition
         match leaf:
             case Names(patterns=patterns):
                 return is_like(name.lower(), tuple(one.lower() for one in patterns))

@@ -30,6 +30,13 @@ def read(table: bytes | memoryview) -> dict[bytes, int]:
     return dict(_ENTRY.iter_unpack(table))
 
 
+def before(table: bytes | memoryview, moment: float) -> frozenset[bytes]:
+    """The files first seen before *moment*. Raises StorageError where *table* is none."""
+    if len(table) % _ENTRY.size:
+        raise StorageError("a table of first sights is cut short")
+    return frozenset([file for file, at in _ENTRY.iter_unpack(table) if at < moment])
+
+
 def merged(
     known: Mapping[bytes, int] | None, files: Iterable[tuple[bytes, float | None]], now: float
 ) -> bytes:

@@ -41,18 +41,28 @@ may be made in favour of the leaf; else the leaf holds only if there is no way a
 choice never counts against a file."""
 
 
+class Compiler:
+    """Makes judges out of one policy, for as many groups of records as there are."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._rules = [(rule, verdict_of(rule)) for rule in (*policy.overrides, *policy.rules)]
+        self._last = default_of(policy)
+
+    def judge(self, leaf: Tester) -> Judge[Any] | Verdict:
+        """The verdict where it is the same for all records of a group, else what gives it."""
+        steps: list[tuple[Verdict, Callable[[Any], Truth]]] = []
+        for rule, verdict in self._rules:
+            node = node_of(rule.condition, leaf, may=rule.effect is Effect.ALLOW)
+            if callable(node):
+                steps.append((verdict, node))
+            elif _holds(verdict, node):
+                return _stepwise(steps, verdict) if steps else verdict
+        return _stepwise(steps, self._last) if steps else self._last
+
+
 def compiled(policy: Policy, leaf: Tester) -> Judge[Any] | Verdict:
     """The verdict of *policy* where it is the same for all records, else what gives it."""
-    steps: list[tuple[Verdict, Callable[[Any], Truth]]] = []
-    for rule in (*policy.overrides, *policy.rules):
-        verdict = verdict_of(rule)
-        node = node_of(rule.condition, leaf, may=rule.effect is Effect.ALLOW)
-        if callable(node):
-            steps.append((verdict, node))
-        elif _holds(verdict, node):
-            return _stepwise(steps, verdict) if steps else verdict
-    last = default_of(policy)
-    return _stepwise(steps, last) if steps else last
+    return Compiler(policy).judge(leaf)
 
 
 def verdict_of(rule: Rule) -> Verdict:

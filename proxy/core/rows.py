@@ -25,6 +25,7 @@ _MAGIC = b"ROWS1\0\0\0"
 _COUNT = struct.Struct("<8sQ")
 _OFFSET = struct.Struct("<Q")
 _KEY = struct.Struct("<I")
+_BATCH = 4096  # entries written at a time
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -65,19 +66,17 @@ def decode_row(value: bytes | memoryview) -> Row:
 def build(rows: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
     """Yield the table's bytes. Of two rows with one key the later one counts."""
     table = dict(rows)
-    keys = sorted((key.encode(), value) for key, value in table.items())
+    keys = sorted(table)  # the order of code points is that of their UTF-8
+    entries = [_entry(key.encode(), table[key]) for key in keys]
     start = _COUNT.size + _OFFSET.size * (len(keys) + 1)
-    sizes = (_KEY.size + len(key) + len(value) for key, value in keys)
-    offsets = list(accumulate(sizes, initial=start))
     yield _COUNT.pack(_MAGIC, len(keys))
-    yield struct.pack(f"<{len(offsets)}Q", *offsets)
-    batch = bytearray()
-    for key, value in keys:
-        batch += _KEY.pack(len(key)) + key + value
-        if len(batch) > 1 << 20:
-            yield bytes(batch)
-            batch.clear()
-    yield bytes(batch)
+    yield struct.pack(f"<{len(keys) + 1}Q", *accumulate(map(len, entries), initial=start))
+    for at in range(0, len(entries), _BATCH):
+        yield b"".join(entries[at : at + _BATCH])
+
+
+def _entry(key: bytes, value: bytes) -> bytes:
+    return b"%b%b%b" % (_KEY.pack(len(key)), key, value)
 
 
 class Table:

@@ -29,9 +29,10 @@ class Context:
     `siblings` are the names of the mirrors of the same type that are served here (a channel
     may refer to its siblings by relative links). `policy` is the mirror's, without the rules
     that are over; `moment` is what ages are reckoned from (seconds since the epoch; 0 where the
-    policy has no ages). `first_seen` names the table of when its files were first seen here
-    (`proxy.core.first_seen`), where the policy has ages and the index does not date its files;
-    `gate` the row table of the index that decides for this one what it shows.
+    policy has no ages). `first_seen` names the table of when files were first seen here
+    (`proxy.core.first_seen`) up to the generation before this one, and `seen_at` is when this one
+    came; without a table it is the first one, whose files are as old as they say. `gate` names
+    the row table of the index that decides for this one what it shows.
     """
 
     mirror: str
@@ -39,6 +40,7 @@ class Context:
     policy: Policy | None = None
     moment: float = 0.0
     first_seen: Digest | None = None
+    seen_at: float = 0.0
     gate: Digest | None = None
 
     @cached_property
@@ -46,8 +48,8 @@ class Context:
         lines = [self.mirror, *sorted(self.siblings)]
         if self.policy is not None:
             lines += ["policy", self.policy.digest, f"{self.moment:.0f}"]
-        if self.first_seen is not None:
-            lines += ["first seen", self.first_seen]
+        if self.seen_at:
+            lines += ["first seen", self.first_seen or "", f"{self.seen_at:.0f}"]
         if self.gate is not None:
             lines += ["gate", self.gate]
         return digest_of("\n".join(lines).encode())

@@ -13,13 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from proxy.core.digest import Digest
-from proxy.core.model import Entry, Index, Mirror, View
+from proxy.core.model import Entry, Index, Mirror
 from proxy.core.policy import Policy
 from proxy.ecosystems.base import Context
-from proxy.gateway.observing import ObserveJob, observe
-from proxy.gateway.pool import Pool
 from proxy.gateway.ports import Ports
-from proxy.storage.ports import Stored
+from proxy.gateway.sights import Sights
 
 STEP = 3600.0
 """Seconds for which the ages of files stand still."""
@@ -42,12 +40,9 @@ class _Current:
 class Contexts:
     """The contexts of all mirrors, as of now."""
 
-    def __init__(self, ports: Ports, pool: Pool) -> None:
-        self._blobs = ports.blobs
-        self._catalog = ports.catalog
-        self._ecosystems = ports.ecosystems
+    def __init__(self, ports: Ports, sights: Sights) -> None:
         self._clock = ports.clock
-        self._pool = pool
+        self._sights = sights
         self._configured: dict[str, Context] = {}
         self._current: dict[str, _Current] = {}
         self._completed: OrderedDict[tuple[str, Digest, Digest], Context] = OrderedDict()
@@ -90,52 +85,20 @@ class Contexts:
         key = (index.key, entry.digest, context.digest)
         found = self._completed.get(key)
         if found is None or found.gate != gate:
-            seen = await self._first_seen(index, entry) if context.policy.is_dated else None
-            found = self._completed[key] = replace(context, first_seen=seen, gate=gate)
+            found = replace(context, gate=gate)
+            if context.policy.is_dated:
+                sight = await self._sights.of(index, entry)
+                found = replace(found, first_seen=sight.table, seen_at=sight.at)
+            self._completed[key] = found
             while len(self._completed) > KNOWN:
                 self._completed.popitem(last=False)
         return found
 
-    async def _first_seen(self, index: Index, entry: Entry) -> Digest:
-        """The table of first sights that covers *entry*, made if need be."""
-        family = f"seen {index.key}\t"
-        key = f"{family}{entry.digest}"
-        known = await self._catalog.get(key)
-        if isinstance(known, View) and await self._is_here(known):
-            return known.digest
-        tables = [await self._catalog.get(one) for one in await self._catalog.keys(family)]
-        older = [one for one in tables if isinstance(one, View) and await self._is_here(one)]
-        newest = max(older, key=lambda one: one.made_at, default=None)
-        job = ObserveJob(
-            index=index,
-            blob=self._blobs.path(entry.digest),
-            source=entry.source,
-            media_type=entry.media_type,
-            url=entry.url,
-            known=None if newest is None else self._blobs.path(newest.digest),
-            now=self._clock(),
-            workspace=self._blobs.workspace,
-        )
-        output = await self._pool.run(observe, job, size=entry.size)
-        await self._blobs.adopt(output.path, Stored(digest=output.digest, size=output.size))
-        await self._catalog.put(
-            View(
-                key=key,
-                digest=output.digest,
-                size=output.size,
-                media_type="application/octet-stream",
-                made_at=self._clock(),
-            )
-        )
-        await self._catalog.forget([one.key for one in older if one.key != key])
-        return output.digest
-
-    async def _is_here(self, view: View) -> bool:
-        blob = await self._blobs.open(view.digest, view.size)
-        if blob is None:
-            return False
-        blob.close()
-        return True
+    async def settle(self, index: Index, mirror: Mirror, entry: Entry) -> None:
+        """*entry* is in use: what the next generation will need of it can be made."""
+        policy = self.of(mirror.key).policy
+        if policy is not None and policy.is_dated:
+            await self._sights.settle(index, entry)
 
 
 def _as_of(context: Context, now: float) -> _Current:

@@ -9,6 +9,7 @@ from proxy.gateway.indexes import Indexes
 from proxy.gateway.plain import IMPATIENT, PlainFiles
 from proxy.gateway.pool import Pool
 from proxy.gateway.ports import Ports
+from proxy.gateway.sights import Sights
 from proxy.gateway.views import Views
 from proxy.gateway.warming import Warming
 
@@ -19,7 +20,8 @@ class Engine:
     def __init__(self, ports: Ports, *, impatient: float = IMPATIENT) -> None:
         self._pool = Pool()
         self.views = Views(ports, self._pool)
-        self.contexts = Contexts(ports, self._pool)
+        self._sights = Sights(ports, self._pool)
+        self.contexts = Contexts(ports, self._sights)
         self.indexes = Indexes(ports, self.views, self.contexts)
         self.warming = Warming(self.indexes, ports.clock, ports.events)
         self.fetching = Fetching(ports)
@@ -37,10 +39,12 @@ class Engine:
         """Let background work end for up to *seconds*, of each kind."""
         await self.indexes.drain(seconds)
         await self.fetching.drain(seconds)
+        await self._sights.drain(seconds)
 
     async def aclose(self) -> None:
         """End all work; whoever waits for it is told so."""
         await self.indexes.aclose()
         await self.fetching.aclose()
+        await self._sights.aclose()
         await self.views.aclose()
         await self._pool.aclose()

@@ -249,6 +249,7 @@ class Indexes:
             raise
         self._events.refreshed(index, "new" if fetched else "unchanged")
         await self._catalog.put(entry)
+        await self._contexts.settle(index, mirror, entry)
         publish((entry, fetched))
 
     async def _ask(self, index: Index, mirror: Mirror, held: Entry | None) -> tuple[Entry, bool]:

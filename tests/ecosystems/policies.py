@@ -45,7 +45,7 @@ def policy(*rules: Rule, **more: object) -> Policy:
 
 def under(context: Context, *rules: Rule, **more: object) -> Context:
     """*context* with a policy of *rules*."""
-    return replace(context, policy=policy(*rules, **more), moment=MOMENT)
+    return replace(context, policy=policy(*rules, **more), moment=MOMENT, seen_at=MOMENT)
 
 
 def random_policies(names: list[str], specs: list[str]) -> st.SearchStrategy[Policy]:

@@ -209,6 +209,7 @@ def seen(at: float) -> bytes:
     return first_seen.merged(None, [(bytes.fromhex("ab" * 16), at)], MOMENT)
 
 
+OTHERS = first_seen.merged(None, [(b"0" * 16, 1.0)], MOMENT)
 WEEK_OLD, HOUR_OLD = MOMENT - 7 * DAY, MOMENT - 3600
 
 
@@ -221,9 +222,13 @@ WEEK_OLD, HOUR_OLD = MOMENT - 7 * DAY, MOMENT - 3600
         ({"indexed_timestamp": HOUR_OLD * MS, "timestamp": 1}, seen(WEEK_OLD), True),
         ({"timestamp": WEEK_OLD * MS}, seen(HOUR_OLD), True),
         ({"timestamp": HOUR_OLD * MS}, seen(WEEK_OLD), False),
-        # Neither is known: in doubt it is refused.
-        ({"timestamp": WEEK_OLD * MS}, b"", True),
-        ({"indexed_timestamp": "yesterday"}, b"", True),
+        ({"indexed_timestamp": "yesterday", "timestamp": 1}, seen(HOUR_OLD), True),
+        # What is not in the table came with this generation.
+        ({"timestamp": WEEK_OLD * MS}, OTHERS, True),
+        # Where there is no table this is the first generation, and all may be old.
+        ({"timestamp": WEEK_OLD * MS}, b"", False),
+        ({"timestamp": HOUR_OLD * MS}, b"", True),
+        ({}, b"", False),
     ],
 )
 def test_the_cool_down_believes_no_builder(

@@ -237,21 +237,28 @@ def test_a_new_package_can_be_had_once_it_has_been_known_for_long_enough(tmp_pat
     play(tmp_path, script, channel({OTHER: b"other"}))
 
 
-def test_first_sights_outlive_a_generation_and_a_restart(tmp_path: Path) -> None:
+def test_first_sights_outlive_generations(tmp_path: Path) -> None:
+    def listing(number: int, *more: str) -> FakeFile:
+        packages = {OTHER: b"other"} | {name: name.encode() for name in more}
+        return FakeFile(body=repodata(packages), etag=f'"{number}"', media_type="application/json")
+
     async def script(world: World) -> None:
         world.rule(COOL)
         await world.read("conda/c", "linux-64/repodata.json")
-        (before,) = await world.catalog.keys("seen ")
-        world.upstream.files[at("linux-64/repodata.json")] = FakeFile(
-            body=repodata(TWO), etag='"two"', media_type="application/json"
-        )
-        world.now += 3 * 3600
-        await world.read("conda/c", "linux-64/repodata.json")
-        (after,) = await world.catalog.keys("seen ")
-        assert before != after
-        world.rule(COOL)  # nothing is remembered of it in memory
-        with pytest.raises(Denied):
-            await world.read("conda/c", f"linux-64/{NAME}")
+        names = ["a-1-0.conda", "b-1-0.conda", "c-1-0.conda"]
+        for number in range(3):
+            url = at("linux-64/repodata.json")
+            world.upstream.files[url] = listing(number, *names[: number + 1])
+            world.now += DAY / 2
+            await world.read("conda/c", "linux-64/repodata.json")
+            await world.settled()
+            world.rule(COOL)  # nothing is remembered in memory
+        world.now += STEP
+        shown = json.loads(await world.read("conda/c", "linux-64/repodata.json"))
+        # The files that came have been here for a day and a step, half a day more, half a day.
+        assert set(shown["packages.conda"]) == {OTHER, names[0]}
+        assert len(await world.catalog.keys("arrival ")) <= 3
+        assert len(await world.catalog.keys("seen ")) == 1
 
     play(tmp_path, script, channel({OTHER: b"other"}))
 

@@ -9,12 +9,12 @@ import zstandard
 
 from proxy.core.model import Index, Resource
 from proxy.core.policy import Leaf
-from proxy.core.rows import build, encode_row
+from proxy.core.rows import build
 from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
 from proxy.ecosystems.conda import judging, listings, paths, shards
 from proxy.ecosystems.conda.pieces import Piece, flat
-from proxy.ecosystems.conda.records import identity, seconds
-from proxy.ecosystems.conda.repodata import Repodata, Sections, read, rows
+from proxy.ecosystems.conda.records import Judgeable, built, identity, seconds
+from proxy.ecosystems.conda.repodata import Sections, read
 from proxy.ecosystems.conda.sections import sections
 from proxy.ecosystems.conda.text import objects, plain_text
 
@@ -76,7 +76,7 @@ class Conda:
         for section in _sections(index, body).values():
             if section.kind is None:
                 continue
-            for key, record in section.records.items():
+            for key, record in section.records(Judgeable):
                 yield Judged(
                     filename=section.filename(key),
                     name=record.name,
@@ -92,9 +92,9 @@ class Conda:
         for section in _sections(index, body).values():
             if section.kind is None:
                 continue
-            for record in section.records.values():
+            for _, record in section.records(Judgeable):
                 if seconds(record.indexed_timestamp) is None:
-                    yield identity(record), seconds(record.timestamp) or 0.0
+                    yield identity(record), built(record)
 
     def decided_by(self, index: Index) -> Index | None:
         """A subdir's repodata.json decides for all its indexes."""
@@ -113,29 +113,25 @@ class Conda:
 
 
 def _sections(index: Index, body: Body) -> Sections:
-    return sections(objects(plain_text(index, body), index.path), index.path, judged=True)
+    return sections(objects(plain_text(index, body), index.path), index.path)
 
 
 def _repodata(
     index: Index, body: Body, context: Context, forms: frozenset[str]
 ) -> Iterator[Rendered]:
-    repodata = read(index, body, context)
+    repodata = read(index, body, context, rowed=ROWS in forms)
     if ROWS in forms:
         hidden = Counter(
             verdict.rule
             for section in repodata.sections.values()
             for verdict in section.hidden.values()
         )
-        yield Rendered(form=ROWS, chunks=_rows(repodata), hidden=hidden)
+        yield Rendered(form=ROWS, chunks=build(repodata.rows), hidden=hidden)
     if "shards" in forms:
         contents, pack = shards.build(index, repodata)
         yield Rendered(form="shards", chunks=(contents,))
         yield Rendered(form="shardpack", chunks=build(pack))
     yield from _texts(body, repodata.text, forms, changed=repodata.changed)
-
-
-def _rows(repodata: Repodata) -> Iterator[bytes]:
-    return build((filename, encode_row(row)) for filename, row in rows(repodata))
 
 
 def _texts(

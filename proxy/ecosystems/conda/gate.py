@@ -7,16 +7,18 @@ next to none; judged by themselves they would show other files than the gate let
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from proxy.core.model import Index
 from proxy.core.policy import Effect, Policy, Verdict
 from proxy.core.rows import Table, decode_row
 from proxy.ecosystems.base import Body, Context
-from proxy.ecosystems.conda.judging import Judging
+from proxy.ecosystems.conda.judging import JudgeOfName, Judging
+from proxy.ecosystems.conda.records import Judgeable
 from proxy.ecosystems.conda.sections import Section
 
-_UNKNOWN = Verdict(
+UNKNOWN = Verdict(
     effect=Effect.DENY, rule="unknown-kind", reason="no policy can judge files of this kind yet"
 )
 
@@ -28,22 +30,41 @@ class Gate:
         self._judging = Judging(index, body, context, policy)
         self._rows = None if body.gate is None else known(body.gate)
 
+    def judge(self, section: Section) -> Callable[[str, Any], Verdict | None]:
+        """What gives the verdict that hides a record of the section, by its key, if one does."""
+        assert section.kind is not None
+        rows, kind, of = self._rows, section.kind, self._judging.of
+        of_name: dict[str, JudgeOfName] = {}
+
+        def judge(key: str, record: Judgeable) -> Verdict | None:
+            if rows is not None and (filename := section.filename(key)) in rows:
+                return _denied(rows[filename])
+            judge = of_name.get(record.name)
+            if judge is None:
+                judge = of_name[record.name] = of(kind, record.name)
+            verdict = judge if isinstance(judge, Verdict) else judge(record)
+            return verdict if verdict.effect is Effect.DENY else None
+
+        return judge
+
     def hidden(self, section: Section) -> Mapping[str, Verdict]:
         """Those of the section's records, by key, that are hidden. Raises BadIndex."""
         if section.kind is None:
-            return dict.fromkeys(section.members, _UNKNOWN)
-        if self._rows is None:
-            return self._judging.hidden(section.kind, section.records)
+            return dict.fromkeys(section.members, UNKNOWN)
+        judge = self.judge(section)
         found: dict[str, Verdict] = {}
-        newer = {}
-        for key, record in section.records.items():
-            filename = section.filename(key)
-            if filename not in self._rows:
-                newer[key] = record
-            elif (denied := self._rows[filename]) is not None:
-                rule, reason = denied
-                found[key] = Verdict(effect=Effect.DENY, rule=rule, reason=reason)
-        return found | self._judging.hidden(section.kind, newer)
+        for key, record in section.records(Judgeable):
+            verdict = judge(key, record)
+            if verdict is not None:
+                found[key] = verdict
+        return found
+
+
+def _denied(denied: tuple[str, str] | None) -> Verdict | None:
+    if denied is None:
+        return None
+    rule, reason = denied
+    return Verdict(effect=Effect.DENY, rule=rule, reason=reason)
 
 
 def known(table: bytes | memoryview) -> dict[str, tuple[str, str] | None]:

@@ -6,6 +6,7 @@ names are decided at once, and of the others only the fields that matter are loo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from operator import attrgetter
@@ -13,7 +14,7 @@ from typing import Any
 
 from proxy.core import first_seen
 from proxy.core.conditions import any_of, by_age, by_size, is_like
-from proxy.core.judging import Node, Truth, compiled
+from proxy.core.judging import Compiler, Node, Truth
 from proxy.core.model import Index
 from proxy.core.policy import (
     Builds,
@@ -37,13 +38,13 @@ from proxy.core.policy import (
     YoungerThan,
 )
 from proxy.ecosystems.base import Body, Context
-from proxy.ecosystems.conda.records import Judgeable, identity, seconds
+from proxy.ecosystems.conda.records import Judgeable, built, identity, seconds
 from proxy.ecosystems.conda.specs import Spec
 
 KINDS = ("conda", "tar.bz2", "wheel")
 """The kinds of files in a channel."""
 
-_JudgeOfName = Verdict | Callable[[Judgeable], Verdict]
+JudgeOfName = Verdict | Callable[[Judgeable], Verdict]
 
 
 def wrong(leaf: Leaf) -> str | None:
@@ -71,36 +72,25 @@ class Judging:
     """The verdicts of one context on the records of one index."""
 
     def __init__(self, index: Index, body: Body, context: Context, policy: Policy) -> None:
-        self._policy = policy
+        self._compiler = Compiler(policy)
         self._moment = context.moment
         self._subdir = index.path.rpartition("/")[0].rpartition("/")[2]
         self._seen_table = body.first_seen
-        self._judges: dict[tuple[str, str], _JudgeOfName] = {}
+        self._seen_at = context.seen_at
+        self._judges: dict[tuple[str, str], JudgeOfName] = {}
+        self._ages: dict[YoungerThan | OlderThan, Callable[[Judgeable], Truth]] = {}
         self._licences: dict[tuple[Licences, bool], Callable[[Judgeable], Truth]] = {}
-
-    def hidden(self, kind: str, records: Mapping[str, Judgeable]) -> dict[str, Verdict]:
-        """Those of *records*, by the same key, that the policy hides."""
-        found: dict[str, Verdict] = {}
-        of_name: dict[str, _JudgeOfName] = {}
-        for key, record in records.items():
-            judge = of_name.get(record.name)
-            if judge is None:
-                judge = of_name[record.name] = self.of(kind, record.name)
-            verdict = judge if isinstance(judge, Verdict) else judge(record)
-            if verdict.hides:
-                found[key] = verdict
-        return found
 
     def verdict(self, kind: str, record: Judgeable) -> Verdict:
         """What the policy says of *record*."""
         judge = self.of(kind, record.name)
         return judge if isinstance(judge, Verdict) else judge(record)
 
-    def of(self, kind: str, name: str) -> _JudgeOfName:
+    def of(self, kind: str, name: str) -> JudgeOfName:
         """The verdict on all files of that kind with that package name, or what gives it."""
         judge = self._judges.get((kind, name))
         if judge is None:
-            judge = compiled(self._policy, partial(self._leaf, kind, name))
+            judge = self._compiler.judge(partial(self._leaf, kind, name))
             self._judges[kind, name] = judge
         return judge
 
@@ -109,19 +99,45 @@ class Judging:
         judges = [self.of(kind, name) for kind in KINDS]
         return all(isinstance(judge, Verdict) and judge.hides for judge in judges)
 
-    def published(self, record: Judgeable) -> float | None:
+    def published(self, record: Judgeable) -> float:
         """When the channel's server, or else this proxy, first had the file (CEP 47).
 
-        None: neither is known, as in an index that is new here.
+        In the first generation that came here everything is as old as its builder says.
         """
         indexed = seconds(record.indexed_timestamp)
         if indexed is not None:
             return indexed
-        return self._seen.get(identity(record))
+        if not self._seen_table:
+            return min(built(record), self._seen_at)
+        return self._seen.get(identity(record), self._seen_at)
 
     @cached_property
     def _seen(self) -> Mapping[bytes, float]:
         return first_seen.read(self._seen_table)
+
+    def _age(self, leaf: YoungerThan | OlderThan) -> Callable[[Judgeable], Truth]:
+        test = self._ages.get(leaf)
+        if test is None:
+            cutoff = self._moment - leaf.seconds
+            younger = self._younger_than(cutoff)
+            older = by_age(leaf, self._moment, self.published)
+            test = self._ages[leaf] = younger if isinstance(leaf, YoungerThan) else older
+        return test
+
+    def _younger_than(self, cutoff: float) -> Callable[[Judgeable], Truth]:
+        """The test of most cool-downs, on 600,000 records: a look into a set."""
+        if not self._seen_table or self._seen_at <= cutoff:
+            return lambda record: self.published(record) > cutoff
+        old = first_seen.before(self._seen_table, math.floor(cutoff) + 1)
+
+        def test(record: Judgeable) -> Truth:
+            if record.indexed_timestamp is not None:
+                indexed = seconds(record.indexed_timestamp)
+                if indexed is not None:
+                    return indexed > cutoff
+            return identity(record) not in old
+
+        return test
 
     def _leaf(self, kind: str, name: str, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001, C901 - one line for each kind of condition
         match leaf:
@@ -140,7 +156,7 @@ class Judging:
             case Licences():
                 return self._licence(leaf, may)
             case YoungerThan() | OlderThan():
-                return by_age(leaf, self._moment, self.published)
+                return self._age(leaf)
             case LargerThan() | SmallerThan():
                 return by_size(leaf, attrgetter("size"))
             case Vulnerable() | FixesVulnerability():

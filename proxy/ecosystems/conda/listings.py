@@ -28,7 +28,7 @@ def run_exports(index: Index, body: Body) -> Text:
         return [text], text is EMPTY
     hidden = {name for name, denied in known(body.gate).items() if denied is not None}
     changes: dict[str, list[Piece]] = {}
-    for path, section in sections(top, index.path, judged=False).items():
+    for path, section in sections(top, index.path).items():
         gone = {key: None for key in section.members if section.filename(key) in hidden}
         if gone and len(path) == 1:
             changes[path[0]] = [Filtered(section.members, gone)]

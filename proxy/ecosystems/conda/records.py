@@ -5,7 +5,6 @@ Everything else in a record belongs to the clients and is never looked at here.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 import msgspec
@@ -16,17 +15,22 @@ from proxy.core.rows import Row
 from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex
 
-_DIGESTS = {"sha256": re.compile(r"[0-9a-fA-F]{64}"), "md5": re.compile(r"[0-9a-fA-F]{32}")}
+_LENGTHS = {"sha256": 64, "md5": 32}
 
 _LATEST_IN_SECONDS = 253402300799  # the year 9999; conda takes the same
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
-class Record(msgspec.Struct, gc=False):
-    """The fields that matter of any record."""
+class Named(msgspec.Struct, gc=False):
+    """The one field that every record has."""
 
     name: str
+
+
+class Record(Named, gc=False):
+    """The fields that matter to whoever serves the file."""
+
     size: Size | None = None
     sha256: str | None = None
     md5: str | None = None
@@ -75,9 +79,13 @@ def _hashes(record: Record) -> dict[str, str]:
 
 def hex_digest(algorithm: str, value: object) -> str | None:
     """*value* in lower case if it is a digest of that algorithm in hex; else None."""
-    if isinstance(value, str) and _DIGESTS[algorithm].fullmatch(value):
-        return value.lower()
-    return None
+    if not isinstance(value, str) or len(value) != _LENGTHS[algorithm]:
+        return None
+    try:
+        digest = bytes.fromhex(value)
+    except ValueError:
+        return None
+    return value.lower() if 2 * len(digest) == len(value) else None  # blanks are skipped
 
 
 def identity(record: Record) -> bytes:
@@ -85,8 +93,12 @@ def identity(record: Record) -> bytes:
 
     With another content under its name it is another file.
     """
-    if digest := hex_digest("sha256", record.sha256) or hex_digest("md5", record.md5):
-        return bytes.fromhex(digest)[:16]
+    for digest in (record.sha256, record.md5):
+        if digest:
+            try:
+                return bytes.fromhex(digest)[:16]
+            except ValueError:
+                continue
     return first_seen.identity(record.name, repr(record))
 
 
@@ -95,3 +107,8 @@ def seconds(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         return None
     return value / 1000 if value > _LATEST_IN_SECONDS else float(value)
+
+
+def built(record: Judgeable) -> float:
+    """When the builder says that it made the file; old files say nothing."""
+    return seconds(record.timestamp) or 0.0

@@ -15,15 +15,16 @@ from urllib.parse import urljoin
 import msgspec
 
 from proxy.core.model import Index
-from proxy.core.rows import Row
+from proxy.core.policy import Verdict
+from proxy.core.rows import encode_row
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda import relations
-from proxy.ecosystems.conda.gate import Gate
+from proxy.ecosystems.conda.gate import UNKNOWN, Gate
 from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
-from proxy.ecosystems.conda.records import row
+from proxy.ecosystems.conda.records import Judgeable, Record, row
 from proxy.ecosystems.conda.sections import Section, sections
 from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, objects, plain_text, values
-from proxy.ecosystems.conda.wheels import link, rewritten
+from proxy.ecosystems.conda.wheels import Wheel, link, rewritten
 from proxy.errors import BadIndex
 
 Sections = Mapping[tuple[str, ...], Section]
@@ -36,15 +37,17 @@ class Repodata:
     sections: Sections
     info: Mapping[str, Any]  # as clients get it
     removed: Mapping[str, list[str]]  # file names by package name
-    url: str  # what upstream's relative addresses refer to
-    base_url: str | None  # upstream's, absolute; None where packages lie beside the index
     text: list[Piece]
     changed: bool  # whether `text` differs from what upstream sent
     wheels: Mapping[str, msgspec.Raw]  # the records of `v3.whl` that clients get otherwise
+    rows: list[tuple[str, bytes]]  # of every file that upstream's index lists, hidden or not
 
 
-def read(index: Index, body: Body, context: Context) -> Repodata:
-    """Split, judge and, where need be, rewrite an index. Raises BadIndex."""
+def read(index: Index, body: Body, context: Context, *, rowed: bool = False) -> Repodata:
+    """Split, judge and, where need be, rewrite an index; *rowed*: make its rows, too.
+
+    Raises BadIndex.
+    """
     text = plain_text(index, body)
     top = objects(text, index.path)
     info = values(top.get("info"), f"{index.path}, info")
@@ -53,7 +56,15 @@ def read(index: Index, body: Body, context: Context) -> Repodata:
         raise BadIndex(f"{index.path}: info.base_url is not a text")
     where = f"{index.path}, info.base_url"
     absolute = _absolute(body.url, base.rstrip("/") + "/", where) if base else None
-    found = judged(index, body, context, top)
+    found = sections(top, index.path)
+    rows: list[tuple[str, bytes]] = []
+    if rowed:
+        links = Links(url=absolute or body.url, base_url=absolute)
+        rows = list(_rows(found, _gate(index, body, context), links))
+    elif context.policy is not None:
+        gate = Gate(index, body, context, context.policy)
+        for section in found.values():
+            section.hidden = gate.hidden(section)
     changes = _Changes(index, top, context, found)
     shown_info = changes.info(info)
     changed = changes.all(info, shown_info)
@@ -61,40 +72,48 @@ def read(index: Index, body: Body, context: Context) -> Repodata:
         sections=found,
         info=shown_info,
         removed=changes.removed,
-        url=absolute or body.url,
-        base_url=absolute,
         text=pieces({**top, **changed}) if changed else [text],
         changed=bool(changed) or text is EMPTY,
         wheels=changes.wheels,
+        rows=rows,
     )
 
 
-def judged(index: Index, body: Body, context: Context, top: Mapping[str, msgspec.Raw]) -> Sections:
-    """The tables of the index *top*, with what is hidden of them. Raises BadIndex."""
-    found = sections(top, index.path, judged=context.policy is not None)
-    if context.policy is not None:
-        gate = Gate(index, body, context, context.policy)
-        for section in found.values():
-            section.hidden = gate.hidden(section)
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """Where upstream's files are: what its relative addresses refer to, and its `base_url`, made
+    absolute; None where packages lie beside the index.
+    """
+
+    url: str
+    base_url: str | None
 
 
-def rows(repodata: Repodata) -> Iterator[tuple[str, Row]]:
-    """Every file that upstream's index lists, by file name, hidden or not. Raises BadIndex."""
-    base = repodata.base_url
-    for section in repodata.sections.values():
+def _gate(index: Index, body: Body, context: Context) -> Gate | None:
+    return None if context.policy is None else Gate(index, body, context, context.policy)
+
+
+def _rows(found: Sections, gate: Gate | None, links: Links) -> Iterator[tuple[str, bytes]]:
+    """The rows of all files; what is hidden is noted on the way. Raises BadIndex."""
+    base = links.base_url
+    for section in found.values():
         if section.kind is None:
+            section.hidden = dict.fromkeys(section.members, UNKNOWN) if gate else {}
             continue
-        hidden = section.hidden
-        if section.kind == "wheel":
-            for stem, (filename, wheel) in section.wheels.items():
-                where = f"{section.where}, {stem}"
-                url = _absolute(repodata.url, wheel.url or link(filename), where)
-                yield filename, row(wheel, url, hidden.get(stem))
-            continue
-        for key, record in section.records.items():
+        judge = None if gate is None else gate.judge(section)
+        model = Record if gate is None else Judgeable  # the more is read, the longer it takes
+        hidden: dict[str, Verdict] = {}
+        for key, record in section.records(model):
+            verdict = judge(key, record) if judge is not None else None
+            if verdict is not None:
+                hidden[key] = verdict
             filename = section.filename(key)
-            yield filename, row(record, base and base + link(filename), hidden.get(key))
+            url = base and base + link(filename)
+            if isinstance(record, Wheel):
+                where = f"{section.where}, {key}"
+                url = _absolute(links.url, record.url or link(filename), where)
+            yield filename, encode_row(row(record, url, verdict))
+        section.hidden = hidden
 
 
 class _Changes:
@@ -181,7 +200,7 @@ class _Changes:
             record
             for path, section in self._sections.items()
             if path[0] == name and section.kind is not None
-            for key, record in section.records.items()
+            for key, record in section.records(Judgeable)
             if key not in section.hidden
         ]
         times = [one.timestamp for one in kept if type(one.timestamp) in (int, float)]

@@ -1,21 +1,24 @@
 """The tables of records in an index: which there are, what they list, and what of it is shown.
 
-A record that is shown keeps its bytes. A table is decoded as far as somebody asks, and once.
+A record that is shown keeps its bytes. A table is decoded as far as somebody asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
 from proxy.core.policy import Verdict
 from proxy.ecosystems.conda.pieces import Filtered
-from proxy.ecosystems.conda.records import Judgeable, Record, records
-from proxy.ecosystems.conda.text import objects
-from proxy.ecosystems.conda.wheels import wheels
+from proxy.ecosystems.conda.records import Named, records
+from proxy.ecosystems.conda.text import UNREADABLE, objects
+from proxy.ecosystems.conda.wheels import Wheel, wheels
+from proxy.errors import BadIndex
+
+R = TypeVar("R", bound=Named)
 
 _KINDS = {
     ("packages",): "tar.bz2",
@@ -26,22 +29,18 @@ _KINDS = {
 }
 
 
-class _Named(msgspec.Struct, gc=False):
-    name: str
-
-
 class Section:
-    """One table of records. `path` are the keys that lead to it; `hidden` is by key."""
+    """One table of records. `path` are the keys that lead to it."""
 
-    def __init__(self, path: tuple[str, ...], raw: msgspec.Raw, where: str, model: type[Record]):
-        """*model* is what records are read as. *where* is for messages."""
+    def __init__(self, path: tuple[str, ...], raw: msgspec.Raw, where: str):
+        """*where* is for messages."""
         self.path = path
         self.where = f"{where}, {'.'.join(path)}"
         self.kind = _KINDS.get(path)  # None: of a later standard
-        self.hidden: Mapping[str, Verdict] = {}
+        self.hidden: Mapping[str, Verdict] = {}  # by key
         self._raw = raw
-        self._model = model
         self._document = where
+        self._names: list[str] | None = None
 
     @cached_property
     def members(self) -> dict[str, msgspec.Raw]:
@@ -49,22 +48,37 @@ class Section:
         return objects(self._raw, self.where)
 
     @cached_property
-    def records(self) -> Mapping[str, Any]:
-        """The records by key; of `model`, or wheels. Raises BadIndex."""
+    def wheels(self) -> Mapping[str, tuple[str, Wheel]]:
+        """The wheels with their file names."""
+        return wheels({"whl": self._raw}, f"{self._document}, v3")
+
+    def records(self, model: type[R]) -> Iterator[tuple[str, R | Wheel]]:
+        """The records by key, read one at a time: all at once take half a gigabyte.
+
+        Raises BadIndex.
+        """
         if self.kind == "wheel":
-            return {stem: wheel for stem, (_, wheel) in self.wheels.items()}
-        return records(self._raw, self._model, self.where)
+            yield from ((stem, wheel) for stem, (_, wheel) in self.wheels.items())
+            return
+        decode = msgspec.json.Decoder(model).decode
+        names: dict[str, str] = {}
+        in_order: list[str] = []
+        key = ""
+        try:
+            for key, raw in self.members.items():
+                record = decode(raw)
+                name = record.name
+                in_order.append(names.setdefault(name, name))
+                yield key, record
+        except UNREADABLE as error:
+            raise BadIndex(f"{self.where}, {key}: {error}") from error
+        self._names = in_order
 
     def names(self) -> list[str]:
         """The packages' names, in the records' order. Raises BadIndex."""
-        if "records" in self.__dict__ and self.kind != "wheel":
-            return [record.name for record in self.records.values()]
-        return [one.name for one in records(self._raw, _Named, self.where).values()]
-
-    @cached_property
-    def wheels(self) -> Mapping[str, tuple[str, Any]]:
-        """The wheels with their file names."""
-        return wheels({"whl": self._raw}, f"{self._document}, v3")
+        if self._names is None:
+            self._names = [one.name for one in records(self._raw, Named, self.where).values()]
+        return self._names
 
     def filename(self, key: str) -> str:
         """What the file of the record *key* is called."""
@@ -78,17 +92,12 @@ class Section:
         return Filtered(self.members, self.hidden)
 
 
-def sections(
-    top: Mapping[str, msgspec.Raw], where: str, *, judged: bool
-) -> Mapping[tuple[str, ...], Section]:
-    """All tables of the index *top*. *judged*: their records are read as far as policies look."""
-    model = Judgeable if judged else Record
+def sections(top: Mapping[str, msgspec.Raw], where: str) -> Mapping[tuple[str, ...], Section]:
+    """All tables of the index *top*. Raises BadIndex."""
     found = {
-        (name,): Section((name,), top[name], where, model)
+        (name,): Section((name,), top[name], where)
         for name in ("packages", "packages.conda")
         if name in top
     }
     newer = objects(top["v3"], f"{where}, v3") if "v3" in top else {}
-    return found | {
-        ("v3", kind): Section(("v3", kind), raw, where, model) for kind, raw in newer.items()
-    }
+    return found | {("v3", kind): Section(("v3", kind), raw, where) for kind, raw in newer.items()}

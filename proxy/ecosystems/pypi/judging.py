@@ -145,6 +145,7 @@ class Judging:
         self._project = project
         self._moment = context.moment
         self._seen_table = body.first_seen
+        self._seen_at = context.seen_at
         self._judge = compiled(policy, self._leaf)
 
     def verdict(self, candidate: Candidate) -> Verdict:
@@ -152,11 +153,11 @@ class Judging:
         judge = self._judge
         return judge if isinstance(judge, Verdict) else judge(candidate)
 
-    def published(self, candidate: Candidate) -> float | None:
+    def published(self, candidate: Candidate) -> float:
         """When the index got it, or else this proxy first saw it, in seconds since the epoch."""
         if candidate.uploaded is not None:
             return candidate.uploaded
-        return self._seen.get(candidate.identity)
+        return self._seen.get(candidate.identity, self._seen_at)
 
     @cached_property
     def _seen(self) -> Mapping[bytes, float]:

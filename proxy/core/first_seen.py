@@ -2,39 +2,52 @@
 
 What a builder says of the time is not believed: a file is as old as this proxy's knowledge of it.
 Only of what an index lists when it is first looked at is its own date taken, because all of that
-may be old. A table is a run of entries: 16 bytes that stand for the file, u32 little-endian
+may be old. A table is a column of 16 bytes for each file, then one of u32, little-endian: the
 seconds since the epoch.
 """
 
 from __future__ import annotations
 
 import hashlib
-import struct
+import sys
+from array import array
 from collections.abc import Iterable, Mapping
 
 from proxy.errors import StorageError
 
-_ENTRY = struct.Struct("<16sI")
+_FILE = 16  # bytes that stand for a file
+_ENTRY = _FILE + 4
 _LATEST = (1 << 32) - 1
 
 
 def identity(*parts: str) -> bytes:
     """What stands for a file of which only texts are known: its name, say."""
-    return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).digest()
+    return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=_FILE).digest()
 
 
 def read(table: bytes | memoryview) -> dict[bytes, int]:
     """The times by identity. Raises StorageError where *table* is none."""
-    if len(table) % _ENTRY.size:
-        raise StorageError("a table of first sights is cut short")
-    return dict(_ENTRY.iter_unpack(table))
+    files, times = _columns(table)
+    return dict(zip(files, times, strict=True))
 
 
 def before(table: bytes | memoryview, moment: float) -> frozenset[bytes]:
     """The files first seen before *moment*. Raises StorageError where *table* is none."""
-    if len(table) % _ENTRY.size:
+    files, times = _columns(table)
+    if max(times, default=0) < moment:
+        return frozenset(files)
+    return frozenset([file for file, at in zip(files, times, strict=True) if at < moment])
+
+
+def _columns(table: bytes | memoryview) -> tuple[list[bytes], array[int]]:
+    if len(table) % _ENTRY:
         raise StorageError("a table of first sights is cut short")
-    return frozenset([file for file, at in _ENTRY.iter_unpack(table) if at < moment])
+    end = len(table) // _ENTRY * _FILE
+    whole = bytes(table)
+    times = array("I", whole[end:])
+    if sys.byteorder == "big":
+        times.byteswap()
+    return [whole[at : at + _FILE] for at in range(0, end, _FILE)], times
 
 
 def merged(
@@ -51,7 +64,10 @@ def merged(
         }
     else:
         times = {**dict.fromkeys((file for file, _ in files), moment), **known}
-    return b"".join([_ENTRY.pack(*item) for item in times.items()])
+    column = array("I", times.values())
+    if sys.byteorder == "big":
+        column.byteswap()
+    return b"".join([*times, column.tobytes()])
 
 
 def _bounded(seconds: float) -> int:

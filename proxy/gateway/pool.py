@@ -8,10 +8,13 @@ after a while of idleness, so that an idle proxy stays small.
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import TypeVar
 
 from proxy.errors import StorageError
@@ -27,10 +30,14 @@ IDLE = 120.0
 """Seconds without work after which the processes end (starting one takes about 0.3 s)."""
 
 
+PROCESSES = min(2, os.cpu_count() or 1)
+"""Large jobs at a time: the JSON and the shards of a channel are made side by side."""
+
+
 class Pool:
     """Runs pure jobs. `processes` bounds how many large ones run at a time."""
 
-    def __init__(self, *, processes: int = 1, idle: float = IDLE) -> None:
+    def __init__(self, *, processes: int = PROCESSES, idle: float = IDLE) -> None:
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="render")
         self._processes: ProcessPoolExecutor | None = None
         self._limit = processes
@@ -46,7 +53,7 @@ class Pool:
         if self._ending is not None:
             self._ending.cancel()
         try:
-            return await self._in(self._started(), work, job)
+            return await self._in(self._started(), partial(_collected, work), job)
         except BrokenProcessPool as error:
             self._processes = None  # killed from outside (out of memory): the next job starts anew
             raise StorageError("the rendering process died; is there enough memory?") from error
@@ -62,7 +69,10 @@ class Pool:
         if self._processes is None:
             # spawn: this process has threads and an event loop, which must not be forked.
             context = multiprocessing.get_context("spawn")
-            self._processes = ProcessPoolExecutor(self._limit, mp_context=context)
+            # Millions of records are made and freed without a cycle: looking for one takes longer.
+            self._processes = ProcessPoolExecutor(
+                self._limit, mp_context=context, initializer=gc.disable
+            )
         return self._processes
 
     def _end(self) -> None:
@@ -78,3 +88,10 @@ class Pool:
         if processes is not None:
             await asyncio.to_thread(processes.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
+
+def _collected(work: Callable[[J], R], job: J) -> R:
+    try:
+        return work(job)
+    finally:
+        gc.collect()

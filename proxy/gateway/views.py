@@ -98,9 +98,12 @@ class Views:
         then not be used.
         """
         index = generation.index
-        for number, group in enumerate(self._ecosystem(index).groups(index)):
-            if number == 0 or await self._catalog.keys(family(index, min(group))):
-                await self._named(generation, min(group))
+        wanted = [
+            min(group)
+            for number, group in enumerate(self._ecosystem(index).groups(index))
+            if number == 0 or await self._catalog.keys(family(index, min(group)))
+        ]
+        await asyncio.gather(*(self._named(generation, form) for form in wanted))
 
     async def table(self, generation: Generation, form: str = ROWS) -> Table:
         """The row table (or pack) of this generation, mapped. Raises BadIndex, StorageError."""

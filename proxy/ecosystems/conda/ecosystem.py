@@ -18,7 +18,7 @@ from proxy.ecosystems.conda.repodata import Sections, read
 from proxy.ecosystems.conda.sections import sections
 from proxy.ecosystems.conda.text import objects, plain_text
 
-_LEVEL = 5  # of what upstream offers uncompressed only; 300 MB take a second
+_LEVEL = 1  # on repodata no larger than 3 or 5, which take twice and four times as long
 _MAIN = frozenset({paths.ZST.name, ROWS}), frozenset({"json"}), frozenset({"shards", "shardpack"})
 _SIDE = frozenset({paths.ZST.name}), frozenset({"json"})
 

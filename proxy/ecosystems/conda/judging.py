@@ -73,6 +73,7 @@ class Judging:
 
     def __init__(self, index: Index, body: Body, context: Context, policy: Policy) -> None:
         self._compiler = Compiler(policy)
+        self._minds_kinds = any(isinstance(leaf, Kinds) for leaf in policy.leaves)
         self._moment = context.moment
         self._subdir = index.path.rpartition("/")[0].rpartition("/")[2]
         self._seen_table = body.first_seen
@@ -88,10 +89,10 @@ class Judging:
 
     def of(self, kind: str, name: str) -> JudgeOfName:
         """The verdict on all files of that kind with that package name, or what gives it."""
-        judge = self._judges.get((kind, name))
+        key = kind if self._minds_kinds else "", name
+        judge = self._judges.get(key)
         if judge is None:
-            judge = self._compiler.judge(partial(self._leaf, kind, name))
-            self._judges[kind, name] = judge
+            judge = self._judges[key] = self._compiler.judge(partial(self._leaf, kind, name))
         return judge
 
     def hides_all(self, name: str) -> bool:

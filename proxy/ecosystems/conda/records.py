@@ -70,22 +70,27 @@ def row(record: Record, url: str | None, verdict: Verdict | None = None) -> Row:
 
 def _hashes(record: Record) -> dict[str, str]:
     """The better of the digests; what is not one says nothing of the file."""
-    if digest := hex_digest("sha256", record.sha256):
-        return {"sha256": digest}
-    if digest := hex_digest("md5", record.md5):
-        return {"md5": digest}
+    if sha256 := hex_digest("sha256", record.sha256):
+        return {"sha256": sha256}
+    if md5 := hex_digest("md5", record.md5):
+        return {"md5": md5}
     return {}
 
 
 def hex_digest(algorithm: str, value: object) -> str | None:
     """*value* in lower case if it is a digest of that algorithm in hex; else None."""
+    return None if digest(algorithm, value) is None else str(value).lower()
+
+
+def digest(algorithm: str, value: object) -> bytes | None:
+    """What *value* spells if it is a digest of that algorithm in hex; else None."""
     if not isinstance(value, str) or len(value) != _LENGTHS[algorithm]:
         return None
     try:
-        digest = bytes.fromhex(value)
+        found = bytes.fromhex(value)
     except ValueError:
         return None
-    return value.lower() if 2 * len(digest) == len(value) else None  # blanks are skipped
+    return found if 2 * len(found) == len(value) else None  # blanks are skipped
 
 
 def identity(record: Record) -> bytes:
@@ -93,10 +98,10 @@ def identity(record: Record) -> bytes:
 
     With another content under its name it is another file.
     """
-    for digest in (record.sha256, record.md5):
-        if digest:
+    for text in (record.sha256, record.md5):
+        if text:
             try:
-                return bytes.fromhex(digest)[:16]
+                return bytes.fromhex(text)[:16]
             except ValueError:
                 continue
     return first_seen.identity(record.name, repr(record))

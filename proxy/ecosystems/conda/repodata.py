@@ -102,14 +102,15 @@ def _rows(found: Sections, gate: Gate | None, links: Links) -> Iterator[tuple[st
             continue
         judge = None if gate is None else gate.judge(section)
         model = Record if gate is None else Judgeable  # the more is read, the longer it takes
+        is_flat, is_wheel = len(section.path) == 1, section.kind == "wheel"
         hidden: dict[str, Verdict] = {}
         for key, record in section.records(model):
             verdict = judge(key, record) if judge is not None else None
             if verdict is not None:
                 hidden[key] = verdict
-            filename = section.filename(key)
+            filename = key if is_flat else section.filename(key)
             url = base and base + link(filename)
-            if isinstance(record, Wheel):
+            if is_wheel and isinstance(record, Wheel):
                 where = f"{section.where}, {key}"
                 url = _absolute(links.url, record.url or link(filename), where)
             yield filename, encode_row(row(record, url, verdict))

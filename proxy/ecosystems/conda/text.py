@@ -24,6 +24,8 @@ UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 """What the decoder raises for JSON that is not what it should be."""
 
 _PIECE = 4096  # bytes fed at a time: Zstandard makes 128 MiB of them at worst
+_LARGE_PIECE = 1 << 18
+_HEADER = 18  # bytes that a frame's header has at the most (RFC 8878 section 3.1.1.1)
 
 
 def plain_text(index: Index, body: Body, *, largest: int = LARGEST) -> bytes | memoryview:
@@ -73,9 +75,14 @@ def _decompressed(packed: memoryview, largest: int) -> bytearray | None:
     text = bytearray()
     at = 0
     frame = None
+    size = _PIECE
     while at < len(packed):
-        frame = frame or decompressor.decompressobj()
-        piece = packed[at : at + _PIECE]
+        if frame is None:
+            # No more comes of a frame than it says, and who says nothing gets little at a time.
+            said = zstandard.frame_content_size(packed[at : at + _HEADER])
+            size = _LARGE_PIECE if 0 <= said <= largest else _PIECE
+            frame = decompressor.decompressobj()
+        piece = packed[at : at + size]
         text += frame.decompress(piece)
         if len(text) > largest:
             raise _TooLong

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from proxy import __version__
-from proxy.errors import ConfigError, StorageError
+from proxy.errors import ConfigError, ProxyError, StorageError
 
 if TYPE_CHECKING:  # a command imports what it needs when it is run
     from proxy.config import Settings
@@ -28,6 +29,9 @@ cache_app = typer.Typer(
     help="Look after the cache, also while a server runs.", no_args_is_help=True
 )
 app.add_typer(cache_app, name="cache")
+
+policy_app = typer.Typer(help="Check, read and try out policies.", no_args_is_help=True)
+app.add_typer(policy_app, name="policy")
 
 BAD_CONFIG = 2
 """Exit status for a configuration or a command line that is wrong."""
@@ -156,6 +160,93 @@ def cache_sweep(config: ConfigOption = None) -> None:
     from proxy.cli.cache import swept  # noqa: PLC0415
 
     _with_cache(config, swept)
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@policy_app.command("check")
+def policy_check(
+    file: Annotated[Path, typer.Argument(help="Policy file (TOML).")],
+) -> None:
+    """Check a policy file and say in words what it does."""
+    from proxy.cli import policy  # noqa: PLC0415
+
+    with _refusing():
+        for line in policy.checked(file):
+            typer.echo(line)
+
+
+@policy_app.command("summary")
+def policy_summary(
+    name: Annotated[str, typer.Argument(help="Mirror, policy, or policy file.")],
+    config: ConfigOption = None,
+) -> None:
+    """Say in words what a policy does, or what holds for a mirror."""
+    from proxy.cli import policy  # noqa: PLC0415
+    from proxy.config import load  # noqa: PLC0415
+
+    with _refusing():
+        for line in policy.summed_up(load(config, os.environ).settings, name):
+            typer.echo(line)
+
+
+@policy_app.command("explain")
+def policy_explain(
+    mirror: Annotated[str, typer.Argument(help="Mirror, such as conda/main.")],
+    package: Annotated[str, typer.Argument(help="Name of a package.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say of each file of a package whether it can be had, by which rule, and why."""
+    from proxy.cli import policy  # noqa: PLC0415
+    from proxy.config import load  # noqa: PLC0415
+
+    with _refusing():
+        settings = load(config, os.environ).settings
+        found = policy.explained(settings, mirror, package)
+        if as_json:
+            typer.echo(policy.as_json(found))
+            return
+        for line in policy.explanation(found, policy.mirror_of(settings, mirror).policy):
+            typer.echo(line)
+        if not found:
+            typer.echo(f"No index of {mirror} that is here lists {package}.", err=True)
+            raise typer.Exit(1)
+
+
+@policy_app.command("diff")
+def policy_diff(  # noqa: PLR0917 - typer's options
+    old: Annotated[str, typer.Argument(help="Policy, policy file, or none.")],
+    new: Annotated[str, typer.Argument(help="Policy, policy file, or none.")],
+    mirror: Annotated[str, typer.Option("--mirror", "-m", help="Mirror, such as conda/main.")],
+    config: ConfigOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="List every file.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a change of policy would hide and bring back, in the indexes that are here."""
+    from proxy.cli import policy  # noqa: PLC0415
+    from proxy.config import load  # noqa: PLC0415
+
+    with _refusing():
+        found = policy.compared(load(config, os.environ).settings, old, new, mirror)
+        if as_json:
+            typer.echo(policy.as_json(found.files))
+            return
+        for line in policy.changes(found, everything=everything):
+            typer.echo(line)
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """What is wrong is told without a traceback."""
+    try:
+        yield
+    except ConfigError as error:
+        _refuse(error)
+    except ProxyError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
 
 
 def _with_cache(path: Path | None, work: Callable[[Settings], str]) -> None:

@@ -166,7 +166,15 @@ def _shown_source(source: str) -> str:
     return redacted(source) if "://" in source else source
 
 
+def _texts(value: Any) -> tuple[str, ...]:
+    given = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str) and one.strip() for one in given):
+        raise ValueError('write a list of texts, such as ["numpy", "scipy*"]')
+    return tuple(given)
+
+
 TEXT = Kind("text", _text)
+TEXTS = Kind("list of texts", _texts, show=list)
 SOURCE = Kind("URL", _text, show=_shown_source)
 DURATION = duration()
 DEADLINE = duration(least=0.001)

@@ -15,9 +15,11 @@ from typing import Any
 from proxy.config.credentials import KINDS, Credential, resolve
 from proxy.config.files import ConfigFile, paths
 from proxy.config.findings import DEFAULT, Findings
-from proxy.config.mirror_tables import MirrorTables
+from proxy.config.mirror_tables import MirrorTables, Policies
+from proxy.config.policies import read_all
 from proxy.config.settings import (
     AUTH_FILE,
+    POLICY,
     SECTIONS,
     Key,
     Settings,
@@ -31,7 +33,7 @@ PREFIX = "PKGPROXY_"
 SECRET = "***"  # noqa: S105 - what is shown instead of one
 """What is shown for a secret."""
 
-_TOP = (*SECTIONS, "auth_file", "credentials", "mirror")
+_TOP = (*SECTIONS, "auth_file", "policy", "credentials", "mirror")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +84,12 @@ class _Loading:
         }
         self._check_environment()
         credentials = self._credentials()
-        mirrors = MirrorTables(self._files, credentials, self._found).read()
+        policies = Policies(read_all(path, self._found), self._value("policy", POLICY))
+        mirrors = MirrorTables(self._files, credentials, policies, self._found).read()
         if self._found.wrong:
             raise ConfigError("\n".join(self._found.wrong))
         return Loaded(
-            settings=settings_of(sections, auth_file, credentials, mirrors),
+            settings=settings_of(sections, auth_file, credentials, mirrors, policies.by_name),
             origins=self._found.origins,
             values=self._found.values,
             files=tuple(file.path for file in self._files),

@@ -10,8 +10,10 @@ from proxy.config import mirrors as checks
 from proxy.config.credentials import Credential
 from proxy.config.files import ConfigFile
 from proxy.config.findings import DEFAULT, Findings
+from proxy.config.policies import NONE, filtered, misfits
 from proxy.config.settings import DEFAULT_MIRRORS, MIRROR, REQUIRED, Key, mirror_of
 from proxy.core.model import Mirror
+from proxy.core.policy import Policy
 
 _EXAMPLES = {
     "type": '"conda"',
@@ -29,6 +31,14 @@ class _Table:
     at: Callable[[str], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies there are, and the name of the one for all mirrors."""
+
+    by_name: Mapping[str, Policy]
+    default: str | None
+
+
 class MirrorTables:
     """Reads them once."""
 
@@ -36,11 +46,13 @@ class MirrorTables:
         self,
         files: Sequence[ConfigFile],
         credentials: Mapping[str, Credential],
+        policies: Policies,
         found: Findings,
     ) -> None:
-        """What is found goes into *found*; mirrors may refer to *credentials*."""
+        """What is found goes into *found*; mirrors may refer to *credentials* and *policies*."""
         self._files = files
         self._credentials = credentials
+        self._policies = policies
         self._found = found
 
     def read(self) -> tuple[Mirror, ...]:
@@ -87,7 +99,35 @@ class MirrorTables:
         values = {key.name: self._mirror_value(table, key, prefix) for key in MIRROR}
         for key, problem in _problems(values, self._credentials):
             self._found.wrong.append(f"{table.at(key)}: {table.shown}, {key}: {problem}")
-        return mirror_of(values) if len(self._found.wrong) == before else None
+        if len(self._found.wrong) > before:
+            return None
+        policy = self._policy(table, values)
+        return mirror_of(values, policy) if len(self._found.wrong) == before else None
+
+    def _policy(self, table: _Table, values: Mapping[str, Any]) -> Policy | None:
+        """What holds for the mirror; what is wrong about that is noted."""
+        named, kind = values["policy"], values["type"]
+        if values["include"] and not values["exclude"]:
+            self._wrong(table, "include", "lists exceptions to exclude, and there is no exclude")
+        if named is None and kind == "files" and not values["exclude"]:
+            return None  # the policy for all cannot be about files of which nothing is known
+        key = "exclude" if named is None and values["exclude"] else "policy"
+        name = named or (self._policies.default if kind != "files" else None)
+        policy = None
+        if name is not None and name != NONE:
+            policy = self._policies.by_name.get(name)
+            if policy is None:
+                known = ", ".join(sorted(self._policies.by_name)) or "none"
+                self._wrong(table, "policy", f"there is no policy {name!r}; known: {known}")
+                return None
+        shown = f"{kind}/{values['name']}"
+        whole = filtered(policy, shown, values["exclude"], values["include"])
+        for problem in misfits(whole, kind) if whole is not None else ():
+            self._wrong(table, key, problem)
+        return whole
+
+    def _wrong(self, table: _Table, key: str, problem: str) -> None:
+        self._found.wrong.append(f"{table.at(key)}: {table.shown}, {key}: {problem}")
 
     def _mirror_value(self, table: _Table, key: Key, prefix: str) -> Any:
         at, where = table.at(key.name), f"{table.at(key.name)}: {table.shown}, {key.name}"

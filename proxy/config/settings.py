@@ -22,6 +22,7 @@ from proxy.config.kinds import (
     PATH,
     SOURCE,
     TEXT,
+    TEXTS,
     Kind,
     one_of,
     whole,
@@ -29,6 +30,7 @@ from proxy.config.kinds import (
 from proxy.config.mirrors import with_slash
 from proxy.config.upstream_settings import UpstreamSettings
 from proxy.core.model import Bounds, Mirror, Mode
+from proxy.core.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ class Settings:
     auth_file: Path | None
     credentials: Mapping[str, Credential] = field(repr=False)
     mirrors: tuple[Mirror, ...]
+    policies: Mapping[str, Policy] = field(default_factory=dict)
 
 
 SERVER = (
@@ -243,6 +246,24 @@ MIRROR = (
         help="Name of a `[credentials.<name>]` table, for the source's host only.",
     ),
     Key(
+        name="policy",
+        kind=TEXT,
+        default=None,
+        help="Name of a policy, in place of the one for all mirrors; `none`: no policy.",
+    ),
+    Key(
+        name="exclude",
+        kind=TEXTS,
+        default=[],
+        help="Names of packages that are refused, with `*` and `?`; before the policy's rules.",
+    ),
+    Key(
+        name="include",
+        kind=TEXTS,
+        default=[],
+        help="Names that are exceptions to `exclude`.",
+    ),
+    Key(
         name="allow_hosts",
         kind=HOSTS,
         default=[],
@@ -308,6 +329,13 @@ AUTH_FILE = Key(
     help="Credentials by host in rattler's format; the default follows RATTLER_AUTH_FILE.",
 )
 
+POLICY = Key(
+    name="policy",
+    kind=TEXT,
+    default=None,
+    help="Name of the policy for all mirrors: a file `policies/<name>.toml` beside this one.",
+)
+
 ANACONDA = "https://repo.anaconda.com/pkgs"
 DEFAULT_MIRRORS: tuple[Mapping[str, str], ...] = (
     {"type": "conda", "name": "conda-forge", "source": "https://conda.anaconda.org/conda-forge"},
@@ -328,8 +356,8 @@ _BOUNDS = (
 )
 
 
-def mirror_of(values: Mapping[str, Any]) -> Mirror:
-    """The mirror that checked *values* describe."""
+def mirror_of(values: Mapping[str, Any], policy: Policy | None) -> Mirror:
+    """The mirror that checked *values* describe, with its effective policy."""
     return Mirror(
         name=values["name"],
         type=values["type"],
@@ -338,6 +366,7 @@ def mirror_of(values: Mapping[str, Any]) -> Mirror:
         bounds=Bounds(**{name: values[name] for name in _BOUNDS}),
         credentials=values["credentials"],
         allow_hosts=values["allow_hosts"],
+        policy=policy,
     )
 
 
@@ -346,6 +375,7 @@ def settings_of(
     auth_file: Path | None,
     credentials: Mapping[str, Credential],
     mirrors: tuple[Mirror, ...],
+    policies: Mapping[str, Policy],
 ) -> Settings:
     """The settings that checked values of all *sections* and the rest make."""
     return Settings(
@@ -356,4 +386,5 @@ def settings_of(
         auth_file=auth_file,
         credentials=credentials,
         mirrors=mirrors,
+        policies=policies,
     )

@@ -9,8 +9,7 @@ seconds since the epoch.
 from __future__ import annotations
 
 import hashlib
-import sys
-from array import array
+import struct
 from collections.abc import Iterable, Mapping
 
 from proxy.errors import StorageError
@@ -39,14 +38,12 @@ def before(table: bytes | memoryview, moment: float) -> frozenset[bytes]:
     return frozenset([file for file, at in zip(files, times, strict=True) if at < moment])
 
 
-def _columns(table: bytes | memoryview) -> tuple[list[bytes], array[int]]:
+def _columns(table: bytes | memoryview) -> tuple[list[bytes], tuple[int, ...]]:
     if len(table) % _ENTRY:
         raise StorageError("a table of first sights is cut short")
     end = len(table) // _ENTRY * _FILE
     whole = bytes(table)
-    times = array("I", whole[end:])
-    if sys.byteorder == "big":
-        times.byteswap()
+    times = struct.unpack(f"<{end // _FILE}I", whole[end:])
     return [whole[at : at + _FILE] for at in range(0, end, _FILE)], times
 
 
@@ -64,10 +61,7 @@ def merged(
         }
     else:
         times = {**dict.fromkeys((file for file, _ in files), moment), **known}
-    column = array("I", times.values())
-    if sys.byteorder == "big":
-        column.byteswap()
-    return b"".join([*times, column.tobytes()])
+    return b"".join([*times, struct.pack(f"<{len(times)}I", *times.values())])
 
 
 def _bounded(seconds: float) -> int:

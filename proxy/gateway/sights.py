@@ -18,7 +18,7 @@ from proxy.gateway.flights import Flights
 from proxy.gateway.observing import ObserveJob, observe
 from proxy.gateway.pool import Pool
 from proxy.gateway.ports import Ports
-from proxy.storage.ports import Stored
+from proxy.storage.ports import Catalog, Stored
 
 _START = Digest("")
 """Stands for the table where there is none yet."""
@@ -30,6 +30,12 @@ class Sight:
 
     table: Digest | None
     at: float
+
+
+async def remembered(catalog: Catalog, index: Index, entry: Entry) -> Sight | None:
+    """By what *entry* has been judged; None: it has not been yet, or not by ages."""
+    known = await catalog.get(_arrival(index, entry.digest))
+    return Sight(known.digest or None, known.made_at) if isinstance(known, View) else None
 
 
 class Sights:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,16 @@ REFERENCE = ROOT / "docs" / "configuration.md"
 
 
 def test_the_sample_file_as_it_is_changes_nothing() -> None:
-    assert load(SAMPLE, {}).settings == load(None, {}).settings
+    found = load(SAMPLE, {}).settings
+    assert set(found.policies) == {"cool-down", "licences", "allow-list"}
+    assert replace(found, policies={}) == load(None, {}).settings
 
 
 def test_the_sample_file_loads_with_everything_in_it(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.touch()
     path = tmp_path / "all.toml"
+    shutil.copytree(SAMPLE.parent / "policies", tmp_path / "policies")
     path.write_text(_everything().replace("/etc/ssl/certs/ca-certificates.crt", str(bundle)))
     loaded = load(path, {"EXAMPLE_TOKEN": "x", "EXAMPLE_PASSWORD": "x"})
     assert len(loaded.settings.credentials) == len(KINDS)

@@ -1,0 +1,192 @@
+"""Policies on the command line: checked, summed up, explained, compared."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from proxy.config import Settings
+from proxy.config.policies import misfits, read_one
+from proxy.core.model import Mirror
+from proxy.core.policy import Policy, YoungerThan
+from proxy.core.policy_text import summary
+from proxy.ecosystems import ECOSYSTEMS
+from proxy.errors import ConfigError
+from proxy.gateway.explaining import (
+    Compared,
+    Difference,
+    JudgeJob,
+    Question,
+    answer,
+    difference,
+)
+from proxy.storage.catalog import DiskCatalog
+from proxy.storage.disk import DiskBlobs
+
+_SHOWN = 20
+"""Names that are listed unless all are asked for."""
+
+
+def checked(path: Path) -> Iterator[str]:
+    """The summary of the policy in *path*, and which types of mirrors it fits.
+
+    Raises ConfigError where it is malformed, or fits none.
+    """
+    policy = read_one(path)
+    problems = {kind: list(misfits(policy, kind)) for kind in ECOSYSTEMS if kind != "files"}
+    fitting = [kind for kind, found in problems.items() if not found]
+    if not fitting:
+        lines = [f"{path}: {kind}: {one}" for kind, found in problems.items() for one in found]
+        raise ConfigError("\n".join(lines))
+    yield from summary(policy)
+    yield f"Fits mirrors of type {', '.join(fitting)}."
+    for kind, found in problems.items():
+        yield from (f"Not for {kind} mirrors: {one}" for one in found)
+
+
+def summed_up(settings: Settings, name: str) -> Iterator[str]:
+    """What a mirror's policy, or one that is named or in a file, says in words."""
+    mirror = next((one for one in settings.mirrors if name in (one.key, one.name)), None)
+    if mirror is not None:
+        yield from summary(mirror.policy) if mirror.policy else ["Everything is allowed."]
+        return
+    yield from summary(named(settings, name))
+
+
+def named(settings: Settings, name: str) -> Policy:
+    """The configured policy of that name, or the one in that file. Raises ConfigError."""
+    if name == "none":
+        return Policy(name=name)
+    found = settings.policies.get(name)
+    if found is not None:
+        return found
+    if name.endswith(".toml"):
+        return read_one(Path(name))
+    known = ", ".join(sorted(settings.policies)) or "none"
+    raise ConfigError(f"there is no policy {name!r}; known: {known}; a file ends in .toml")
+
+
+def mirror_of(settings: Settings, name: str) -> Mirror:
+    """The mirror called so, or `type/name`. Raises ConfigError."""
+    found = [one for one in settings.mirrors if name in (one.key, one.name)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(one.key for one in found or settings.mirrors)
+    problem = "there is no mirror" if not found else "there are several mirrors"
+    raise ConfigError(f"{problem} {name}; write one of {known}")
+
+
+def explained(settings: Settings, mirror: str, package: str) -> list[Compared]:
+    """The verdicts on every file of *package* that is listed here.
+
+    Raises BadIndex, StorageError.
+    """
+    one = mirror_of(settings, mirror)
+    return _asked(settings, Question(mirror=one, policies=(one.policy,), package=package))
+
+
+def compared(settings: Settings, old: str, new: str, mirror: str) -> Difference:
+    """What the policy *new* would change for *mirror*. Raises BadIndex, StorageError."""
+    policies = named(settings, old), named(settings, new)
+    one = mirror_of(settings, mirror)
+    for policy in policies:
+        if problems := list(misfits(policy, one.type)):
+            raise ConfigError("\n".join(problems))
+    question = Question(mirror=one, policies=policies, changed=True)
+    return difference(_asked(settings, question))
+
+
+def _asked(settings: Settings, question: Question) -> list[Compared]:
+    async def run(work: Any, job: JudgeJob, _: int) -> list[Compared]:
+        found: list[Compared] = work(job)
+        return found
+
+    async def main() -> list[Compared]:
+        blobs = DiskBlobs(settings.cache.path)
+        catalog = DiskCatalog(settings.cache.path / "catalog")
+        try:
+            return await answer(question, catalog, blobs, now=time.time(), run=run)
+        finally:
+            await catalog.aclose()
+            await blobs.aclose()
+
+    return asyncio.run(main())
+
+
+# -- as text -----------------------------------------------------------------------------
+
+
+def explanation(found: list[Compared], policy: Policy | None) -> Iterator[str]:
+    """One line for each file: the verdict, the rule, the reason, and since when it is known."""
+    ages = _cool_downs(policy)
+    for one in found:
+        (verdict,) = one.verdicts
+        line = f"{one.filename}: {verdict.effect.value} by {verdict.rule}: {verdict.reason}"
+        if one.published is not None:
+            line += f"; known since {_day(one.published)}"
+            if verdict.hides and verdict.rule in ages:
+                line += f", until {_day(one.published + ages[verdict.rule])}"
+        yield line
+
+
+def _cool_downs(policy: Policy | None) -> Mapping[str, float]:
+    """The seconds for which rules hide what is new, by rule."""
+    if policy is None:
+        return {}
+    return {
+        rule.name: leaf.seconds
+        for rule in policy.rules
+        for leaf in Policy(name="", rules=(rule,)).leaves
+        if isinstance(leaf, YoungerThan)
+    }
+
+
+def changes(found: Difference, *, everything: bool) -> Iterator[str]:
+    """Counts by rule, then names."""
+    hidden, back = sum(found.hidden.values()), sum(found.brought_back.values())
+    yield f"{hidden} files would be hidden, {back} brought back."
+    for rule, count in sorted(found.hidden.items()):
+        yield f"  hidden by {rule}: {count}"
+    for rule, count in sorted(found.brought_back.items()):
+        yield f"  no longer hidden by {rule}: {count}"
+    shown = found.files if everything else found.files[:_SHOWN]
+    for one in shown:
+        yield f"{'-' if one.verdicts[1].hides else '+'} {one.index}: {one.filename}"
+    if len(shown) < len(found.files):
+        yield f"and {len(found.files) - len(shown)} more; --all shows them"
+
+
+def as_json(found: list[Compared]) -> str:
+    """The same for programs."""
+    return json.dumps([row(one) for one in found], indent=2)
+
+
+def row(one: Compared) -> dict[str, Any]:
+    """A file with its verdicts, the last one being the one that holds."""
+    verdict = one.verdicts[-1]
+    made: dict[str, Any] = {
+        "index": one.index,
+        "filename": one.filename,
+        "name": one.name,
+        "version": one.version,
+        "published": None if one.published is None else _moment(one.published),
+        "effect": verdict.effect.value,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+    }
+    if len(one.verdicts) > 1:
+        made["before"] = one.verdicts[0].effect.value
+    return made
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"

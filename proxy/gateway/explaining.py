@@ -1,0 +1,203 @@
+"""What a policy says of the files that the indexes held here list: to explain it, and to compare.
+
+Judged are stored indexes: upstream is not asked, and what nobody has asked for is not known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from proxy.core.model import Entry, Index, Mirror
+from proxy.core.policy import Policy, Verdict
+from proxy.ecosystems import ECOSYSTEMS
+from proxy.ecosystems.base import ROWS, Body, Context, Judged
+from proxy.errors import StorageError, UnknownPath
+from proxy.gateway.render import mapped
+from proxy.gateway.sights import remembered
+from proxy.storage.ports import Blobs, Catalog
+
+_EVERYTHING = Policy(name="none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeJob:
+    """Judge what the blob at `blob`, a generation of `index`, lists, under each of `policies`.
+
+    `package`: only files of that name. `changed`: only those on which the policies differ.
+    """
+
+    index: Index
+    blob: Path
+    source: str
+    media_type: str
+    url: str
+    policies: tuple[Policy | None, ...]
+    package: str | None
+    changed: bool
+    moment: float
+    seen_at: float
+    first_seen: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One file of an index, and the verdicts of each policy on it."""
+
+    index: str
+    filename: str
+    name: str
+    version: str
+    published: float | None
+    verdicts: tuple[Verdict, ...]
+
+
+Run = Callable[[Callable[[JudgeJob], list[Compared]], JudgeJob, int], Awaitable[list[Compared]]]
+"""Runs a job that reads so many bytes, off the event loop."""
+
+
+def judge(job: JudgeJob) -> list[Compared]:
+    """Run one such job. Raises BadIndex and StorageError."""
+    try:
+        with mapped(job.blob) as content:
+            body = Body(
+                content=content,
+                source=job.source,
+                media_type=job.media_type,
+                url=job.url,
+                first_seen=b"" if job.first_seen is None else job.first_seen.read_bytes(),
+            )
+            return _compared(job, body)
+    except OSError as error:
+        raise StorageError(f"{job.index.path} cannot be read: {error}") from error
+
+
+def _compared(job: JudgeJob, body: Body) -> list[Compared]:
+    ecosystem = ECOSYSTEMS[job.index.mirror.partition("/")[0]]
+    columns: list[list[Judged]] = []
+    for policy in job.policies:
+        context = Context(
+            mirror=job.index.mirror,
+            policy=policy or _EVERYTHING,
+            moment=job.moment,
+            seen_at=job.seen_at,
+        )
+        judged = ecosystem.judged(job.index, body, context)
+        wanted = None if job.package is None else spelt(job.package)
+        columns.append([one for one in judged if wanted is None or spelt(one.name) == wanted])
+    found: list[Compared] = []
+    for row in zip(*columns, strict=True):
+        verdicts = tuple(one.verdict for one in row)
+        if job.changed and len({verdict.effect for verdict in verdicts}) == 1:
+            continue
+        first = row[0]
+        found.append(
+            Compared(
+                index=job.index.path,
+                filename=first.filename,
+                name=first.name,
+                version=first.version,
+                published=first.published,
+                verdicts=verdicts,
+            )
+        )
+    return found
+
+
+def spelt(name: str) -> str:
+    """A package's name with the differences taken out that indexes take no notice of."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of a mirror: see `JudgeJob`."""
+
+    mirror: Mirror
+    policies: tuple[Policy | None, ...]
+    package: str | None = None
+    changed: bool = False
+
+
+async def answer(
+    question: Question, catalog: Catalog, blobs: Blobs, *, now: float, run: Run
+) -> list[Compared]:
+    """The verdicts on all that the mirror's held indexes list. Raises BadIndex, StorageError."""
+    mirror = question.mirror
+    policies = tuple(one and one.at(now, mirror.type) for one in question.policies)
+    found: list[Compared] = []
+    for index, entry in await held(catalog, mirror, question.package):
+        blob = await blobs.open(entry.digest, entry.size)
+        if blob is None:
+            continue
+        blob.close()
+        sight = await remembered(catalog, index, entry)
+        job = JudgeJob(
+            index=index,
+            blob=blobs.path(entry.digest),
+            source=entry.source,
+            media_type=entry.media_type,
+            url=entry.url,
+            policies=policies,
+            package=question.package,
+            changed=question.changed,
+            moment=now,
+            seen_at=now if sight is None else sight.at,
+            first_seen=None if sight is None or sight.table is None else blobs.path(sight.table),
+        )
+        found += await run(judge, job, entry.size)
+    return found
+
+
+async def held(catalog: Catalog, mirror: Mirror, package: str | None) -> list[tuple[Index, Entry]]:
+    """The indexes of files that are here, those that may list *package*."""
+    ecosystem = ECOSYSTEMS[mirror.type]
+    found: list[tuple[Index, Entry]] = []
+    for key in await catalog.keys(f"{mirror.key} "):
+        try:
+            index = ecosystem.classify(mirror.key, key.partition(" ")[2])
+        except UnknownPath:
+            continue
+        if not isinstance(index, Index) or index.key != key:
+            continue
+        if ecosystem.decided_by(index) is not None:
+            continue
+        if not any(ROWS in group for group in ecosystem.groups(index)):
+            continue
+        about = ecosystem.advised(index)
+        only = None if about is None else about.package
+        if package is not None and only is not None and spelt(only) != spelt(package):
+            continue
+        entry = await catalog.get(key)
+        if isinstance(entry, Entry):
+            found.append((index, entry))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What a new policy hides and brings back, by rule; `files` in the indexes' order."""
+
+    hidden: Mapping[str, int] = field(default_factory=dict)
+    brought_back: Mapping[str, int] = field(default_factory=dict)
+    files: list[Compared] = field(default_factory=list)
+
+
+def difference(compared: list[Compared]) -> Difference:
+    """Of files judged under an old and a new policy."""
+    hidden: Counter[str] = Counter()
+    back: Counter[str] = Counter()
+    changed: list[Compared] = []
+    for one in compared:
+        old, new = one.verdicts
+        if old.hides == new.hides:
+            continue
+        changed.append(one)
+        if new.hides:
+            hidden[new.rule] += 1
+        else:
+            back[old.rule] += 1
+    return Difference(hidden=hidden, brought_back=back, files=changed)

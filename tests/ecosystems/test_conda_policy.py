@@ -18,6 +18,7 @@ from proxy.core.policy import (
     Condition,
     Kinds,
     LargerThan,
+    Licences,
     Names,
     Not,
     OlderThan,
@@ -399,3 +400,26 @@ def test_good_conditions_are_not_complained_of() -> None:
 def test_a_body_without_a_gate_is_judged_by_itself() -> None:
     body = Body(content=b"{}", source="x", media_type="", url="https://c.example.org/x")
     assert body.gate is None
+
+
+@pytest.mark.parametrize(
+    ("licence", "is_hidden"),
+    [
+        ({"license": "GPL-3.0-only"}, True),
+        ({"license": "MIT OR GPL-3.0-only"}, False),
+        ({"license": "MIT"}, False),
+        ({"license": "never heard of"}, True),  # it might be any
+        ({"license": "never heard of", "license_family": "BSD"}, False),
+        ({}, True),
+        ({"license": ["MIT"]}, True),
+    ],
+)
+def test_a_licence_is_refused_if_there_is_no_way_around_it(
+    licence: dict[str, Any], is_hidden: bool
+) -> None:
+    one = record("a") | licence
+    content = channel(**{"packages": {}, "packages.conda": {"a-1-0.conda": one}})
+    assert bool(hidden_by(Licences(families=("GPL",)), content)) == is_hidden
+    assert bool(hidden_by(Not(Licences(ids=("MIT", "BSD*", "LicenseRef-BSD"))), content)) == (
+        is_hidden
+    )

@@ -12,9 +12,10 @@ from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any
 
-from proxy.core import first_seen
+from proxy.core import first_seen, licences
 from proxy.core.conditions import any_of, by_age, by_size, is_like
 from proxy.core.judging import Compiler, Node, Truth
+from proxy.core.licences import LicenceSet
 from proxy.core.model import Index
 from proxy.core.policy import (
     Builds,
@@ -54,6 +55,8 @@ def wrong(leaf: Leaf) -> str | None:
             return f"a channel's index does not say whether a package is {_QUALITIES[type(leaf)]}"
         case Kinds(kinds=kinds) if unknown := sorted(set(kinds) - set(KINDS)):
             return f"a channel has no {', '.join(unknown)}; write some of {', '.join(KINDS)}"
+        case Licences(ids=ids, families=families):
+            return licences.wrong(ids, families)
         case Specs(texts=texts):
             return next((problem for text in texts if (problem := Spec.wrong(text))), None)
         case _:
@@ -185,11 +188,9 @@ class Judging:
         return test
 
 
-def _licence_test(leaf: Licences, may: bool) -> Callable[[Judgeable], Truth]:  # noqa: FBT001 - see `compiled`
+def _licence_test(leaf: Licences, may: bool) -> Callable[[Judgeable], Truth]:  # noqa: FBT001 - see `Tester`
     """The test of one condition; a channel has few distinct licences, each is judged once."""
-    from proxy.core import licences  # noqa: PLC0415 - its tables are for those with such a rule
-
-    wanted = licences.LicenceSet(leaf.ids, leaf.families)
+    wanted = LicenceSet(leaf.ids, leaf.families)
     known: dict[tuple[Any, Any], Truth] = {}
 
     def test(record: Judgeable) -> Truth:
@@ -198,14 +199,10 @@ def _licence_test(leaf: Licences, may: bool) -> Callable[[Judgeable], Truth]:  #
             return known[key]
         except KeyError:
             pass
-        except TypeError:  # no text: not a licence
+        except TypeError:  # a list: not a licence
             return None
-        texts = [one if isinstance(one, str) else None for one in key]
-        licence = licences.conda(*texts)
-        truth: Truth = None
-        if licence.recognised:
-            truth = wanted.allows(licence) if may else wanted.forbids(licence)
-        known[key] = truth
+        raw, named = (one if isinstance(one, str) else None for one in key)
+        truth = known[key] = wanted.truth(licences.read(raw, named), may=may)
         return truth
 
     return test

@@ -1,0 +1,238 @@
+"""Released clients resolve around what a policy hides, and print why something is refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+from rattler.exceptions import SolverError
+
+from tests.lab.channel import Layout, Recipe, build_channel
+from tests.lab.clients import ClientError, Conda, Pip, Rattler, Uv, fetch
+from tests.lab.origin import Origin
+from tests.lab.server import MirrorConfig, ProxyServer, eventually
+from tests.lab.simple_index import Wheel, build_index
+
+pytestmark = pytest.mark.clients
+
+REASON = "Version 2 leaks; ask secure-team for the fix."
+POLICY = f"""
+[[rule]]
+name = "leaky-two"
+types = ["pypi"]
+deny = {{ specs = ["lab-web==2.*"] }}
+reason = "{REASON}"
+
+[[rule]]
+name = "old-tool"
+types = ["pypi"]
+warn = {{ specs = ["lab-tool<2"] }}
+reason = "Please move to lab-tool 2."
+
+[[rule]]
+name = "leaky-two-conda"
+types = ["conda"]
+deny = {{ specs = ["web 2.*"] }}
+reason = "{REASON}"
+
+[[rule]]
+name = "not-here"
+deny = {{ names = ["lab-secret", "secret"] }}
+reason = "{REASON}"
+"""
+RECIPES = (
+    Recipe(name="web", version="1.0"),
+    Recipe(name="web", version="2.0"),
+    Recipe(name="app", depends=("web",)),
+    Recipe(name="secret"),
+    Recipe(name="sly", depends=("secret",)),
+)
+WHEELS = (
+    Wheel(name="lab-app", depends=("lab-web", "lab-tool")),
+    Wheel(name="lab-web", version="1.0"),
+    Wheel(name="lab-web", version="2.0"),
+    Wheel(name="lab-tool", version="1.0"),
+    Wheel(name="lab-tool", version="2.0"),
+    Wheel(name="lab-secret"),
+)
+JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """An upstream, and a proxy with a policy for all mirrors."""
+
+    origin: Origin
+    proxy: ProxyServer
+
+    @property
+    def channel(self) -> str:
+        return f"{self.proxy.url}/conda/c"
+
+    @property
+    def simple(self) -> str:
+        return f"{self.proxy.url}/pypi/p/simple/"
+
+    def wheel(self, version: str) -> str:
+        """Where a wheel of lab-web is served, hidden or not: all mirrors have the same paths."""
+        page = f"{self.proxy.url}/pypi/open/simple/lab-web/"
+        files = json.loads(fetch(page, headers=JSON).body)["files"]
+        (url,) = [one["url"] for one in files if f"lab_web-{version}-" in one["filename"]]
+        return urljoin(f"{self.simple}lab-web/", str(url))
+
+    def fetched(self, part: str) -> list[str]:
+        return [seen.path for seen in self.origin.seen if part in seen.path]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("policy")
+    build_channel(folder / "www" / "channel", RECIPES, Layout(run_exports=True))
+    build_index(folder / "www" / "index", WHEELS)
+    with Origin(folder / "www") as origin:
+        mirrors = [
+            MirrorConfig(type="conda", name="c", source=f"{origin.url}/channel/"),
+            MirrorConfig(
+                type="conda",
+                name="open",
+                source=f"{origin.url}/channel/",
+                options={"policy": "none", "exclude": ["s*"], "include": ["sly"]},
+            ),
+            MirrorConfig(type="pypi", name="p", source=f"{origin.url}/index/simple/"),
+            MirrorConfig(
+                type="pypi",
+                name="open",
+                source=f"{origin.url}/index/simple/",
+                options={"policy": "none"},
+            ),
+        ]
+        proxy = ProxyServer(folder / "proxy", mirrors, tables={"": {"policy": "house"}})
+        (folder / "proxy" / "policies").mkdir()
+        (folder / "proxy" / "policies" / "house.toml").write_text(POLICY)
+        with proxy:
+            yield World(origin=origin, proxy=proxy)
+
+
+def _pypi(folder: Path) -> list[Pip | Uv]:
+    return [Pip(folder / "pip"), Uv(folder / "uv")]
+
+
+def test_pip_and_uv_take_what_is_allowed(world: World, tmp_path: Path) -> None:
+    for client in _pypi(tmp_path):
+        site = client.install(world.simple, "lab-app")
+        assert (site / "lab_web-1.0.dist-info").exists()
+    assert not world.fetched("lab_web-2.0")
+
+
+def test_pip_and_uv_print_a_warning_with_its_reason(world: World, tmp_path: Path) -> None:
+    pip = Pip(tmp_path / "pip")
+    target = ["--target", str(tmp_path / "site"), "--index-url", world.simple]
+    assert "Please move to lab-tool 2." in pip.run("install", *target, "lab-tool==1.0")
+    uv = Uv(tmp_path / "uv")
+    target = ["--target", str(tmp_path / "uv-site"), "--index-url", world.simple]
+    assert "Please move to lab-tool 2." in uv.run("pip", "install", *target, "lab-tool==1.0")
+
+
+def test_pip_and_uv_say_why_a_file_is_refused(world: World, tmp_path: Path) -> None:
+    url = world.wheel("2.0")
+    for client in _pypi(tmp_path):
+        with pytest.raises(ClientError) as refused:
+            client.install(world.simple, f"lab-web @ {url}")
+        assert "leaky-two" in str(refused.value)
+        assert REASON.rstrip(".") in " ".join(str(refused.value).split())
+    assert not world.fetched("lab_web-2.0")
+
+
+def test_a_blocked_project_has_no_versions_and_does_not_send_uv_elsewhere(
+    world: World, tmp_path: Path
+) -> None:
+    for client in _pypi(tmp_path):
+        with pytest.raises(ClientError):
+            client.install(world.simple, "lab-secret")
+    assert fetch(f"{world.simple}lab-secret/").status == 200
+    assert not world.fetched("lab_secret-")
+
+
+def test_rattler_solves_around_what_is_hidden(world: World, tmp_path: Path) -> None:
+    client = Rattler(tmp_path)
+    records = client.solve(world.channel, "app")
+    found = {record.name.normalized: str(record.version) for record in records}
+    assert found == {"app": "1.0", "web": "1.0"}
+    for spec in ("web 2.*", "sly"):
+        with pytest.raises(SolverError):
+            client.solve(world.channel, spec)
+    assert (client.install(world.channel, "app") / "share/web/payload.bin").exists()
+    assert not world.fetched("web-2.0")
+
+
+def test_a_mirrors_own_lists_are_its_policy(world: World, tmp_path: Path) -> None:
+    client = Rattler(tmp_path)
+    channel = f"{world.proxy.url}/conda/open"
+    assert [str(one.version) for one in client.solve(channel, "web")] == ["2.0"]
+    for spec in ("secret", "sly"):
+        with pytest.raises(SolverError):
+            client.solve(channel, spec)
+    assert fetch(f"{channel}/noarch/sly-1.0-0.conda").status == 200
+    assert fetch(f"{channel}/noarch/secret-1.0-0.conda").status == 403
+
+
+@pytest.mark.skipif(Conda.executable() is None, reason="conda is not installed here")
+def test_conda_solves_around_what_is_hidden(world: World, tmp_path: Path) -> None:
+    prefix = Conda(tmp_path).install(world.channel, "app")
+    assert (prefix / "conda-meta" / "web-1.0-0.json").exists()
+    url = f"{world.channel}/noarch/web-2.0-0.conda"
+    with pytest.raises(ClientError) as refused:
+        Conda(tmp_path / "exact").install(world.channel, url)
+    assert "leaky-two-conda" in str(refused.value)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-9"}])
+def test_a_refusal_is_a_problem_that_people_and_programs_can_read(
+    world: World, method: str, headers: dict[str, str]
+) -> None:
+    for url in (
+        f"{world.channel}/noarch/web-2.0-0.conda",
+        world.wheel("2.0"),
+        f"{world.wheel('2.0')}.metadata",
+    ):
+        reply = fetch(url, method=method, headers=headers)
+        assert reply.status == 403
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert reply.headers["cache-control"] == "no-store"
+        if method == "GET":
+            problem = json.loads(reply.body)
+            assert problem["rule"].startswith("leaky-two")
+            assert problem["reason"] == REASON
+            assert REASON in problem["detail"]
+
+
+def test_refusals_and_hidden_files_are_counted(world: World) -> None:
+    fetch(f"{world.channel}/noarch/web-2.0-0.conda")
+    rule = "leaky-two-conda"
+    assert world.proxy.metric("pkgproxy_policy_refusals_total", mirror="conda/c", rule=rule) >= 1
+    assert world.proxy.metric("pkgproxy_policy_hidden_files", mirror="conda/c", rule=rule) == 1
+
+
+def test_a_reload_takes_the_new_policy_over_at_once(tmp_path: Path) -> None:
+    build_channel(tmp_path / "www" / "channel", RECIPES)
+    with Origin(tmp_path / "www") as origin:
+        mirror = MirrorConfig(type="conda", name="c", source=f"{origin.url}/channel/")
+        with ProxyServer(tmp_path / "proxy", [mirror]) as proxy:
+            url = f"{proxy.url}/conda/c/noarch/repodata.json"
+            before = fetch(url)
+            asked = len(origin.seen)
+            proxy.mirrors = [replace(mirror, options={"exclude": ["web"]})]
+            proxy.write_config()
+            proxy.signal(signal.SIGHUP)
+            eventually(lambda: "reloaded" in proxy.log, "the configuration is read again")
+            after = fetch(url, headers={"If-None-Match": before.headers["etag"]})
+            assert after.status == 200
+            listed = json.loads(after.body)["packages.conda"]
+            assert not [name for name in listed if name.startswith("web-")]
+            assert len(origin.seen) == asked

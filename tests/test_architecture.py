@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "proxy"
 
 ROOMS = (
-    *("errors", "core", "ecosystems", "config", "observe", "storage", "upstream"),
+    *("errors", "core", "ecosystems", "config", "observe", "advisories", "storage", "upstream"),
     *("gateway", "mirror", "web", "app", "cli"),
 )
 """Bottom up: a room may import those before it, and itself."""

@@ -21,6 +21,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from proxy import __version__
+from proxy.advisories.store import Places
 from proxy.app.reporting import Reporting
 from proxy.config import Settings
 from proxy.core.model import Mirror, Resource
@@ -118,6 +119,7 @@ class Worker:
             stack.push_async_callback(engine.aclose)
             self._gateway = engine.gateway
             self._gateway.configure(settings.mirrors)
+            await self._advise(stack, engine)
             warming = asyncio.create_task(engine.warming.run())
             stack.push_async_callback(_ended, warming)
             if crew is not None:
@@ -156,6 +158,18 @@ class Worker:
         )
         stack.push_async_callback(upstream.aclose)
         return upstream
+
+    async def _advise(self, stack: contextlib.AsyncExitStack, engine: Engine) -> None:
+        """Nothing is served before what is known of it has been read. Raises ConfigError."""
+        settings = self._settings.advisories
+        if settings.osv is None:
+            return
+        places = Places(
+            path=settings.osv, overlay=settings.overlay, conda_names=settings.conda_names
+        )
+        await engine.advising.read(places)
+        looking = asyncio.create_task(engine.advising.run(places, settings.interval))
+        stack.push_async_callback(_ended, looking)
 
     async def _meet(self, stack: contextlib.AsyncExitStack, crew: Crew) -> None:
         """Answer the siblings; on the way out let them read to the end what they asked for."""

@@ -27,6 +27,7 @@ _TITLES = {
     "server": "How clients are served. Needs a restart to change.",
     "cache": "Where bodies and the catalog are kept. Needs a restart to change.",
     "log": "What is logged, to standard error. Needs a restart to change.",
+    "advisories": "Known vulnerabilities, for policies. Needs a restart to change.",
     "upstream": "How upstream servers are spoken to. Needs a restart to change.",
 }
 

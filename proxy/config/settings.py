@@ -80,6 +80,16 @@ class Logging:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdvisorySettings:
+    """Where known vulnerabilities are read from; `osv` None: from nowhere."""
+
+    osv: Path | None
+    overlay: Path | None
+    conda_names: Path | None
+    interval: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything an operator can set."""
 
@@ -87,6 +97,7 @@ class Settings:
     cache: Cache
     log: Logging
     upstream: UpstreamSettings
+    advisories: AdvisorySettings
     auth_file: Path | None
     credentials: Mapping[str, Credential] = field(repr=False)
     mirrors: tuple[Mirror, ...]
@@ -214,6 +225,33 @@ UPSTREAM = (
     ),
 )
 
+ADVISORIES = (
+    Key(
+        name="osv",
+        kind=PATH,
+        default=None,
+        help="Folder or zip of OSV records, such as a copy of OSV's dump; none: nothing is known.",
+    ),
+    Key(
+        name="overlay",
+        kind=FILE,
+        default=None,
+        help="TOML file of `[[advisory]]` tables: the state of vulnerabilities (docs/policies.md).",
+    ),
+    Key(
+        name="conda_names",
+        kind=FILE,
+        default=None,
+        help="JSON or TOML table from conda names to PyPI names, beside the records' `purls`.",
+    ),
+    Key(
+        name="interval",
+        kind=DEADLINE,
+        default="30s",
+        help="How often these files are looked at; what changed is used at once.",
+    ),
+)
+
 MIRROR = (
     Key(
         name="type",
@@ -319,6 +357,7 @@ SECTIONS: Mapping[str, tuple[Key, ...]] = {
     "cache": CACHE,
     "log": LOG,
     "upstream": UPSTREAM,
+    "advisories": ADVISORIES,
 }
 """The sections of single settings, in the order of the reference."""
 
@@ -383,6 +422,7 @@ def settings_of(
         cache=Cache(**sections["cache"]),
         log=Logging(**sections["log"]),
         upstream=UpstreamSettings(**sections["upstream"]),
+        advisories=AdvisorySettings(**sections["advisories"]),
         auth_file=auth_file,
         credentials=credentials,
         mirrors=mirrors,

@@ -8,8 +8,17 @@ from fnmatch import translate
 from functools import cache
 from typing import Any
 
+from proxy.core.advisories import Advisory, Order, Status
 from proxy.core.judging import Truth
-from proxy.core.policy import LargerThan, OlderThan, SmallerThan, YoungerThan
+from proxy.core.policy import (
+    FixesVulnerability,
+    LargerThan,
+    Malicious,
+    OlderThan,
+    SmallerThan,
+    Vulnerable,
+    YoungerThan,
+)
 
 
 def is_like(text: str, patterns: Iterable[str]) -> bool:
@@ -43,6 +52,45 @@ def by_age(
         return None if at is None else at < cutoff
 
     return younger if isinstance(leaf, YoungerThan) else older
+
+
+Subject = tuple[tuple[Advisory, ...], str | None]
+"""The advisories on a record's package, and its version as they spell it; None: not known."""
+
+
+def by_advisories(
+    leaf: Vulnerable | FixesVulnerability | Malicious,
+    order: Order,
+    subject_of: Callable[[Any], Subject],
+) -> Callable[[Any], Truth]:
+    """The test of what is known about vulnerabilities."""
+
+    def test(record: Any) -> Truth:
+        advisories, version = subject_of(record)
+        if not advisories:
+            return isinstance(leaf, FixesVulnerability) and not leaf.fixes
+        if version is None:
+            return None
+        match leaf:
+            case Malicious():
+                return any(one.malicious and one.affects(version, order) for one in advisories)
+            case Vulnerable(score=score, statuses=statuses):
+                return any(
+                    one.status.value in statuses
+                    and (one.score is None or one.score >= score)
+                    and one.affects(version, order)
+                    for one in advisories
+                )
+            case FixesVulnerability(fixes=fixes):
+                is_fix = any(one.fixed_by(version, order) for one in advisories)
+                clean = not any(one.affects(version, order) for one in advisories if _counts(one))
+                return (is_fix and clean) == fixes
+
+    return test
+
+
+def _counts(advisory: Advisory) -> bool:
+    return advisory.status in (Status.ACTIVE, Status.REPORTED)
 
 
 def by_size(

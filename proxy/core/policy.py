@@ -173,6 +173,11 @@ class FixesVulnerability:
 
 
 @dataclass(frozen=True, slots=True)
+class Malicious:
+    """It is known to have been made to do harm (OSV's `MAL-…`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class NeedsCompilation:
     """It has code that is compiled when it is installed (R)."""
 
@@ -195,6 +200,7 @@ Leaf = (
     | Statuses
     | Vulnerable
     | FixesVulnerability
+    | Malicious
     | NeedsCompilation
 )
 Condition = All | AnyOf | Not | Leaf
@@ -243,6 +249,14 @@ class Verdict:
     def hides(self) -> bool:
         return self.effect is Effect.DENY
 
+
+MALICIOUS = Rule(
+    name="malicious",
+    effect=Effect.DENY,
+    condition=Malicious(),
+    reason="this release is known to be malicious",
+)
+"""The rule that comes before all others, overrides too, wherever advisories are known."""
 
 UNRULED = Verdict(effect=Effect.ALLOW, rule="default", reason="no rule speaks of it")
 """What holds where no rule does and the policy allows by default."""

@@ -17,6 +17,7 @@ from proxy.core.policy import (
     Kinds,
     LargerThan,
     Licences,
+    Malicious,
     Names,
     NeedsCompilation,
     Not,
@@ -118,6 +119,8 @@ def _leaf(leaf: Condition) -> str:  # noqa: C901, PLR0912 - one line for each ki
         case FixesVulnerability(fixes=fixes):
             text = "a version that fixes a known vulnerability"
             return text if fixes else f"not {text}"
+        case Malicious():
+            return "known to be malicious"
         case NeedsCompilation(needs=needs):
             return "in need of compilation" if needs else "without compiled code"
         case All() | AnyOf() | Not():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
+from proxy.core.advisories import Advisories
 from proxy.core.digest import Digest, digest_of
 from proxy.core.model import Index, Resource
 from proxy.core.policy import Leaf, Policy, Verdict
@@ -32,7 +33,8 @@ class Context:
     policy has no ages). `first_seen` names the table of when files were first seen here
     (`proxy.core.first_seen`) up to the generation before this one, and `seen_at` is when this one
     came; without a table it is the first one, whose files are as old as they say. `gate` names
-    the row table of the index that decides for this one what it shows.
+    the row table of the index that decides for this one what it shows. `advisories` are those
+    that concern the index; None: nothing is known of any.
     """
 
     mirror: str
@@ -42,6 +44,7 @@ class Context:
     first_seen: Digest | None = None
     seen_at: float = 0.0
     gate: Digest | None = None
+    advisories: Advisories | None = None
 
     @cached_property
     def digest(self) -> Digest:
@@ -50,6 +53,8 @@ class Context:
             lines += ["policy", self.policy.digest, f"{self.moment:.0f}"]
         if self.seen_at:
             lines += ["first seen", self.first_seen or "", f"{self.seen_at:.0f}"]
+        if self.advisories is not None:
+            lines += ["advisories", self.advisories.digest]
         if self.gate is not None:
             lines += ["gate", self.gate]
         return digest_of("\n".join(lines).encode())

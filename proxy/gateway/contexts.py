@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from proxy.core.advisories import Advisories
 from proxy.core.digest import Digest
 from proxy.core.model import Entry, Index, Mirror
-from proxy.core.policy import Policy
+from proxy.core.policy import MALICIOUS, Policy
 from proxy.ecosystems.base import Context
 from proxy.gateway.ports import Ports
 from proxy.gateway.sights import Sights
@@ -42,7 +43,9 @@ class Contexts:
 
     def __init__(self, ports: Ports, sights: Sights) -> None:
         self._clock = ports.clock
+        self._ecosystems = ports.ecosystems
         self._sights = sights
+        self._advisories: Mapping[str, Advisories] | None = None
         self._configured: dict[str, Context] = {}
         self._current: dict[str, _Current] = {}
         self._completed: OrderedDict[tuple[str, Digest, Digest], Context] = OrderedDict()
@@ -62,18 +65,24 @@ class Contexts:
         self._current.clear()
         self._completed.clear()
 
+    def advise(self, advisories: Mapping[str, Advisories]) -> None:
+        """From now on these are known, by OSV's ecosystem; what is malicious is refused."""
+        self._advisories = advisories
+        self._current.clear()
+        self._completed.clear()
+
     def of(self, mirror: str) -> Context:
         """What holds now for all indexes of the mirror with that key."""
         now = self._clock()
         current = self._current.get(mirror)
         if current is None or now >= current.until:
-            current = self._current[mirror] = _as_of(self._configured[mirror], now)
+            current = self._current[mirror] = self._as_of(mirror, now)
         return current.context
 
     def next(self, mirror: str) -> Context | None:
         """What will hold for the mirror behind the step that is near; None: there is none."""
         now = self._clock()
-        ahead = _as_of(self._configured[mirror], now + LEAD).context
+        ahead = self._as_of(mirror, now + LEAD).context
         return None if ahead.digest == self.of(mirror).digest else ahead
 
     async def complete(
@@ -85,7 +94,7 @@ class Contexts:
         key = (index.key, entry.digest, context.digest)
         found = self._completed.get(key)
         if found is None or found.gate != gate:
-            found = replace(context, gate=gate)
+            found = replace(context, gate=gate, advisories=self._about(index))
             if context.policy.is_dated:
                 sight = await self._sights.of(index, entry)
                 found = replace(found, first_seen=sight.table, seen_at=sight.at)
@@ -93,6 +102,22 @@ class Contexts:
             while len(self._completed) > KNOWN:
                 self._completed.popitem(last=False)
         return found
+
+    def _as_of(self, mirror: str, now: float) -> _Current:
+        context = self._configured[mirror]
+        if self._advisories is not None and not mirror.startswith("files/"):
+            policy = context.policy or Policy(name="advisories")
+            policy = replace(policy, overrides=(MALICIOUS, *policy.overrides))
+            context = replace(context, policy=policy)
+        return _as_of(context, now)
+
+    def _about(self, index: Index) -> Advisories | None:
+        """The advisories that concern *index*: with those of others its views keep their names."""
+        about = self._ecosystems[index.mirror.partition("/")[0]].advised(index)
+        if self._advisories is None or about is None:
+            return None
+        known = self._advisories.get(about.ecosystem, Advisories())
+        return known if about.package is None else known.only(about.package)
 
     async def settle(self, index: Index, mirror: Mirror, entry: Entry) -> None:
         """*entry* is in use: what the next generation will need of it can be made."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from proxy.core.advisories import Advisories
+from proxy.gateway.advising import Advising
 from proxy.gateway.contexts import Contexts
 from proxy.gateway.fetching import Fetching
 from proxy.gateway.gateway import Gateway
@@ -24,6 +28,7 @@ class Engine:
         self.contexts = Contexts(ports, self._sights)
         self.indexes = Indexes(ports, self.views, self.contexts)
         self.warming = Warming(self.indexes, ports.clock, ports.events)
+        self.advising = Advising(self._pool, ports.clock, ports.events, self._advise)
         self.fetching = Fetching(ports)
         self.gateway = Gateway(
             ports,
@@ -34,6 +39,10 @@ class Engine:
             contexts=self.contexts,
             warming=self.warming,
         )
+
+    def _advise(self, advisories: Mapping[str, Advisories]) -> None:
+        self.contexts.advise(advisories)
+        self.warming.wake()
 
     async def drain(self, seconds: float) -> None:
         """Let background work end for up to *seconds*, of each kind."""

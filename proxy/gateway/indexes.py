@@ -132,6 +132,8 @@ class Indexes:
         if entry is None:
             return
         now = self._contexts.of(mirror.key)
+        if now.policy is None:
+            return
         for context in filter(None, (now, self._contexts.next(mirror.key))):
             await self._views.prepare(await self._bound(index, mirror, entry, context))
 

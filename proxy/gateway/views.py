@@ -103,7 +103,13 @@ class Views:
             for number, group in enumerate(self._ecosystem(index).groups(index))
             if number == 0 or await self._catalog.keys(family(index, min(group)))
         ]
-        await asyncio.gather(*(self._named(generation, form) for form in wanted))
+        # All of them end before one's failure is told: none is left at work behind it.
+        made = await asyncio.gather(
+            *(self._named(generation, form) for form in wanted), return_exceptions=True
+        )
+        for result in made:
+            if isinstance(result, BaseException):
+                raise result
 
     async def table(self, generation: Generation, form: str = ROWS) -> Table:
         """The row table (or pack) of this generation, mapped. Raises BadIndex, StorageError."""

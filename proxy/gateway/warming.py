@@ -41,6 +41,10 @@ class Warming:
         self._mirrors = {mirror.key: mirror for mirror in mirrors}
         self._changed.set()
 
+    def wake(self) -> None:
+        """Something changed that views depend on."""
+        self._changed.set()
+
     def served(self, index: Index) -> None:
         """A client asked for *index*."""
         self._served[index.key] = index, self._clock()
@@ -64,7 +68,7 @@ class Warming:
         since = self._clock() - HOT
         for index, at in list(self._served.values()):
             mirror = self._mirrors.get(index.mirror)
-            if mirror is None or mirror.policy is None or at < since:
+            if mirror is None or at < since:
                 continue
             try:
                 await self._indexes.prepare(index, mirror)

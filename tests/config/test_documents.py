@@ -30,7 +30,14 @@ def test_the_sample_file_loads_with_everything_in_it(tmp_path: Path) -> None:
     bundle.touch()
     path = tmp_path / "all.toml"
     shutil.copytree(SAMPLE.parent / "policies", tmp_path / "policies")
-    path.write_text(_everything().replace("/etc/ssl/certs/ca-certificates.crt", str(bundle)))
+    text = _everything()
+    for named in (
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pkgproxy/advisories.toml",
+        "/etc/pkgproxy/conda-names.json",
+    ):
+        text = text.replace(named, str(bundle))
+    path.write_text(text)
     loaded = load(path, {"EXAMPLE_TOKEN": "x", "EXAMPLE_PASSWORD": "x"})
     assert len(loaded.settings.credentials) == len(KINDS)
     assert {table["kind"] for table in _parsed()["credentials"].values()} == set(KINDS)

@@ -12,8 +12,10 @@ from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any
 
-from proxy.core import first_seen, licences
-from proxy.core.conditions import any_of, by_age, by_size, is_like
+from packaging.version import Version
+
+from proxy.core import first_seen, licences, osv
+from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like
 from proxy.core.judging import Compiler, Node, Truth
 from proxy.core.licences import LicenceSet
 from proxy.core.model import Index
@@ -24,6 +26,7 @@ from proxy.core.policy import (
     LargerThan,
     Leaf,
     Licences,
+    Malicious,
     Names,
     NeedsCompilation,
     OlderThan,
@@ -39,7 +42,7 @@ from proxy.core.policy import (
     YoungerThan,
 )
 from proxy.ecosystems.base import Body, Context
-from proxy.ecosystems.conda.records import Judgeable, built, identity, seconds
+from proxy.ecosystems.conda.records import Judgeable, built, identity, pypi_project, seconds
 from proxy.ecosystems.conda.specs import Spec
 
 KINDS = ("conda", "tar.bz2", "wheel")
@@ -79,6 +82,7 @@ class Judging:
         self._minds_kinds = any(isinstance(leaf, Kinds) for leaf in policy.leaves)
         self._moment = context.moment
         self._subdir = index.path.rpartition("/")[0].rpartition("/")[2]
+        self._advisories = context.advisories
         self._seen_table = body.first_seen
         self._seen_at = context.seen_at
         self._judges: dict[tuple[str, str], JudgeOfName] = {}
@@ -163,10 +167,23 @@ class Judging:
                 return self._age(leaf)
             case LargerThan() | SmallerThan():
                 return by_size(leaf, attrgetter("size"))
-            case Vulnerable() | FixesVulnerability():
-                return None
+            case Vulnerable() | FixesVulnerability() | Malicious():
+                if self._advisories is None:
+                    return None
+                return by_advisories(leaf, Version, self._subject)
             case _:  # the configuration refuses them for this type
                 return None
+
+    def _subject(self, record: Judgeable) -> Subject:
+        """The project at PyPI that a record says it is made of, or that its name is mapped to."""
+        assert self._advisories is not None
+        project, version = pypi_project(record.purls)
+        project = project or self._advisories.conda_names.get(record.name)
+        known = self._advisories.of(project) if project else ()
+        if not known:
+            return (), None
+        text = version or record.version
+        return known, osv.version("PyPI", text) if isinstance(text, str) else None
 
     def _specs(self, name: str, texts: Sequence[str]) -> Node:
         specs = [spec for spec in map(Spec.of, texts) if spec.is_for(name)]

@@ -6,8 +6,10 @@ Everything else in a record belongs to the clients and is never looked at here.
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from proxy.core import first_seen
 from proxy.core.policy import Verdict
@@ -15,6 +17,7 @@ from proxy.core.rows import Row
 from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex
 
+_PYPI = "pkg:pypi/"
 _LENGTHS = {"sha256": 64, "md5": 32}
 
 _LATEST_IN_SECONDS = 253402300799  # the year 9999; conda takes the same
@@ -117,3 +120,12 @@ def seconds(value: object) -> float | None:
 def built(record: Judgeable) -> float:
     """When the builder says that it made the file; old files say nothing."""
     return seconds(record.timestamp) or 0.0
+
+
+def pypi_project(purls: object) -> tuple[str | None, str | None]:
+    """The name and version at PyPI that one of *purls* gives; what is not given is None."""
+    for purl in purls if isinstance(purls, list) else ():
+        if isinstance(purl, str) and purl.startswith(_PYPI):
+            name, _, version = purl.removeprefix(_PYPI).partition("?")[0].partition("@")
+            return canonicalize_name(unquote(name)), unquote(version) or None
+    return None, None

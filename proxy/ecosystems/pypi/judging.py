@@ -13,14 +13,16 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from proxy.core import first_seen
-from proxy.core.conditions import any_of, by_age, by_size, is_like
+from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like
 from proxy.core.judging import Node, Truth, compiled
 from proxy.core.policy import (
     Builds,
+    FixesVulnerability,
     Kinds,
     LargerThan,
     Leaf,
     Licences,
+    Malicious,
     Names,
     NeedsCompilation,
     OlderThan,
@@ -31,6 +33,7 @@ from proxy.core.policy import (
     Statuses,
     Tags,
     Verdict,
+    Vulnerable,
     Yanked,
     YoungerThan,
 )
@@ -146,6 +149,7 @@ class Judging:
         self._moment = context.moment
         self._seen_table = body.first_seen
         self._seen_at = context.seen_at
+        self._advisories = context.advisories
         self._judge = compiled(policy, self._leaf)
 
     def verdict(self, candidate: Candidate) -> Verdict:
@@ -163,7 +167,7 @@ class Judging:
     def _seen(self) -> Mapping[bytes, float]:
         return first_seen.read(self._seen_table)
 
-    def _leaf(self, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001 - see `Tester`; one line for each kind of condition
+    def _leaf(self, leaf: Leaf, may: bool) -> Node:  # noqa: C901, FBT001 - see `Tester`; one line for each kind of condition
         match leaf:
             case Names(patterns=patterns):
                 return is_like(self._project, map(_normalised, patterns))
@@ -183,8 +187,16 @@ class Judging:
                 return lambda one: (one.file.get("yanked", False) is not False) == yanked
             case Statuses(statuses=statuses):
                 return lambda one: one.status in statuses
+            case Vulnerable() | FixesVulnerability() | Malicious():
+                if self._advisories is None:
+                    return None
+                return by_advisories(leaf, Version, self._subject)
             case _:  # the configuration refuses them for this type
                 return None
+
+    def _subject(self, one: Candidate) -> Subject:
+        known = () if self._advisories is None else self._advisories.of(self._project)
+        return known, None if one.version is None else str(one.version)
 
     def _specs(self, texts: Sequence[str]) -> Node:
         specs = [spec for spec in map(Requirement, texts) if self._is_for(spec)]

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core import first_seen
+from proxy.core.advisories import Advisories, Advisory, Range
 from proxy.core.policy import (
     Builds,
     Condition,
@@ -25,6 +26,7 @@ from proxy.core.policy import (
     Platforms,
     Policy,
     Specs,
+    Vulnerable,
     YoungerThan,
 )
 from proxy.core.rows import Table, decode_row
@@ -423,3 +425,34 @@ def test_a_licence_is_refused_if_there_is_no_way_around_it(
     assert bool(hidden_by(Not(Licences(ids=("MIT", "BSD*", "LicenseRef-BSD"))), content)) == (
         is_hidden
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "is_hidden"),
+    [
+        ({"purls": ["pkg:pypi/Sample@1.5"]}, True),
+        ({"purls": ["pkg:pypi/sample"], "version": "1.5"}, True),
+        ({"purls": ["pkg:pypi/sample@2.0"], "version": "1.5"}, False),
+        ({"purls": ["pkg:github/x/sample@1.5"]}, False),
+        ({"name": "py-sample", "version": "1.5"}, True),
+        ({"name": "py-sample", "version": "2.0"}, False),
+        ({"name": "other", "version": "1.5"}, False),
+        ({"purls": "odd"}, False),
+    ],
+)
+def test_conda_packages_are_looked_up_by_what_they_are_called_at_pypi(
+    more: dict[str, Any], is_hidden: bool
+) -> None:
+    leak = Advisory(
+        id="PYSEC-1",
+        ranges=(
+            Range(
+                (("introduced", "1"), ("fixed", "2")),
+            ),
+        ),
+    )
+    table = Advisories(by_name={"sample": (leak,)}, conda_names={"py-sample": "sample"})
+    one = record("a") | more
+    content = channel(**{"packages": {}, "packages.conda": {"a-1-0.conda": one}})
+    made = views(content, under(replace(CONTEXT, advisories=table), deny(Vulnerable())))
+    assert bool(made.gate["a-1-0.conda"]) == is_hidden

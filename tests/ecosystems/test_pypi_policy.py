@@ -12,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core import first_seen
+from proxy.core.advisories import Advisories, Advisory, Range, Status
 from proxy.core.policy import (
+    MALICIOUS,
+    All,
     Blocked,
     Builds,
     Condition,
+    FixesVulnerability,
     Kinds,
     LargerThan,
     Licences,
@@ -27,6 +31,7 @@ from proxy.core.policy import (
     Specs,
     Statuses,
     Tags,
+    Vulnerable,
     Yanked,
     YoungerThan,
 )
@@ -286,3 +291,56 @@ def test_a_condition_that_an_index_cannot_have_is_told(condition: Any, word: str
 def test_an_exception_comes_before_the_rule() -> None:
     rules = (allow(Specs(("sample==1.0",))), deny(Names(("*",))))
     assert views(PAGE, under(CONTEXT, *rules)).shown == {WHEEL}
+
+
+# -- vulnerabilities -----------------------------------------------------------------------
+
+LEAK = Advisory(id="PYSEC-1", score=7.5, ranges=(Range((("introduced", "0"), ("fixed", "2.0"))),))
+EVIL = Advisory(id="MAL-1", malicious=True, versions=frozenset({"2.0"}))
+
+
+def known(*advisories: Advisory, **changes: Any) -> Context:
+    table = {"sample": tuple(replace(one, **changes) for one in advisories)}
+    return replace(CONTEXT, advisories=Advisories(by_name=table))
+
+
+@pytest.mark.parametrize(
+    ("condition", "changes", "hidden"),
+    [
+        (Vulnerable(), {}, {WHEEL, EGG}),
+        (Vulnerable(score=7.5), {}, {WHEEL, EGG}),
+        (Vulnerable(score=7.6), {}, {EGG}),
+        (Vulnerable(score=9), {"score": None}, {WHEEL, EGG}),
+        (Vulnerable(), {"status": Status.MITIGATED}, {EGG}),
+        (Vulnerable(statuses=("mitigated",)), {"status": Status.MITIGATED}, {WHEEL, EGG}),
+        (FixesVulnerability(), {}, {LINUX, SDIST, EGG}),
+        (Not(FixesVulnerability()), {}, {WHEEL, EGG}),
+    ],
+)
+def test_vulnerable_versions_are_those_that_the_advisory_names(
+    condition: Condition, changes: dict[str, Any], hidden: set[str]
+) -> None:
+    # The egg's version is not read: it might be any.
+    made = views(PAGE, under(known(LEAK, **changes), deny(condition)))
+    assert made.shown == {WHEEL, LINUX, SDIST, EGG} - hidden
+
+
+def test_a_project_without_advisories_is_not_vulnerable() -> None:
+    context = replace(CONTEXT, advisories=Advisories())
+    assert len(views(PAGE, under(context, deny(Vulnerable()))).shown) == 4
+
+
+def test_without_advisories_at_all_nothing_is_known_and_so_refused() -> None:
+    assert views(PAGE, under(CONTEXT, deny(Vulnerable()))).shown == set()
+
+
+def test_what_is_malicious_is_refused_before_any_override() -> None:
+    context = under(known(EVIL), overrides=(MALICIOUS, allow(Names(("*",)))))
+    made = views(PAGE, context)
+    assert made.shown == {WHEEL}
+    assert ("malicious", MALICIOUS.reason) in made.gate.values()
+
+
+def test_a_cool_down_may_let_security_fixes_through() -> None:
+    rule = deny(All((YoungerThan(3 * DAY), Not(FixesVulnerability()))))
+    assert views(PAGE, under(known(LEAK), rule)).shown == {WHEEL, LINUX, SDIST}

@@ -1,0 +1,174 @@
+"""Policies in files: what may be written, what is wrong where, and which mirror has which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config import Settings, load
+from proxy.config.policies import read_one
+from proxy.config.policy_conditions import CONDITIONS
+from proxy.core.policy import (
+    All,
+    AnyOf,
+    Blocked,
+    Effect,
+    LargerThan,
+    Names,
+    Not,
+    Policy,
+    Specs,
+    Vulnerable,
+    YoungerThan,
+)
+from proxy.errors import ConfigError
+
+GUIDE = Path(__file__).parents[2] / "docs" / "policies.md"
+
+
+def read(tmp_path: Path, text: str, name: str = "house") -> Policy:
+    path = tmp_path / f"{name}.toml"
+    path.write_text(text)
+    return read_one(path)
+
+
+def settings(tmp_path: Path, mirrors: str, **policies: str) -> Settings:
+    (tmp_path / "policies").mkdir(exist_ok=True)
+    for name, text in policies.items():
+        (tmp_path / "policies" / f"{name}.toml").write_text(text)
+    main = tmp_path / "pkgproxy.toml"
+    main.write_text(mirrors)
+    return load(main, {}).settings
+
+
+def test_everything_that_may_be_written_is_read(tmp_path: Path) -> None:
+    policy = read(
+        tmp_path,
+        """
+        description = "All of it."
+        default = "deny"
+        blocked = "refuse"
+        [[rule]]
+        name = "one"
+        deny = { names = ["a*", "b"], younger_than = "7d", not = { specs = "c 1.*" } }
+        reason = "because"
+        expires = 2027-01-31
+        types = ["conda"]
+        [[rule]]
+        name = "two"
+        allow = { any = [{ larger_than = "1 MiB" }, { all = [{ vulnerability = true }] }] }
+        [[rule]]
+        name = "three"
+        warn = { vulnerability = { score = 7, status = "disputed" } }
+        [[override]]
+        name = "over"
+        allow = { specs = ["x"], dependencies = true }
+        """,
+    )
+    one, two, three = policy.rules
+    assert one.condition == All((Names(("a*", "b")), YoungerThan(604800.0), Not(Specs(("c 1.*",)))))
+    assert (one.effect, one.reason, one.types) == (Effect.DENY, "because", frozenset({"conda"}))
+    assert one.expires == 1801353600.0
+    assert two.condition == AnyOf((LargerThan(1 << 20), All((Vulnerable(),))))
+    assert three.condition == Vulnerable(7.0, ("disputed",))
+    assert policy.overrides[0].condition == Specs(("x",), dependencies=True)
+    assert (policy.name, policy.default, policy.blocked) == ("house", Effect.DENY, Blocked.REFUSE)
+
+
+RULE = '[[rule]]\nname = "r"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("rules = 1", 1, "did you mean rule"),
+        ('default = "maybe"', 1, "allow or deny"),
+        ("[[rule]]\ndeny = { names = ['a'] }", 1, "name"),
+        (RULE, 1, "allow, deny, warn"),
+        (RULE + "deny = { names = ['a'] }\nallow = { names = ['a'] }", 1, "one of"),
+        (RULE + "deny = { nmes = ['a'] }", 3, "did you mean names"),
+        (RULE + "deny = { names = [] }", 3, "at least one"),
+        (RULE + "deny = { names = [1] }", 3, "list of texts"),
+        (RULE + "deny = {}", 3, "table of conditions"),
+        (RULE + "deny = { any = [] }", 3, "list of tables"),
+        (RULE + "deny = { younger_than = 'soon' }", 3, "duration|seconds"),
+        (RULE + "deny = { larger_than = '5 elephants' }", 3, "bytes"),
+        (RULE + "deny = { vulnerability = { score = 11 } }", 3, "0 to 10"),
+        (RULE + "deny = { vulnerability = { status = ['odd'] } }", 3, "mitigated"),
+        (RULE + "deny = { yanked = 'yes' }", 3, "true or false"),
+        (RULE + "deny = { names = ['a'] }\nexpires = '2027-01-01'", 4, "without quotes"),
+        (RULE + "deny = { names = ['a'] }\ntypes = ['npm']", 4, "mirror types"),
+        (RULE + "deny = { names = ['a'] }\nreason = ''", 4, "text in quotes"),
+        ('[[override]]\nname = "o"\ndeny = { names = ["a"] }', 3, "allow"),
+        (RULE + "deny = { names = ['a'] }\n" + RULE + "deny = { names = ['a'] }", 5, "two rules"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(
+    tmp_path: Path, text: str, line: int, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words) as error:
+        read(tmp_path, text)
+    assert f"house.toml:{line}: " in str(error.value)
+
+
+CONDA = '[[mirror]]\ntype = "conda"\nname = "c"\nsource = "https://c.example.org/c"\n'
+PYPI = '[[mirror]]\ntype = "pypi"\nname = "p"\nsource = "https://p.example.org/simple/"\n'
+FILES = '[[mirror]]\ntype = "files"\nname = "f"\nsource = "https://f.example.org/"\n'
+NO_A = RULE + 'deny = { names = ["a"] }'
+OTHER = '[[rule]]\nname = "other"\ndeny = { names = ["b"] }'
+
+
+def test_a_mirrors_own_policy_comes_in_place_of_the_one_for_all(tmp_path: Path) -> None:
+    text = f'policy = "house"\n{CONDA}policy = "own"\n{PYPI}{FILES}'
+    found = {
+        one.type: one.policy for one in settings(tmp_path, text, house=NO_A, own=OTHER).mirrors
+    }
+    assert found["conda"] is not None
+    assert found["conda"].name == "own"
+    assert found["pypi"] is not None
+    assert found["pypi"].name == "house"
+    assert found["files"] is None
+    (mirror,) = settings(tmp_path, f'policy = "house"\n{CONDA}policy = "none"\n').mirrors
+    assert mirror.policy is None
+
+
+def test_a_mirrors_lists_come_before_its_policy(tmp_path: Path) -> None:
+    text = f'policy = "house"\n{CONDA}exclude = ["p*"]\ninclude = ["python"]\n'
+    (mirror,) = settings(tmp_path, text, house=NO_A).mirrors
+    assert mirror.policy is not None
+    first, second = mirror.policy.rules
+    assert first.condition == All((Names(("p*",)), Not(Names(("python",)))))
+    assert second.name == "r"
+
+
+@pytest.mark.parametrize(
+    ("mirror", "policy", "words"),
+    [
+        (CONDA + 'policy = "gone"\n', NO_A, "there is no policy 'gone'; known: house"),
+        (CONDA + 'include = ["a"]\n', NO_A, "no exclude"),
+        (FILES + 'policy = "house"\n', NO_A, "a tree of files has no index"),
+        (PYPI + 'policy = "house"\n', RULE + 'deny = { licences = ["MIT"] }', "licence"),
+        (PYPI + 'policy = "house"\n', RULE + 'deny = { specs = ["a >="] }', "requirement"),
+        (CONDA + 'policy = "house"\n', RULE + 'deny = { specs = ["a >="] }', "MatchSpec"),
+        (CONDA + 'policy = "house"\n', RULE + 'deny = { licences = ["MITT"] }', "did you mean MIT"),
+        (CONDA + 'policy = "house"\n', RULE + 'warn = { names = ["a"] }', "print no warnings"),
+    ],
+)
+def test_a_policy_that_a_mirror_cannot_have_is_told(
+    tmp_path: Path, mirror: str, policy: str, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        settings(tmp_path, mirror, house=policy)
+
+
+def test_a_rule_for_other_types_does_not_matter(tmp_path: Path) -> None:
+    rule = RULE + 'types = ["conda"]\ndeny = { licences = ["MIT"] }'
+    (mirror,) = settings(tmp_path, PYPI + 'policy = "house"\n', house=rule).mirrors
+    assert mirror.policy is not None
+
+
+def test_the_guide_names_every_condition() -> None:
+    text = GUIDE.read_text()
+    for key in CONDITIONS:
+        assert f"| `{key.name}` | {key.kind.name} | {key.help} |" in text, key.name

@@ -74,6 +74,7 @@ class Body:
     url: str
     first_seen: bytes | memoryview = b""  # the tables that the context names
     gate: bytes | memoryview | None = None
+    earlier: bytes | memoryview | None = None  # a pack of an earlier generation, to take from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

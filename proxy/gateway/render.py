@@ -45,6 +45,7 @@ class RenderJob:
     workspace: Path
     first_seen: Path | None = None  # the tables that the context names
     gate: Path | None = None
+    earlier: Path | None = None  # a pack of an earlier generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,7 @@ def render(job: RenderJob) -> list[Output]:
                 url=job.url,
                 first_seen=b"" if job.first_seen is None else job.first_seen.read_bytes(),
                 gate=stack.enter_context(mapped(job.gate)) if job.gate else None,
+                earlier=_earlier(stack, job.earlier),
             )
             views = ecosystem.render(job.index, body, job.context, job.forms)
             # One at a time, so that those made before a failure are known and removed.
@@ -94,6 +96,16 @@ def render(job: RenderJob) -> list[Output]:
     if missing:
         raise BadIndex(f"{job.index.path} has no {', '.join(sorted(missing))}")
     return outputs
+
+
+def _earlier(stack: contextlib.ExitStack, path: Path | None) -> bytes | memoryview | None:
+    """What would only save work: where it is gone, it is done without."""
+    if path is None:
+        return None
+    try:
+        return stack.enter_context(mapped(path))
+    except OSError:
+        return None
 
 
 def _output(view: Rendered, workspace: Path) -> Output:

@@ -27,6 +27,9 @@ from proxy.gateway.ports import Ports
 from proxy.gateway.render import EncodeJob, Output, RenderJob, encode, render
 from proxy.storage.ports import Stored
 
+PACKS = ("shardpack",)
+"""The forms that are packs, of which unchanged parts are taken over."""
+
 TABLES = 256
 """Row tables kept mapped. A map costs address space and one descriptor's worth of bookkeeping,
 not memory: pages come and go with use."""
@@ -200,6 +203,7 @@ class Views:
             workspace=self._blobs.workspace,
             first_seen=None if seen is None else self._blobs.path(seen),
             gate=None if gate is None else self._blobs.path(gate),
+            earlier=await self._earlier(generation.index, forms),
         )
         started = self._clock()
         outputs = await self._pool.run(render, job, size=entry.size)
@@ -209,6 +213,12 @@ class Views:
                 self._events.hid(generation.index, output.hidden)
         self._events.rendered(generation.index, forms, self._clock() - started)
         publish(None)
+
+    async def _earlier(self, index: Index, forms: frozenset[str]) -> Path | None:
+        """The newest pack among *forms* that is here."""
+        pack = next((form for form in forms if form in PACKS), None)
+        found = [] if pack is None else await self.packs(index, pack)
+        return self._blobs.path(found[0].digest) if found else None
 
     async def _encode(
         self, key: str, view: View, coding: str, publish: Callable[[None], None]

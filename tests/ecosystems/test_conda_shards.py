@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections import ChainMap
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from aiohttp import web
 from rattler import Channel, Gateway, SourceConfig
 
 from proxy.core.model import Member
-from proxy.core.rows import Table
+from proxy.core.rows import Table, build
 from proxy.errors import BadIndex
 from tests.ecosystems.conda_channels import (
     CONDA,
@@ -309,3 +310,26 @@ def test_rattler_finds_the_same_packages_in_shards_and_in_the_index(
     assert set(sharded) >= set(plain)
     assert (sharded == plain) is alike
     assert len(sharded) == len(records)
+
+
+def test_shards_taken_from_an_earlier_pack_are_those_that_would_be_made() -> None:
+    before = channel(removed=["zlib-0.9-0.conda"])
+    after = channel(
+        **{"packages.conda": {**before["packages.conda"], "naïve-3-0.conda": record("naïve")}},
+        removed=["zlib-0.9-0.conda"],
+    )
+    earlier = render(body_of(before), *FORMS)["shardpack"]
+    anew = render(body_of(after), *FORMS)
+    taken = render(replace(body_of(after), earlier=earlier), *FORMS)
+    assert taken == anew
+    # It is really taken: a shard that was tampered with shows up.
+    (digest,) = [
+        digest.hex()
+        for name, digest in unpacked(anew["shards"])["shards"].items()
+        if name == "zlib"
+    ]
+    entries = dict(Table(earlier).items())
+    entries[digest] = b"taken"
+    forged = b"".join(build(entries))
+    shown = render(replace(body_of(after), earlier=forged), *FORMS)
+    assert Table(shown["shardpack"]).get(hashlib.sha256(b"taken").hexdigest()) == b"taken"

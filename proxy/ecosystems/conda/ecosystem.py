@@ -128,7 +128,7 @@ def _repodata(
         )
         yield Rendered(form=ROWS, chunks=build(repodata.rows), hidden=hidden)
     if "shards" in forms:
-        contents, pack = shards.build(index, repodata)
+        contents, pack = shards.build(index, repodata, body.earlier)
         yield Rendered(form="shards", chunks=(contents,))
         yield Rendered(form="shardpack", chunks=build(pack))
     yield from _texts(body, repodata.text, forms, changed=repodata.changed)

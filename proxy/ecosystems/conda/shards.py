@@ -17,13 +17,17 @@ import msgspec
 import zstandard
 
 from proxy.core.model import Index
+from proxy.core.rows import Table
 from proxy.ecosystems.conda.records import digest
 from proxy.ecosystems.conda.repodata import Repodata
 from proxy.ecosystems.conda.text import UNREADABLE
-from proxy.errors import BadIndex
+from proxy.errors import BadIndex, StorageError
 
 _LEVEL = 1  # level 3 saves less than 1 %, level 19 4 % in 30 times the time
 _DIGESTS = ("sha256", "md5")
+_SOURCE = 16  # bytes that stand for what a shard was made of
+_SOURCES = "="  # what comes before a name, in a pack, where these are
+_RECIPE = b"1"  # raised whenever the same records would give another shard
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
@@ -32,17 +36,29 @@ _Member = tuple[tuple[str, ...], str, msgspec.Raw]
 """Where a record stands in its shard, its file name, and the record."""
 
 
-def build(index: Index, repodata: Repodata) -> tuple[bytes, dict[str, bytes]]:
-    """The compressed shard index, and every shard by its hex digest. Raises BadIndex."""
+def build(
+    index: Index, repodata: Repodata, earlier: bytes | memoryview | None = None
+) -> tuple[bytes, dict[str, bytes]]:
+    """The compressed shard index, and every shard by its hex digest. Raises BadIndex.
+
+    From the pack *earlier* the shards of names whose records did not change are taken as they
+    are: the result is the same.
+    """
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
     digests: dict[str, bytes] = {}
     pack: dict[str, bytes] = {}
+    known = _Earlier(earlier)
     for name, members in _by_name(repodata).items():
-        shard = _shard(index, members, repodata.removed.get(name, []))
-        packed = compressor.compress(_packed(shard, f"{index.path}: the shard of {name}"))
-        name_of = hashlib.sha256(packed)
-        digests[name] = name_of.digest()
-        pack[name_of.hexdigest()] = packed
+        removed = repodata.removed.get(name, [])
+        source = _source(members, removed)
+        packed = known.shard(name, source)
+        if packed is None:
+            shard = _shard(index, members, removed)
+            packed = compressor.compress(_packed(shard, f"{index.path}: the shard of {name}"))
+        digest_of = hashlib.sha256(packed)
+        digests[name] = digest_of.digest()
+        pack[digest_of.hexdigest()] = packed
+        pack[_SOURCES + name] = source + digest_of.digest()
     subdir = repodata.info.get("subdir")
     contents = {
         "version": 1,
@@ -56,6 +72,35 @@ def build(index: Index, repodata: Repodata) -> tuple[bytes, dict[str, bytes]]:
         "shards": digests,
     }
     return compressor.compress(_packed(contents, f"{index.path}, info")), pack
+
+
+def _source(members: list[_Member], removed: list[str]) -> bytes:
+    """What stands for everything that a shard is made of."""
+    hashed = hashlib.blake2b(digest_size=_SOURCE, salt=_RECIPE)
+    for table, filename, raw in members:
+        hashed.update(f"{'.'.join(table)}\0{filename}\0".encode())
+        hashed.update(raw)
+    hashed.update("\0".join(removed).encode())
+    return hashed.digest()
+
+
+class _Earlier:
+    """Shards of an earlier generation, by what they were made of."""
+
+    def __init__(self, pack: bytes | memoryview | None) -> None:
+        try:
+            self._pack = None if pack is None else Table(pack)
+        except StorageError:  # nothing is taken from a damaged one
+            self._pack = None
+
+    def shard(self, name: str, source: bytes) -> bytes | None:
+        """The shard of *name*, if it was made of the same."""
+        if self._pack is None:
+            return None
+        known = self._pack.get(_SOURCES + name)
+        if known is None or known[:_SOURCE] != source:
+            return None
+        return self._pack.get(known[_SOURCE:].hex())
 
 
 def listed(packed: bytes) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import cold, herd, hit, start
+from benchmarks import cold, herd, hit, policy, start
 from benchmarks.report import Report, save, show
 from benchmarks.results import page
 from benchmarks.stage import Stage
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Report]] = {
     "cold": cold.run,
     "hit": hit.run,
     "start": start.run,
+    "policy": policy.run,
 }
 
 

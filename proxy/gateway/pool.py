@@ -26,6 +26,9 @@ THREAD_LIMIT = 48 * 1024
 """Source bytes up to which a thread is used: parsing so much takes about a millisecond or two,
 less than the switch interval after which the event loop gets its turn."""
 
+NICE = 5
+"""How much less urgent rendering is than serving."""
+
 IDLE = 120.0
 """Seconds without work after which the processes end (starting one takes about 0.3 s)."""
 
@@ -69,9 +72,8 @@ class Pool:
         if self._processes is None:
             # spawn: this process has threads and an event loop, which must not be forked.
             context = multiprocessing.get_context("spawn")
-            # Millions of records are made and freed without a cycle: looking for one takes longer.
             self._processes = ProcessPoolExecutor(
-                self._limit, mp_context=context, initializer=gc.disable
+                self._limit, mp_context=context, initializer=_prepare
             )
         return self._processes
 
@@ -88,6 +90,12 @@ class Pool:
         if processes is not None:
             await asyncio.to_thread(processes.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
+
+def _prepare() -> None:
+    """Make a process fit for large jobs, and less urgent than those that serve."""
+    gc.disable()  # millions of records are made and freed without a cycle
+    os.nice(NICE)
 
 
 def _collected(work: Callable[[J], R], job: J) -> R:

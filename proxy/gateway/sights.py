@@ -7,6 +7,7 @@ and needed by the next one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,9 @@ from proxy.gateway.observing import ObserveJob, observe
 from proxy.gateway.pool import Pool
 from proxy.gateway.ports import Ports
 from proxy.storage.ports import Catalog, Stored
+
+PATIENCE = 15.0
+"""Seconds between a generation's arrival and the making of its table."""
 
 _START = Digest("")
 """Stands for the table where there is none yet."""
@@ -46,6 +50,7 @@ class Sights:
         self._catalog = ports.catalog
         self._clock = ports.clock
         self._pool = pool
+        self._due: dict[str, asyncio.TimerHandle] = {}
         self._flights: Flights[str, None] = Flights(ports.events.failed)
 
     async def of(self, index: Index, entry: Entry) -> Sight:
@@ -65,16 +70,25 @@ class Sights:
         return Sight(arrival.digest or None, arrival.made_at)
 
     async def settle(self, index: Index, entry: Entry) -> None:
-        """Have the table made that the generation after *entry* will be judged by."""
+        """Have the table made that the generation after *entry* will be judged by, after a while:
+        its views come first.
+        """
         arrival = await self._catalog.get(_arrival(index, entry.digest))
-        if isinstance(arrival, View):
-            self._flights.start(arrival.key, partial(self._missed, index, arrival))
+        if isinstance(arrival, View) and arrival.key not in self._due:
+            loop = asyncio.get_running_loop()
+            self._due[arrival.key] = loop.call_later(PATIENCE, self._start, index, arrival)
+
+    def _start(self, index: Index, arrival: View) -> None:
+        del self._due[arrival.key]
+        self._flights.start(arrival.key, partial(self._missed, index, arrival))
 
     async def drain(self, seconds: float) -> None:
         """Let tables that are being made be finished, for up to *seconds*."""
         await self._flights.drain(seconds)
 
     async def aclose(self) -> None:
+        for handle in self._due.values():
+            handle.cancel()
         await self._flights.aclose()
 
     async def _newest(self, index: Index) -> View | None:

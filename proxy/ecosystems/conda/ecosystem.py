@@ -13,7 +13,7 @@ from proxy.core.rows import build
 from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
 from proxy.ecosystems.conda import judging, listings, paths, shards
 from proxy.ecosystems.conda.pieces import Piece, flat
-from proxy.ecosystems.conda.records import Judgeable, built, identity, seconds
+from proxy.ecosystems.conda.records import Dated, Judgeable, built, identity, seconds
 from proxy.ecosystems.conda.repodata import Sections, read
 from proxy.ecosystems.conda.sections import sections
 from proxy.ecosystems.conda.text import objects, plain_text
@@ -92,7 +92,7 @@ class Conda:
         for section in _sections(index, body).values():
             if section.kind is None:
                 continue
-            for _, record in section.records(Judgeable):
+            for _, record in section.records(Dated):
                 if seconds(record.indexed_timestamp) is None:
                     yield identity(record), built(record)
 

@@ -13,10 +13,11 @@ from packaging.utils import canonicalize_name
 
 from proxy.core import first_seen
 from proxy.core.policy import Verdict
-from proxy.core.rows import Row
+from proxy.core.rows import Row, encode_row
 from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex
 
+_encode = msgspec.msgpack.Encoder().encode
 _PYPI = "pkg:pypi/"
 _LENGTHS = {"sha256": 64, "md5": 32}
 
@@ -39,7 +40,14 @@ class Record(Named, gc=False):
     md5: str | None = None
 
 
-class Judgeable(Record, gc=False):
+class Dated(Record, gc=False):
+    """The fields that tell a file from others, and how old it is."""
+
+    timestamp: Any = None
+    indexed_timestamp: Any = None
+
+
+class Judgeable(Dated, gc=False):
     """The fields that policies look at, too. What is not of the type it should be is no error
     here: it is as if it were not given.
     """
@@ -49,8 +57,6 @@ class Judgeable(Record, gc=False):
     build_number: Any = None
     license: Any = None
     license_family: Any = None
-    timestamp: Any = None
-    indexed_timestamp: Any = None
     purls: Any = None
 
 
@@ -69,6 +75,14 @@ def row(record: Record, url: str | None, verdict: Verdict | None = None) -> Row:
     """The row of a file that lies at *url*; None: beside the index. *verdict*: if it is hidden."""
     denied = None if verdict is None else (verdict.rule, verdict.reason)
     return Row(url=url, size=record.size, hashes=_hashes(record), denied=denied)
+
+
+def row_value(record: Record, url: str | None, verdict: Verdict | None) -> bytes:
+    """The row as its table has it. Nearly all are alike, and made without a detour."""
+    sha256 = record.sha256
+    if url is None and verdict is None and type(sha256) is str and digest("sha256", sha256):
+        return _encode((None, record.size, {"sha256": sha256.lower()}))
+    return encode_row(row(record, url, verdict))
 
 
 def _hashes(record: Record) -> dict[str, str]:
@@ -117,7 +131,7 @@ def seconds(value: object) -> float | None:
     return value / 1000 if value > _LATEST_IN_SECONDS else float(value)
 
 
-def built(record: Judgeable) -> float:
+def built(record: Dated) -> float:
     """When the builder says that it made the file; old files say nothing."""
     return seconds(record.timestamp) or 0.0
 

@@ -16,12 +16,11 @@ import msgspec
 
 from proxy.core.model import Index
 from proxy.core.policy import Verdict
-from proxy.core.rows import encode_row
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda import relations
 from proxy.ecosystems.conda.gate import UNKNOWN, Gate
 from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
-from proxy.ecosystems.conda.records import Judgeable, Record, row
+from proxy.ecosystems.conda.records import Judgeable, Record, row_value
 from proxy.ecosystems.conda.sections import Section, sections
 from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, objects, plain_text, values
 from proxy.ecosystems.conda.wheels import Wheel, link, rewritten
@@ -113,7 +112,7 @@ def _rows(found: Sections, gate: Gate | None, links: Links) -> Iterator[tuple[st
             if is_wheel and isinstance(record, Wheel):
                 where = f"{section.where}, {key}"
                 url = _absolute(links.url, record.url or link(filename), where)
-            yield filename, encode_row(row(record, url, verdict))
+            yield filename, row_value(record, url, verdict)
         section.hidden = hidden
 
 

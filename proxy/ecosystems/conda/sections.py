@@ -40,7 +40,6 @@ class Section:
         self.hidden: Mapping[str, Verdict] = {}  # by key
         self._raw = raw
         self._document = where
-        self._names: list[str] | None = None
 
     @cached_property
     def members(self) -> dict[str, msgspec.Raw]:
@@ -61,24 +60,16 @@ class Section:
             yield from ((stem, wheel) for stem, (_, wheel) in self.wheels.items())
             return
         decode = msgspec.json.Decoder(model).decode
-        names: dict[str, str] = {}
-        in_order: list[str] = []
         key = ""
         try:
             for key, raw in self.members.items():
-                record = decode(raw)
-                name = record.name
-                in_order.append(names.setdefault(name, name))
-                yield key, record
+                yield key, decode(raw)
         except UNREADABLE as error:
             raise BadIndex(f"{self.where}, {key}: {error}") from error
-        self._names = in_order
 
     def names(self) -> list[str]:
         """The packages' names, in the records' order. Raises BadIndex."""
-        if self._names is None:
-            self._names = [one.name for one in records(self._raw, Named, self.where).values()]
-        return self._names
+        return [one.name for one in records(self._raw, Named, self.where).values()]
 
     def filename(self, key: str) -> str:
         """What the file of the record *key* is called."""

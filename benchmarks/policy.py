@@ -1,0 +1,211 @@
+"""A policy on a channel as large as conda-forge: how long until its views can be served.
+
+The channel is here already; the policy is new. Measured from the reload until the filtered
+`.json.zst`, a verdict on a file (the row table) and the shard index have all been served, while
+another client asks for a small file all the time. Then upstream changes one record in a thousand.
+Beside it the plain way: parse, loop, write.
+"""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from benchmarks import channel
+from benchmarks.measure import REPOSITORY
+from benchmarks.policy_rules import toml
+from benchmarks.report import Report, finding
+from benchmarks.stage import MB, Stage
+from benchmarks.upstream import Upstream
+from tests.lab.processes import cpu_seconds, peak_resident, reset_peak, tree
+from tests.lab.server import MirrorConfig, ProxyServer, eventually
+
+SMALL = 60_000
+"""Records unless the whole scale is asked for."""
+
+LIMIT = 6.0  # seconds, at the whole scale
+FASTER = 8.0  # times the plain way
+MEMORY = 3.0  # times the raw JSON, per process
+DELAY = 10.0  # milliseconds
+REFRESH = 0.5  # of the first time
+
+ASKING = {"fresh_min": 0, "fresh_max": 0, "fresh_default": 0, "stale_while_revalidate": 0}
+"""Upstream is asked each time whether anything has changed."""
+
+PATIENCE = 16.0
+"""Seconds after which the proxy has begun with what is left to do for a new generation."""
+
+SUBDIR = "/conda/bench/linux-64"
+FORMS = ("repodata.json.zst", "repodata_shards.msgpack.zst")
+
+
+@dataclass
+class Measured:
+    """One time from the start until everything has been served."""
+
+    seconds: float = 0.0
+    cpu: float = 0.0
+    peak: float = 0.0  # bytes, of the process that had most
+    delays: list[float] = field(default_factory=list)  # seconds that a small file took
+
+
+def run(stage: Stage) -> Report:
+    """See above."""
+    count = channel.RECORDS if stage.full else SMALL
+    root = stage.folder / "upstream"
+    text = channel.write(root / "channel", count)
+    raw = text.stat().st_size
+    (root / "small").mkdir()
+    (root / "small" / "file").write_bytes(b"small")
+    with Upstream(root) as upstream:
+        server = _server(stage.folder / "proxy", upstream)
+        with server:
+            _all(server.port)
+            _get(server.port, "/files/bench/file")
+            plain = _plainly(stage.folder, text.with_name("repodata.json.zst"))
+            first = _with_policy(server)
+            _rest(server)
+            channel.write(root / "channel", count, edition=2)
+            again = _measured(server)
+    findings = [
+        finding("first views", "pkgproxy", [first.seconds], "s", at_most=LIMIT),
+        finding("first views", "plain way", [plain], "s"),
+        finding("times faster", "pkgproxy", [plain / first.seconds], "x", at_least=FASTER),
+        finding("CPU of that", "pkgproxy", [first.cpu], "s"),
+        finding(
+            "peak of a process to raw JSON", "pkgproxy", [first.peak / raw], "x", at_most=MEMORY
+        ),
+        finding("delay of small files", "pkgproxy", _milliseconds(first), "ms"),
+        finding("worst such delay", "pkgproxy", [max(_milliseconds(first))], "ms", at_most=DELAY),
+        finding("refresh, 0.1 % changed", "pkgproxy", [again.seconds], "s"),
+        finding(
+            "refresh to first",
+            "pkgproxy",
+            [again.seconds / first.seconds],
+            "x",
+            at_most=REFRESH,
+        ),
+        finding("CPU of the refresh", "pkgproxy", [again.cpu], "s"),
+    ]
+    notes = [
+        f"{count} records, {raw / MB:.0f} MB of JSON; the refresh includes its download",
+        "the load, the upstream and the proxy share all processors",
+    ]
+    return Report(
+        name="policy", what="filtered views of a large channel", findings=findings, notes=notes
+    )
+
+
+def _server(folder: Path, upstream: Upstream) -> ProxyServer:
+    base = f"http://127.0.0.1:{upstream.port}"
+    mirrors = [
+        MirrorConfig(type="conda", name="bench", source=f"{base}/channel/", options=ASKING),
+        MirrorConfig(type="files", name="bench", source=f"{base}/small/"),
+    ]
+    server = ProxyServer(folder, mirrors)
+    (folder / "policies").mkdir(parents=True)
+    (folder / "policies" / "bench.toml").write_text(toml())
+    return server
+
+
+def _with_policy(server: ProxyServer) -> Measured:
+    server.mirrors[0] = replace(server.mirrors[0], options={**ASKING, "policy": "bench"})
+    _reload(server)
+    return _measured(server)
+
+
+def _rest(server: ProxyServer) -> None:
+    """Wait for the work behind the first views; no channel changes before that."""
+    time.sleep(PATIENCE)
+    cpu = -1.0
+    while (now := cpu_seconds(server.pid)) - cpu > 0.2:
+        cpu = now
+        time.sleep(2)
+
+
+def _reload(server: ProxyServer) -> None:
+    before = server.log.count("reloaded")
+    server.write_config()
+    server.signal(signal.SIGHUP)
+    eventually(lambda: server.log.count("reloaded") > before, "the configuration is read again")
+
+
+def _measured(server: ProxyServer) -> Measured:
+    found = Measured()
+    reset_peak(server.pid)
+    cpu, begun = cpu_seconds(server.pid), time.perf_counter()
+    with _asking(server.port, found.delays):
+        _all(server.port)
+        found.seconds = time.perf_counter() - begun
+    found.cpu = cpu_seconds(server.pid) - cpu
+    found.peak = max(_peak(pid) for pid in tree(server.pid))
+    return found
+
+
+def _peak(pid: int) -> int:
+    """Of one process, without its children."""
+    return peak_resident(pid) - sum(peak_resident(child) for child in tree(pid)[1:])
+
+
+def _all(port: int) -> None:
+    """Ask for everything that a channel's clients ask for, at once."""
+    package = f"{SUBDIR}/no-such-package-1-0.conda"
+    paths = [*(f"{SUBDIR}/{form}" for form in FORMS), package]
+    with ThreadPoolExecutor(len(paths)) as together:
+        list(together.map(lambda path: _get(port, path), paths))
+
+
+def _get(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        while response.read(1 << 20):
+            pass
+        return response.status
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _asking(port: int, delays: list[float]) -> Iterator[None]:
+    """Ask for a small file every five milliseconds, over one connection."""
+    stop = threading.Event()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+        while not stop.wait(0.005):
+            begun = time.perf_counter()
+            connection.request("GET", "/files/bench/file")
+            connection.getresponse().read()
+            delays.append(time.perf_counter() - begun)
+        connection.close()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _milliseconds(measured: Measured) -> list[float]:
+    return [1000 * one for one in measured.delays]
+
+
+def _plainly(folder: Path, packed: Path) -> float:
+    out = folder / "plain"
+    out.mkdir()
+    command = [sys.executable, "-m", "benchmarks.plainly", str(packed), str(out)]
+    done = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout)

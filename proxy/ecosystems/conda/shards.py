@@ -7,6 +7,7 @@ not change keeps its shard from one generation to the next.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
@@ -87,19 +88,14 @@ class _Earlier:
     """Shards of an earlier generation, by what they were made of."""
 
     def __init__(self, pack: bytes | memoryview | None) -> None:
-        try:
-            self._pack = None if pack is None else Table(pack)
-        except StorageError:  # nothing is taken from a damaged one
-            self._pack = None
+        self._entries: dict[str, bytes] = {}
+        with contextlib.suppress(StorageError):  # nothing is taken from a damaged one
+            self._entries = {} if pack is None else dict(Table(pack).items())
 
     def shard(self, name: str, source: bytes) -> bytes | None:
         """The shard of *name*, if it was made of the same."""
-        if self._pack is None:
-            return None
-        known = self._pack.get(_SOURCES + name)
-        if known is None or known[:_SOURCE] != source:
-            return None
-        return self._pack.get(known[_SOURCE:].hex())
+        known = self._entries.get(_SOURCES + name, b"")
+        return self._entries.get(known[_SOURCE:].hex()) if known[:_SOURCE] == source else None
 
 
 def listed(packed: bytes) -> Iterator[str]:

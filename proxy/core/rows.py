@@ -33,13 +33,15 @@ class Row(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
     `url` is where upstream has it: absolute, or None for "beside the index, under its own
     name". `hashes` are lower-case hex by algorithm name. `denied` is (rule, reason) where
-    policy hides the file.
+    policy hides the file. `derived`: the file is to be read out of the one at `url`, which is what
+    `size` and `hashes` are of.
     """
 
     url: str | None = None
     size: int | None = None
     hashes: dict[str, str] = {}
     denied: tuple[str, str] | None = None
+    derived: bool = False
 
     @property
     def expected(self) -> Expected:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from proxy.core.advisories import Advisories
 from proxy.gateway.advising import Advising
 from proxy.gateway.contexts import Contexts
+from proxy.gateway.deriving import Deriving
 from proxy.gateway.fetching import Fetching
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.indexes import Indexes
@@ -30,6 +31,7 @@ class Engine:
         self.warming = Warming(self.indexes, ports.clock, ports.events)
         self.advising = Advising(self._pool, ports.clock, ports.events, self._advise)
         self.fetching = Fetching(ports)
+        self._deriving = Deriving(ports, self.fetching)
         self.gateway = Gateway(
             ports,
             indexes=self.indexes,
@@ -38,6 +40,7 @@ class Engine:
             views=self.views,
             contexts=self.contexts,
             warming=self.warming,
+            deriving=self._deriving,
         )
 
     def _advise(self, advisories: Mapping[str, Advisories]) -> None:
@@ -47,12 +50,14 @@ class Engine:
     async def drain(self, seconds: float) -> None:
         """Let background work end for up to *seconds*, of each kind."""
         await self.indexes.drain(seconds)
+        await self._deriving.drain(seconds)
         await self.fetching.drain(seconds)
         await self._sights.drain(seconds)
 
     async def aclose(self) -> None:
         """End all work; whoever waits for it is told so."""
         await self.indexes.aclose()
+        await self._deriving.aclose()
         await self.fetching.aclose()
         await self._sights.aclose()
         await self.views.aclose()

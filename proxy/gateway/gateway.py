@@ -42,6 +42,7 @@ from proxy.errors import (
 )
 from proxy.gateway.answer import IMMUTABLE, Answer, Nothing, Slice, Want
 from proxy.gateway.contexts import Contexts
+from proxy.gateway.deriving import Deriving, origin
 from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable
 from proxy.gateway.fill import Growing, Landed
 from proxy.gateway.indexes import Current, Indexes
@@ -78,6 +79,7 @@ class Gateway:
         views: Views,
         contexts: Contexts,
         warming: Warming,
+        deriving: Deriving,
     ) -> None:
         self._blobs = ports.blobs
         self._catalog = ports.catalog
@@ -89,6 +91,7 @@ class Gateway:
         self._views = views
         self._contexts = contexts
         self._warming = warming
+        self._deriving = deriving
         self._ecosystems = ports.ecosystems
 
     def configure(self, mirrors: Iterable[Mirror]) -> None:
@@ -220,6 +223,8 @@ class Gateway:
         if row.denied is not None:
             rule, reason = row.denied
             raise Denied(artifact.path.rpartition("/")[2], rule=rule, reason=reason)
+        if row.derived:
+            return await self._derived(artifact, mirror, row)
         try:
             return await self._listed(artifact, mirror, row, want)
         except (UpstreamMissing, IntegrityError):
@@ -230,6 +235,23 @@ class Gateway:
             if newer is None or newer == row:
                 raise
             return await self._listed(artifact, mirror, newer, want)
+
+    async def _derived(self, artifact: Artifact, mirror: Mirror, row: Row) -> Answer:
+        """What is read out of another file, and stored."""
+        held = await self._remembered(artifact.key)
+        status = CacheStatus.hit()
+        blob = None
+        if isinstance(held, Entry) and held.headers.get("derived") == origin(row):
+            blob = await self._blobs.open(held.digest, held.size)
+        if blob is None:
+            held = await self._deriving.fetch(artifact, mirror, row)
+            status = CacheStatus.forwarded("uri-miss", stored=True)
+            blob = await self._blobs.open(held.digest, held.size)
+        if blob is None:
+            raise Landed
+        answer = _file_answer(artifact, Row(hashes={"sha256": blob.digest}), blob)
+        answer.status = status
+        return answer
 
     async def _listed(self, artifact: Artifact, mirror: Mirror, row: Row, want: Want) -> Answer:
         source = Source(path=row.url or artifact.path)

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.core.model import Artifact
 from proxy.core.rows import Row
@@ -109,12 +110,22 @@ def test_old_clients_get_metadata_that_only_an_old_key_advertises() -> None:
 
 
 @pytest.mark.parametrize("value", [False, None])
-def test_metadata_is_not_advertised_where_upstream_has_none(value: object) -> None:
+def test_metadata_of_wheels_that_upstream_lacks_are_promised_to_be_read_out_of_them(
+    value: object,
+) -> None:
     file = sample_file(core_metadata=value, data_dist_info_metadata=value)
     views = views_of(sample_page(file))
-    assert views.rows.keys() == {WHEEL}
+    assert views.rows[f"{WHEEL}.metadata"] == replace(views.rows[WHEEL], derived=True)
+    assert views.file["core-metadata"] is True
+    assert 'data-core-metadata="true"' in views.html
+
+
+@pytest.mark.parametrize("name", ["sample-1.0.tar.gz", "sample-x.whl", "sample-1.0-py2.7.egg"])
+def test_of_what_is_no_wheel_no_metadata_are_promised(name: str) -> None:
+    file = sample_file(filename=name, core_metadata=False, data_dist_info_metadata=False)
+    views = views_of(sample_page(file))
+    assert len(views.rows) == 1
     assert "core-metadata" not in views.html
-    assert "dist-info-metadata" not in views.html
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ class FakeFile:
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     announced: bool = True
+    ranges: bool = True  # whether a range is answered as such
     moved_to: str | None = None  # the address that a redirect led to
 
 
@@ -89,7 +90,8 @@ class FakeUpstream:
         if _unchanged(ask, file):
             return Reply(status=304, headers=headers, url=url, length=0, chunks=_nothing())
         status, first, last = 200, 0, len(file.body)
-        if ask.byte_range is not None and (span := _span(ask.byte_range, len(file.body))):
+        wants = ask.byte_range if file.ranges else None
+        if wants is not None and (span := _span(wants, len(file.body))):
             status, (first, last) = 206, span
             headers["content-range"] = f"bytes {first}-{last - 1}/{len(file.body)}"
         length = last - first if file.announced else None

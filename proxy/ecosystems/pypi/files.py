@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from proxy.core.rows import Row
 from proxy.ecosystems.pypi import links, names
 from proxy.ecosystems.pypi.links import Link
@@ -17,6 +19,9 @@ from proxy.errors import BadIndex
 
 METADATA_KEYS = ("core-metadata", "dist-info-metadata", "data-dist-info-metadata")
 """PEP 714's name, PEP 658's as that is in JSON, and the one that was sent by mistake."""
+
+DERIVED = "\0derived"
+"""Marks a file whose metadata are ours, until it is shown."""
 
 _LARGEST = 1 << 62  # bytes; a row's size has 64 bits
 _DIGEST_LENGTHS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
@@ -101,6 +106,18 @@ def _promises(file: Mapping[str, Any]) -> Iterator[Mapping[str, str] | None]:
                 yield None
 
 
+def promise(file: dict[str, Any]) -> None:
+    """Promise the metadata of a wheel whose upstream does not: we read them out of it (PEP 658).
+
+    No hash is promised: nobody knows it before.
+    """
+    if names.is_wheel(file["filename"]) and not any(one is not None for one in _promises(file)):
+        for key in METADATA_KEYS:
+            file.pop(key, None)
+        file["core-metadata"] = True
+        file[DERIVED] = True
+
+
 def rows(file: Mapping[str, Any], link: Link, path: str) -> Iterator[tuple[str, Row]]:
     """What the gate must know of *file*, served at *path*, and of its companions.
 
@@ -109,7 +126,10 @@ def rows(file: Mapping[str, Any], link: Link, path: str) -> Iterator[tuple[str, 
     """
     yield path, Row(url=link.url, size=file.get("size"), hashes=_digests(file["hashes"]))
     metadata = next((hashes for hashes in _promises(file) if hashes is not None), None)
-    if metadata is not None:
+    if file.get(DERIVED):
+        whole = Row(url=link.url, size=file.get("size"), hashes=_digests(file["hashes"]))
+        yield f"{path}.metadata", msgspec.structs.replace(whole, derived=True)
+    elif metadata is not None:
         yield f"{path}.metadata", Row(url=link.beside(".metadata"), hashes=_digests(metadata))
     if file.get("gpg-sig") is True:
         yield f"{path}.asc", Row(url=link.beside(".asc"))

@@ -95,6 +95,11 @@ def project_of(filename: str) -> str | None:
     return normalised(name if plain else _guessed(stem))
 
 
+def is_wheel(filename: str) -> bool:
+    """Whether *filename* is that of a wheel (PEP 427)."""
+    return filename.endswith(".whl") and version_of(filename) is not None
+
+
 def version_of(filename: str) -> str | None:
     """The version of a file with a standard name (`versions` of PEP 700); else None."""
     try:

@@ -56,13 +56,13 @@ def read(body: Body, project: str, context: Context) -> Page:
     rows: dict[str, bytes] = {}
     for file, link, path in _placed(document["files"], body, project):
         verdict = UNRULED if judging is None else judging.verdict(Candidate(file, status))
+        denied = (verdict.rule, verdict.reason) if verdict.hides else None
+        for key, row in files.rows(file, link, path):
+            rows[key] = encode_row(msgspec.structs.replace(row, denied=denied))
         if verdict.hides:
             hidden.append((file["filename"], verdict))
         else:
             kept.append(_shown(file, path, verdict))
-        denied = (verdict.rule, verdict.reason) if verdict.hides else None
-        for key, row in files.rows(file, link, path):
-            rows[key] = encode_row(msgspec.structs.replace(row, denied=denied))
     document["files"] = kept
     if hidden:
         _keep_versions(document, kept, [filename for filename, _ in hidden])
@@ -119,11 +119,13 @@ def _placed(
         path = files.place(file, link, project)
         if link is not None and path is not None:
             files.tidy(file, body.url)
+            files.promise(file)
             yield file, link, path
 
 
 def _shown(file: dict[str, Any], path: str, verdict: Verdict) -> dict[str, Any]:
     file["url"] = links.relative(path)
+    file.pop(files.DERIVED, None)
     if verdict.effect is Effect.WARN:
         file["yanked"] = f"{verdict.reason} (rule {verdict.rule})"
     return file

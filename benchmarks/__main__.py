@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import cold, herd, hit, policy, start
+from benchmarks import cold, herd, hit, policy, resolve, start
 from benchmarks.report import Report, save, show
 from benchmarks.results import page
 from benchmarks.stage import Stage
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Report]] = {
     "hit": hit.run,
     "start": start.run,
     "policy": policy.run,
+    "resolve": resolve.run,
 }
 
 

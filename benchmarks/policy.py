@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks import channel
 from benchmarks.measure import REPOSITORY
 from benchmarks.policy_rules import toml
-from benchmarks.report import Report, finding
+from benchmarks.report import Finding, Report, finding
 from benchmarks.stage import MB, Stage
 from benchmarks.upstream import Upstream
 from tests.lab.processes import cpu_seconds, peak_resident, reset_peak, tree
@@ -37,6 +37,8 @@ FASTER = 8.0  # times the plain way
 MEMORY = 3.0  # times the raw JSON, per process
 DELAY = 10.0  # milliseconds
 REFRESH = 0.5  # of the first time
+SOLVE_TIME = 1 / 3
+SOLVE_BYTES = 1 / 20
 
 ASKING = {"fresh_min": 0, "fresh_max": 0, "fresh_default": 0, "stale_while_revalidate": 0}
 """Upstream is asked each time whether anything has changed."""
@@ -76,6 +78,7 @@ def run(stage: Stage) -> Report:
             _rest(server)
             channel.write(root / "channel", count, edition=2)
             again = _measured(server)
+            solved = {kind: _solve(server, stage.folder, kind) for kind in ("shards", "zst")}
     findings = [
         finding("first views", "pkgproxy", [first.seconds], "s", at_most=LIMIT),
         finding("first views", "plain way", [plain], "s"),
@@ -95,6 +98,10 @@ def run(stage: Stage) -> Report:
             at_most=REFRESH,
         ),
         finding("CPU of the refresh", "pkgproxy", [again.cpu], "s"),
+        *(finding("solve, seconds", kind, [one[0]], "s") for kind, one in solved.items()),
+        *(finding("solve, received", kind, [one[1] / MB], "MB") for kind, one in solved.items()),
+        _ratio("seconds, shards to zst", solved, 0, SOLVE_TIME),
+        _ratio("bytes, shards to zst", solved, 1, SOLVE_BYTES),
     ]
     notes = [
         f"{count} records, {raw / MB:.0f} MB of JSON; the refresh includes its download",
@@ -103,6 +110,23 @@ def run(stage: Stage) -> Report:
     return Report(
         name="policy", what="filtered views of a large channel", findings=findings, notes=notes
     )
+
+
+def _ratio(
+    metric: str, solved: Mapping[str, tuple[float, float]], column: int, at_most: float
+) -> Finding:
+    value = solved["shards"][column] / solved["zst"][column]
+    return finding(metric, "py-rattler", [value], "x", at_most=at_most)
+
+
+def _solve(server: ProxyServer, folder: Path, kind: str) -> tuple[float, float]:
+    """Seconds and bytes that py-rattler needs for ten packages, with an empty cache of its own."""
+    sent = server.metric("pkgproxy_response_bytes_total", mirror="conda/bench")
+    url = f"{server.url}/conda/bench"
+    command = [sys.executable, "-m", "benchmarks.solving", url, str(folder / kind), kind]
+    done = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
+    received = server.metric("pkgproxy_response_bytes_total", mirror="conda/bench") - sent
+    return float(done.stdout), received
 
 
 def _server(folder: Path, upstream: Upstream) -> ProxyServer:

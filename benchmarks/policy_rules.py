@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-NAMES = ("r-ba*", "*-static")
+NAMES = ("*-static", "*-docs")
 SPECS = ("libbabe >=2", "kamo 1.*")
-FAMILIES = ("GPL3",)
-LARGEST = 500_000_000  # bytes
+FAMILIES = ("AGPL",)
+LARGEST = 50_000_000  # bytes
 COOL_DOWN = 7 * 86400.0  # seconds
 
 

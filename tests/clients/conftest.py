@@ -86,6 +86,7 @@ def mirrors_of(origin: Origin, names: Sequence[str] | None = None) -> list[Mirro
         _mirror("conda", "stale", f"{source}/channels/usual", **ALWAYS_STALE),
         _mirror("pypi", "full", f"{source}/full/simple/"),
         _mirror("pypi", "poor", f"{source}/poor/simple/", allow_hosts=["127.0.0.1"]),
+        _mirror("pypi", "bare", f"{source}/poor/simple/", allow_hosts=["127.0.0.1"]),
         _mirror("pypi", "stale", f"{source}/full/simple/", **ALWAYS_STALE),
         _mirror("files", "tree", f"{source}/tree/"),
         _mirror("files", "stale", f"{source}/tree/", **ALWAYS_STALE),

@@ -24,7 +24,9 @@ def _modules(site: Path) -> set[str]:
 
 def _wheel_requests(world: World) -> list[str]:
     seen = [*world.origin.seen, *world.file_host.seen]
-    return sorted(one.path for one in seen if one.path.endswith(".whl"))
+    # A range is a look into a wheel for its metadata.
+    whole = [one for one in seen if "range" not in one.headers]
+    return sorted(one.path for one in whole if one.path.endswith(".whl"))
 
 
 def _page(world: World, mirror: str, project: str, accept: str = JSON) -> Reply:
@@ -60,6 +62,17 @@ def test_a_cold_download_asks_upstream_once_for_each_wheel(
     }
     asked = _wheel_requests(world)
     assert len(asked) == len(set(asked)) == 2
+
+
+def test_resolving_takes_no_wheel_from_an_index_without_metadata(
+    world: World, tmp_path: Path
+) -> None:
+    world.file_host.forget()
+    mirror = f"{world.proxy.url}/pypi/bare/simple/"
+    dry = ["install", "--dry-run", "--target", "x", "--index-url", mirror, "lab-app"]
+    assert "lab-core" in Uv(tmp_path).run("pip", *dry)
+    assert _wheel_requests(world) == []
+    assert [seen for seen in world.file_host.seen if "range" in seen.headers]
 
 
 def test_pip_installs_by_hash(world: World, tmp_path: Path) -> None:
@@ -151,7 +164,7 @@ def test_an_unknown_project_is_404(world: World) -> None:
 
 
 def test_files_on_another_host_are_asked_without_the_index_password(world: World) -> None:
-    url = json.loads(_page(world, "poor", "lab-core").body)["files"][0]["url"]
-    fetch(urljoin(f"{world.simple('poor')}lab-core/", url))
+    url = json.loads(_page(world, "bare", "lab-core").body)["files"][0]["url"]
+    fetch(urljoin(f"{world.simple('bare')}lab-core/", url))
     assert world.file_host.asked("*.whl")
     assert not any("authorization" in seen.headers for seen in world.file_host.seen)

@@ -44,6 +44,7 @@ from proxy.web.content import Content
 from proxy.web.pages import Pages
 from proxy.web.paths import Mirrors
 from proxy.web.sending import Outlet
+from proxy.web.verdicts import Verdicts
 
 BACKLOG = 1024
 """Connections that the kernel may hold for us: a herd of installs starts all at once."""
@@ -128,7 +129,10 @@ class Worker:
                 self._tidy(stack, catalog, metrics)
             self._content = self._door(stack, reporting)
             pages = Pages(lambda: self._mirrors, metrics.exposition, lambda: self._ready)
-            await stack.enter_async_context(self._listening(pages))
+            verdicts = Verdicts(
+                lambda: self._mirrors, engine.explain, lambda key: engine.contexts.of(key).policy
+            )
+            await stack.enter_async_context(self._listening(pages, verdicts))
             yield
 
     async def _store(self, stack: contextlib.AsyncExitStack) -> tuple[DiskBlobs, DiskCatalog]:
@@ -203,13 +207,14 @@ class Worker:
         )
 
     @contextlib.asynccontextmanager
-    async def _listening(self, pages: Pages) -> AsyncIterator[None]:
+    async def _listening(self, pages: Pages, verdicts: Verdicts) -> AsyncIterator[None]:
         """Accept requests; on the way out stop accepting and let the last ones end."""
         application = web.Application()
         application.router.add_get("/", pages.front)
         application.router.add_get("/healthz", pages.healthz)
         application.router.add_get("/readyz", pages.readyz)
         application.router.add_get("/metrics", pages.metrics)
+        application.router.add_get(verdicts.path, verdicts.explain)
         application.router.add_route("*", "/{path:.+}", self._content.handle)
         runner = web.AppRunner(
             application,

@@ -23,6 +23,7 @@ from proxy.gateway.explaining import (
     JudgeJob,
     Question,
     answer,
+    as_row,
     difference,
 )
 from proxy.storage.catalog import DiskCatalog
@@ -163,29 +164,7 @@ def changes(found: Difference, *, everything: bool) -> Iterator[str]:
 
 def as_json(found: list[Compared]) -> str:
     """The same for programs."""
-    return json.dumps([row(one) for one in found], indent=2)
-
-
-def row(one: Compared) -> dict[str, Any]:
-    """A file with its verdicts, the last one being the one that holds."""
-    verdict = one.verdicts[-1]
-    made: dict[str, Any] = {
-        "index": one.index,
-        "filename": one.filename,
-        "name": one.name,
-        "version": one.version,
-        "published": None if one.published is None else _moment(one.published),
-        "effect": verdict.effect.value,
-        "rule": verdict.rule,
-        "reason": verdict.reason,
-    }
-    if len(one.verdicts) > 1:
-        made["before"] = one.verdicts[0].effect.value
-    return made
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return json.dumps([as_row(one) for one in found], indent=2)
 
 
 def _day(seconds: float) -> str:

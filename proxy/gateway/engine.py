@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from proxy.core.advisories import Advisories
 from proxy.gateway.advising import Advising
 from proxy.gateway.contexts import Contexts
 from proxy.gateway.deriving import Deriving
+from proxy.gateway.explaining import Compared, JudgeJob, Question, answer
 from proxy.gateway.fetching import Fetching
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.indexes import Indexes
@@ -23,6 +24,7 @@ class Engine:
     """Built once per process; closed when its last request is over."""
 
     def __init__(self, ports: Ports, *, impatient: float = IMPATIENT) -> None:
+        self._ports = ports
         self._pool = Pool()
         self.views = Views(ports, self._pool)
         self._sights = Sights(ports, self._pool)
@@ -42,6 +44,17 @@ class Engine:
             warming=self.warming,
             deriving=self._deriving,
         )
+
+    async def explain(self, question: Question) -> list[Compared]:
+        """The verdicts on what the held indexes of a mirror list. Raises BadIndex, StorageError."""
+
+        async def run(
+            work: Callable[[JudgeJob], list[Compared]], job: JudgeJob, size: int
+        ) -> list[Compared]:
+            return await self._pool.run(work, job, size=size)
+
+        ports = self._ports
+        return await answer(question, ports.catalog, ports.blobs, now=ports.clock(), run=run)
 
     def _advise(self, advisories: Mapping[str, Advisories]) -> None:
         self.contexts.advise(advisories)

@@ -9,7 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from proxy.core.model import Entry, Index, Mirror
 from proxy.core.policy import Policy, Verdict
@@ -201,3 +203,25 @@ def difference(compared: list[Compared]) -> Difference:
         else:
             back[old.rule] += 1
     return Difference(hidden=hidden, brought_back=back, files=changed)
+
+
+def as_row(one: Compared) -> dict[str, Any]:
+    """A file with its verdict, the last one if there are several, for programs."""
+    verdict = one.verdicts[-1]
+    made: dict[str, Any] = {
+        "index": one.index,
+        "filename": one.filename,
+        "name": one.name,
+        "version": one.version,
+        "published": None if one.published is None else _moment(one.published),
+        "effect": verdict.effect.value,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+    }
+    if len(one.verdicts) > 1:
+        made["before"] = one.verdicts[0].effect.value
+    return made
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -26,7 +26,7 @@ THREAD_LIMIT = 48 * 1024
 """Source bytes up to which a thread is used: parsing so much takes about a millisecond or two,
 less than the switch interval after which the event loop gets its turn."""
 
-NICE = 5
+NICE = 10
 """How much less urgent rendering is than serving."""
 
 IDLE = 120.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -210,6 +212,41 @@ def test_a_refusal_is_a_problem_that_people_and_programs_can_read(
             assert problem["rule"].startswith("leaky-two")
             assert problem["reason"] == REASON
             assert REASON in problem["detail"]
+
+
+def test_the_server_explains_each_file_of_a_package(world: World) -> None:
+    fetch(f"{world.channel}/noarch/repodata.json")
+    api = f"{world.proxy.url}/api/v1/policy/explain"
+    found = json.loads(fetch(f"{api}?mirror=conda/c&package=web").body)
+    assert found["policy"] == "house"
+    effects = {one["filename"]: (one["effect"], one["rule"]) for one in found["files"]}
+    assert effects == {
+        "web-1.0-0.conda": ("allow", "default"),
+        "web-2.0-0.conda": ("deny", "leaky-two-conda"),
+    }
+    assert fetch(f"{api}?mirror=conda/none&package=web").status == 404
+    assert fetch(api).status == 400
+
+
+def test_the_command_line_explains_and_compares(world: World) -> None:
+    fetch(f"{world.channel}/noarch/repodata.json")
+
+    def policy(*arguments: str) -> str:
+        command = [sys.executable, "-m", "proxy", "policy", *arguments]
+        where = ["--config", str(world.proxy.config_file)]
+        run = subprocess.run([*command, *where], check=False, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    explained = policy("explain", "conda/c", "web")
+    assert "web-2.0-0.conda: deny by leaky-two-conda: Version 2 leaks" in explained
+    assert "web-1.0-0.conda: allow by default" in explained
+    changed = policy("diff", "none", "house", "--mirror", "conda/c")
+    assert "2 files would be hidden, 0 brought back." in changed
+    assert "- noarch/repodata.json: web-2.0-0.conda" in changed
+    back = json.loads(policy("diff", "house", "none", "--mirror", "conda/c", "--json"))
+    assert {one["filename"] for one in back} == {"web-2.0-0.conda", "secret-1.0-0.conda"}
+    assert "Refuse what is matched by web 2.*" in policy("summary", "conda/c")
 
 
 def test_refusals_and_hidden_files_are_counted(world: World) -> None:

@@ -6,7 +6,7 @@ runs in another process for large indexes: its arguments and results are plain v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -33,7 +33,8 @@ class Context:
     policy has no ages). `first_seen` names the table of when files were first seen here
     (`proxy.core.first_seen`) up to the generation before this one, and `seen_at` is when this one
     came; without a table it is the first one, whose files are as old as they say. `gate` names
-    the row table of the index that decides for this one what it shows. `advisories` are those
+    the row table of the index that decides for this one what it shows, `closure` the table of
+    what allow-lists keep with all that it needs. `advisories` are those
     that concern the index; None: nothing is known of any.
     """
 
@@ -44,6 +45,7 @@ class Context:
     first_seen: Digest | None = None
     seen_at: float = 0.0
     gate: Digest | None = None
+    closure: Digest | None = None
     advisories: Advisories | None = None
 
     @cached_property
@@ -55,6 +57,8 @@ class Context:
             lines += ["first seen", self.first_seen or "", f"{self.seen_at:.0f}"]
         if self.advisories is not None:
             lines += ["advisories", self.advisories.digest]
+        if self.closure is not None:
+            lines += ["closure", self.closure]
         if self.gate is not None:
             lines += ["gate", self.gate]
         return digest_of("\n".join(lines).encode())
@@ -74,6 +78,7 @@ class Body:
     url: str
     first_seen: bytes | memoryview = b""  # the tables that the context names
     gate: bytes | memoryview | None = None
+    closure: bytes | memoryview | None = None
     earlier: bytes | memoryview | None = None  # a pack of an earlier generation, to take from
 
 
@@ -165,6 +170,21 @@ class Ecosystem(Protocol):
 
     def decided_by(self, index: Index) -> Index | None:
         """The index whose rows say what *index* may show, where that is another one."""
+        ...
+
+    def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:
+        """The paths of the indexes over which an allow-list is closed for *index*, itself among
+        them; *known* are those that are here. Nothing: it lists no dependencies.
+        """
+        ...
+
+    def closed(
+        self, index: Index, listed: Sequence[tuple[Index, Body]], specs: Iterable[Sequence[str]]
+    ) -> bytes:
+        """The table of what each list of *specs* keeps of *index* and its companions, *listed*.
+
+        Raises BadIndex.
+        """
         ...
 
     def listed(self, member: bytes) -> Iterator[str]:

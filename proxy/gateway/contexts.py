@@ -86,15 +86,20 @@ class Contexts:
         return None if ahead.digest == self.of(mirror).digest else ahead
 
     async def complete(
-        self, context: Context, index: Index, entry: Entry, gate: Digest | None
+        self,
+        context: Context,
+        index: Index,
+        entry: Entry,
+        gate: Digest | None,
+        closure: Digest | None = None,
     ) -> Context:
         """*context* with what concerns the generation *entry* of *index* alone."""
         if context.policy is None:
             return context
         key = (index.key, entry.digest, context.digest)
         found = self._completed.get(key)
-        if found is None or found.gate != gate:
-            found = replace(context, gate=gate, advisories=self._about(index))
+        if found is None or (found.gate, found.closure) != (gate, closure):
+            found = replace(context, gate=gate, closure=closure, advisories=self._about(index))
             if context.policy.is_dated:
                 sight = await self._sights.of(index, entry)
                 found = replace(found, first_seen=sight.table, seen_at=sight.at)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from proxy.core.advisories import Advisories
 from proxy.gateway.advising import Advising
+from proxy.gateway.closures import Closures
 from proxy.gateway.contexts import Contexts
 from proxy.gateway.deriving import Deriving
 from proxy.gateway.explaining import Compared, JudgeJob, Question, answer
@@ -28,8 +29,9 @@ class Engine:
         self._pool = Pool()
         self.views = Views(ports, self._pool)
         self._sights = Sights(ports, self._pool)
+        self._closures = Closures(ports, self._pool)
         self.contexts = Contexts(ports, self._sights)
-        self.indexes = Indexes(ports, self.views, self.contexts)
+        self.indexes = Indexes(ports, self.views, self.contexts, self._closures)
         self.warming = Warming(self.indexes, ports.clock, ports.events)
         self.advising = Advising(self._pool, ports.clock, ports.events, self._advise)
         self.fetching = Fetching(ports)
@@ -66,6 +68,7 @@ class Engine:
         await self._deriving.drain(seconds)
         await self.fetching.drain(seconds)
         await self._sights.drain(seconds)
+        await self._closures.drain(seconds)
 
     async def aclose(self) -> None:
         """End all work; whoever waits for it is told so."""
@@ -73,5 +76,6 @@ class Engine:
         await self._deriving.aclose()
         await self.fetching.aclose()
         await self._sights.aclose()
+        await self._closures.aclose()
         await self.views.aclose()
         await self._pool.aclose()

@@ -13,6 +13,7 @@ from functools import partial
 from typing import assert_never
 
 from proxy.core.cache_status import CacheStatus
+from proxy.core.digest import Digest
 from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
 from proxy.core.model import Absence, Entry, Expected, Index, Mirror, Source, Validators
 from proxy.core.urls import redacted
@@ -25,6 +26,7 @@ from proxy.errors import (
     UpstreamRefused,
 )
 from proxy.gateway.addresses import address
+from proxy.gateway.closures import Closures, lists
 from proxy.gateway.contexts import Contexts
 from proxy.gateway.fill import Fill
 from proxy.gateway.flights import Flights
@@ -58,7 +60,7 @@ class Current:
 class Indexes:
     """Keeps the current generation of every index."""
 
-    def __init__(self, ports: Ports, views: Views, contexts: Contexts) -> None:
+    def __init__(self, ports: Ports, views: Views, contexts: Contexts, closures: Closures) -> None:
         self._upstream = ports.upstream
         self._blobs = ports.blobs
         self._catalog = ports.catalog
@@ -68,6 +70,7 @@ class Indexes:
         self._events = ports.events
         self._views = views
         self._contexts = contexts
+        self._closures = closures
         self._failed: dict[str, tuple[float, ProxyError]] = {}
         self._flights: Flights[str, tuple[Entry, bool]] = Flights(ports.events.failed)
 
@@ -145,8 +148,39 @@ class Indexes:
         if context.policy is not None and decider is not None:
             current = await self.current(decider, mirror)
             gate = (await self._views.rows(current.generation)).digest
-        whole = await self._contexts.complete(context, index, entry, gate)
+        closure = await self._closure(index, mirror, entry, context)
+        whole = await self._contexts.complete(context, index, entry, gate, closure)
         return self._views.generation(index, entry, whole)
+
+    async def _closure(
+        self, index: Index, mirror: Mirror, entry: Entry, context: Context
+    ) -> Digest | None:
+        """The table of what allow-lists keep of *index* with what it needs, if there are such."""
+        specs = lists(context.policy)
+        ecosystem = self._ecosystem(index)
+        if not specs or ecosystem.decided_by(index) is not None:
+            return None
+        known = await self._catalog.keys(f"{mirror.key} ")
+        paths = ecosystem.companions(index, [key.partition(" ")[2] for key in known])
+        listed: list[tuple[Index, Entry]] = []
+        for path in paths:
+            one = ecosystem.classify(mirror.key, path)
+            assert isinstance(one, Index)
+            held = entry if path == index.path else await self._companion(one, mirror)
+            listed.append((one, held))
+        return await self._closures.of(index, listed, specs) if listed else None
+
+    async def _companion(self, index: Index, mirror: Mirror) -> Entry:
+        """Another index as it is here; it is fetched only where there is none at all.
+
+        What is fetched for it must not wait for the index that waits for it: noarch has only
+        companions that are here.
+        """
+        held = await self.held(index)
+        if held is not None:
+            return held
+        boarded = await self._flights.join(index.key, partial(self._refresh, index, mirror))
+        return boarded.value[0]
 
     # -- what is held --------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class RenderJob:
     workspace: Path
     first_seen: Path | None = None  # the tables that the context names
     gate: Path | None = None
+    closure: Path | None = None
     earlier: Path | None = None  # a pack of an earlier generation
 
 
@@ -81,6 +82,7 @@ def render(job: RenderJob) -> list[Output]:
                 url=job.url,
                 first_seen=b"" if job.first_seen is None else job.first_seen.read_bytes(),
                 gate=stack.enter_context(mapped(job.gate)) if job.gate else None,
+                closure=stack.enter_context(mapped(job.closure)) if job.closure else None,
                 earlier=_earlier(stack, job.earlier),
             )
             views = ecosystem.render(job.index, body, job.context, job.forms)

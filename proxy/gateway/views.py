@@ -191,7 +191,7 @@ class Views:
             raise StorageError(f"the bytes of {generation.index.path} are no longer in the store")
         held.close()
         context = generation.context
-        seen, gate = context.first_seen, context.gate
+        seen, gate, closure = context.first_seen, context.gate, context.closure
         job = RenderJob(
             index=generation.index,
             blob=self._blobs.path(entry.digest),
@@ -203,6 +203,7 @@ class Views:
             workspace=self._blobs.workspace,
             first_seen=None if seen is None else self._blobs.path(seen),
             gate=None if gate is None else self._blobs.path(gate),
+            closure=None if closure is None else self._blobs.path(closure),
             earlier=await self._earlier(generation.index, forms),
         )
         started = self._clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from dataclasses import replace
@@ -11,13 +12,13 @@ from typing import Any
 import pytest
 
 from proxy.core.model import Bounds
-from proxy.core.policy import Blocked, LargerThan, Names, Not, Policy, Specs, YoungerThan
+from proxy.core.policy import Blocked, Effect, LargerThan, Names, Not, Policy, Specs, YoungerThan
 from proxy.errors import Blocked as BlockedError
 from proxy.errors import Denied, UpstreamFailed, UpstreamMissing
 from proxy.gateway.answer import Want
 from proxy.gateway.contexts import LEAD, STEP
 from tests.ecosystems.policies import DAY, allow, deny, policy
-from tests.gateway.world import HOST, NAME, PACKAGE, World, at, channel, play, repodata
+from tests.gateway.world import HOST, NAME, PACKAGE, World, at, channel, play, record, repodata
 from tests.lab.fake_upstream import FakeFile
 
 OTHER = "other-1.0-0.conda"
@@ -331,3 +332,57 @@ def test_run_exports_leave_out_what_the_repodata_hides(tmp_path: Path) -> None:
         assert set(shown["packages.conda"]) == {NAME}
 
     play(tmp_path, script, files, bounds=Bounds())
+
+
+# -- allow-lists with what they need -------------------------------------------------------
+
+
+def test_an_allow_list_is_closed_over_both_of_a_platforms_subdirs(tmp_path: Path) -> None:
+    def listing(subdir: str, **packages: list[str]) -> FakeFile:
+        rows = {
+            f"{name}-1.0-0.conda": record(name, name.encode()) | {"depends": depends}
+            for name, depends in packages.items()
+        }
+        body = json.dumps({"info": {"subdir": subdir}, "packages.conda": rows}).encode()
+        return FakeFile(body=body, etag=f'"{subdir}{sorted(packages)}"')
+
+    files = {
+        at("linux-64/repodata.json"): listing("linux-64", app=["tool"], lib=[], alone=[]),
+        at("noarch/repodata.json"): listing("noarch", tool=["lib"], other=[]),
+        at("linux-64/lib-1.0-0.conda"): FakeFile(body=b"lib"),
+    }
+    rule = allow(Specs(("app",), dependencies=True), "wanted")
+
+    async def shown(world: World, subdir: str) -> set[str]:
+        body = await world.read("conda/c", f"{subdir}/repodata.json")
+        return {name.partition("-")[0] for name in json.loads(body)["packages.conda"]}
+
+    async def script(world: World) -> None:
+        world.rule(policy(rule, default=Effect.DENY))
+        assert await shown(world, "linux-64") == {"app", "lib"}
+        assert await shown(world, "noarch") == {"tool"}
+        assert await world.read("conda/c", "linux-64/lib-1.0-0.conda") == b"lib"
+        with pytest.raises(Denied):
+            await world.read("conda/c", "linux-64/alone-1.0-0.conda")
+        # What one subdir now needs, the other shows.
+        world.upstream.files[at("linux-64/repodata.json")] = listing(
+            "linux-64", app=["tool", "other"], lib=[]
+        )
+        world.now += 3 * 3600
+        assert await shown(world, "linux-64") == {"app", "lib"}
+        assert await shown(world, "noarch") == {"tool", "other"}
+
+    play(tmp_path, script, files)
+
+
+def test_noarch_asked_first_waits_for_nobody(tmp_path: Path) -> None:
+    rule = allow(Specs(("thing",), dependencies=True), "wanted")
+
+    async def script(world: World) -> None:
+        world.rule(policy(rule, default=Effect.DENY))
+        both = ("noarch/repodata.json", "linux-64/repodata.json")
+        await asyncio.gather(*(world.read("conda/c", path) for path in both))
+        shown = json.loads(await world.read("conda/c", "linux-64/repodata.json"))
+        assert set(shown["packages.conda"]) == {NAME}
+
+    play(tmp_path, script, channel(TWO))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import zstandard
 
@@ -11,11 +11,11 @@ from proxy.core.model import Index, Resource
 from proxy.core.policy import Leaf
 from proxy.core.rows import build
 from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
-from proxy.ecosystems.conda import judging, listings, paths, shards
+from proxy.ecosystems.conda import closure, judging, listings, paths, shards
 from proxy.ecosystems.conda.pieces import Piece, flat
 from proxy.ecosystems.conda.records import Dated, Judgeable, built, identity, seconds
-from proxy.ecosystems.conda.repodata import Sections, read
-from proxy.ecosystems.conda.sections import sections
+from proxy.ecosystems.conda.repodata import read
+from proxy.ecosystems.conda.sections import Sections, sections
 from proxy.ecosystems.conda.text import objects, plain_text
 
 _LEVEL = 1  # on repodata no larger than 3 or 5, which take twice and four times as long
@@ -107,9 +107,35 @@ class Conda:
         """The files of a shard. Raises BadIndex."""
         return shards.listed(member)
 
+    def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:
+        """Packages of a platform may need those of noarch, and noarch's are needed by all."""
+        folder, _, filename = index.path.rpartition("/")
+        label, _, subdir = folder.rpartition("/")
+        if filename != "repodata.json":
+            return ()
+        if subdir != "noarch":
+            return (index.path, f"{label}/noarch/repodata.json".lstrip("/"))
+        beside = {path for path in known if _label_of(path) == label}
+        return tuple(sorted({index.path, *beside}))
+
+    def closed(
+        self, index: Index, listed: Sequence[tuple[Index, Body]], specs: Iterable[Sequence[str]]
+    ) -> bytes:
+        """See `conda.closure`."""
+        indexes = {one.path.split("/")[-2]: _sections(one, body) for one, body in listed}
+        subdir = index.path.split("/")[-2]
+        platforms = [subdir] if subdir != "noarch" else sorted(indexes)
+        return closure.made(indexes, platforms, specs)
+
     def advised(self, index: Index) -> Advised | None:
         """Packages are looked up by the names that they have at PyPI."""
         return Advised("PyPI")
+
+
+def _label_of(path: str) -> str | None:
+    """The label whose subdir's repodata *path* is; None: it is another file."""
+    folder, _, filename = path.rpartition("/")
+    return folder.rpartition("/")[0] if filename == "repodata.json" else None
 
 
 def _sections(index: Index, body: Body) -> Sections:

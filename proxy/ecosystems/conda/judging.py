@@ -42,6 +42,7 @@ from proxy.core.policy import (
     YoungerThan,
 )
 from proxy.ecosystems.base import Body, Context
+from proxy.ecosystems.conda import closure
 from proxy.ecosystems.conda.records import Judgeable, built, identity, pypi_project, seconds
 from proxy.ecosystems.conda.specs import Spec
 
@@ -83,6 +84,7 @@ class Judging:
         self._moment = context.moment
         self._subdir = index.path.rpartition("/")[0].rpartition("/")[2]
         self._advisories = context.advisories
+        self._closure = body.closure
         self._seen_table = body.first_seen
         self._seen_at = context.seen_at
         self._judges: dict[tuple[str, str], JudgeOfName] = {}
@@ -147,7 +149,7 @@ class Judging:
 
         return test
 
-    def _leaf(self, kind: str, name: str, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001, C901 - one line for each kind of condition
+    def _leaf(self, kind: str, name: str, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001, C901, PLR0912 - one line for each kind of condition
         match leaf:
             case Names(patterns=patterns):
                 return is_like(name.lower(), tuple(one.lower() for one in patterns))
@@ -157,6 +159,8 @@ class Judging:
                 return is_like(self._subdir, patterns)
             case Kinds(kinds=kinds):
                 return kind in kinds
+            case Specs(texts=texts, dependencies=True):
+                return self._kept(texts)
             case Specs(texts=texts):
                 return self._specs(name, texts)
             case Builds(patterns=patterns):
@@ -184,6 +188,20 @@ class Judging:
             return (), None
         text = version or record.version
         return known, osv.version("PyPI", text) if isinstance(text, str) else None
+
+    def _kept(self, texts: Sequence[str]) -> Node:
+        """Whether a record is in the closure of a list of specs; None where there is none yet."""
+        kept = self._closures.get(closure.key(texts))
+        if kept is None:
+            return None
+        return lambda record: identity(record) in kept
+
+    @cached_property
+    def _closures(self) -> Mapping[str, frozenset[bytes]]:
+        if self._closure is None:
+            return {}
+        tables = closure.read(self._closure)
+        return {key: frozenset(one.identity for one in kept) for key, kept in tables.items()}
 
     def _specs(self, name: str, texts: Sequence[str]) -> Node:
         specs = [spec for spec in map(Spec.of, texts) if spec.is_for(name)]

@@ -21,12 +21,10 @@ from proxy.ecosystems.conda import relations
 from proxy.ecosystems.conda.gate import UNKNOWN, Gate
 from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
 from proxy.ecosystems.conda.records import Judgeable, Record, row_value
-from proxy.ecosystems.conda.sections import Section, sections
+from proxy.ecosystems.conda.sections import Sections, sections
 from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, objects, plain_text, values
 from proxy.ecosystems.conda.wheels import Wheel, link, rewritten
 from proxy.errors import BadIndex
-
-Sections = Mapping[tuple[str, ...], Section]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

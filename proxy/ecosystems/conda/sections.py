@@ -83,6 +83,9 @@ class Section:
         return Filtered(self.members, self.hidden)
 
 
+Sections = Mapping[tuple[str, ...], Section]
+
+
 def sections(top: Mapping[str, msgspec.Raw], where: str) -> Mapping[tuple[str, ...], Section]:
     """All tables of the index *top*. Raises BadIndex."""
     found = {

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from proxy.ecosystems.conda.records import Judgeable
 
 if TYPE_CHECKING:  # 40 ms that nobody without such a rule needs
     from rattler import MatchSpec, PackageRecord
+
+
+class Candidate:
+    """A record as py-rattler has it; `package` is None where it cannot be read as one."""
+
+    def __init__(self, record: Judgeable, subdir: str) -> None:
+        self._record = record
+        self._subdir = subdir
+
+    @cached_property
+    def package(self) -> PackageRecord | None:
+        try:
+            return _package_record(self._record, self._subdir)
+        except _unreadable():
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +59,12 @@ class Spec:
 
     def matches(self, record: Judgeable, subdir: str) -> bool | None:
         """Whether *record* matches; None where the record cannot be read as one."""
-        try:
-            return self.spec.matches(_package_record(record, subdir))
-        except _unreadable():
-            return None
+        return self.matches_candidate(Candidate(record, subdir))
+
+    def matches_candidate(self, candidate: Candidate) -> bool | None:
+        """The same of a record that many specs are tried on."""
+        package = candidate.package
+        return None if package is None else self.spec.matches(package)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from proxy.core.model import Index, Plain, Resource, Source
 from proxy.core.policy import Leaf
@@ -58,6 +58,16 @@ class Files:
     def decided_by(self, index: Index) -> Index | None:
         """There are no indexes."""
         return None
+
+    def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:
+        """No dependencies are listed."""
+        return ()
+
+    def closed(
+        self, index: Index, listed: Sequence[tuple[Index, Body]], specs: Iterable[Sequence[str]]
+    ) -> bytes:
+        """No dependencies are listed."""
+        return b""
 
     def listed(self, member: bytes) -> Iterator[str]:
         """Indexes have no parts."""

@@ -7,7 +7,7 @@ so a file's project, and with it its index, is read from the path.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from proxy.core.model import Artifact, Form, Index, Resource, Source
 from proxy.core.policy import Leaf
@@ -133,6 +133,16 @@ class PyPI:
             case ["pypi", project, *_]:
                 return _page(index.mirror, project)
         return None
+
+    def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:
+        """No dependencies are listed."""
+        return ()
+
+    def closed(
+        self, index: Index, listed: Sequence[tuple[Index, Body]], specs: Iterable[Sequence[str]]
+    ) -> bytes:
+        """No dependencies are listed."""
+        return b""
 
     def listed(self, member: bytes) -> Iterator[str]:
         """Indexes have no parts."""

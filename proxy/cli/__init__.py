@@ -237,6 +237,23 @@ def policy_diff(  # noqa: PLR0917 - typer's options
             typer.echo(line)
 
 
+@policy_app.command("dependencies")
+def policy_dependencies(
+    mirror: Annotated[str, typer.Argument(help="Mirror, such as conda/main.")],
+    config: ConfigOption = None,
+    form: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
+) -> None:
+    """List all that the mirror's allow-lists keep: directly, or through which package."""
+    from proxy.cli import policy  # noqa: PLC0415
+    from proxy.config import load  # noqa: PLC0415
+
+    with _refusing():
+        if form not in ("table", "json", "csv"):
+            raise ConfigError(f"--format {form}: write table, json or csv")
+        found = policy.dependencies(load(config, os.environ).settings, mirror)
+        typer.echo(policy.report(found, form))
+
+
 @contextlib.contextmanager
 def _refusing() -> Iterator[None]:
     """What is wrong is told without a traceback."""

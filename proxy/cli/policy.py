@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -10,13 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from proxy.config import Settings
 from proxy.config.policies import misfits, read_one
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy, YoungerThan
 from proxy.core.policy_text import summary
 from proxy.ecosystems import ECOSYSTEMS
+from proxy.ecosystems.conda import closure
+from proxy.ecosystems.conda.closure import Kept
 from proxy.errors import ConfigError
+from proxy.gateway.closures import ClosureJob, close, lists
 from proxy.gateway.explaining import (
     Compared,
     Difference,
@@ -25,6 +33,7 @@ from proxy.gateway.explaining import (
     answer,
     as_row,
     difference,
+    held,
 )
 from proxy.storage.catalog import DiskCatalog
 from proxy.storage.disk import DiskBlobs
@@ -119,6 +128,48 @@ def _asked(settings: Settings, question: Question) -> list[Compared]:
     return asyncio.run(main())
 
 
+def dependencies(settings: Settings, name: str) -> list[Kept]:
+    """What the mirror's allow-lists keep of the indexes that are here, with all that it needs.
+
+    Raises ConfigError, BadIndex, StorageError.
+    """
+    mirror = mirror_of(settings, name)
+    specs = lists(mirror.policy)
+    if not specs:
+        raise ConfigError(f"the policy of {mirror.key} has no specs with dependencies = true")
+    return asyncio.run(_dependencies(settings, mirror, specs))
+
+
+async def _dependencies(
+    settings: Settings, mirror: Mirror, specs: tuple[tuple[str, ...], ...]
+) -> list[Kept]:
+    blobs = DiskBlobs(settings.cache.path)
+    catalog = DiskCatalog(settings.cache.path / "catalog")
+    ecosystem = ECOSYSTEMS[mirror.type]
+    found: dict[tuple[str, str], Kept] = {}
+    try:
+        here = {index.path: (index, entry) for index, entry in await held(catalog, mirror, None)}
+        for index, _ in here.values():
+            paths = ecosystem.companions(index, here)
+            listed = tuple(here[path] for path in paths if path in here)
+            job = ClosureJob(
+                index=index,
+                listed=listed,
+                blobs=tuple(blobs.path(entry.digest) for _, entry in listed),
+                specs=specs,
+                workspace=blobs.workspace,
+            )
+            output = close(job)
+            for kept in closure.read(output.path.read_bytes()).values():
+                for one in kept:
+                    found.setdefault((one.subdir, one.filename), one)
+            output.path.unlink()
+    finally:
+        await catalog.aclose()
+        await blobs.aclose()
+    return [found[key] for key in sorted(found)]
+
+
 # -- as text -----------------------------------------------------------------------------
 
 
@@ -160,6 +211,25 @@ def changes(found: Difference, *, everything: bool) -> Iterator[str]:
         yield f"{'-' if one.verdicts[1].hides else '+'} {one.index}: {one.filename}"
     if len(shown) < len(found.files):
         yield f"and {len(found.files) - len(shown)} more; --all shows them"
+
+
+def report(found: list[Kept], form: str) -> str:
+    """The dependency report: every file that is kept, directly or through whom."""
+    rows = [(one.subdir, one.filename, one.name, one.version, one.through or "") for one in found]
+    columns = ("subdir", "filename", "name", "version", "through")
+    if form == "json":
+        return json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2)
+    if form == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+        return text.getvalue().rstrip()
+    table = Table(*columns, box=None)
+    for row in rows:
+        table.add_row(*row[:4], row[4] or "direct")
+    console = Console(width=160, file=io.StringIO())
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().rstrip()
 
 
 def as_json(found: list[Compared]) -> str:

@@ -47,6 +47,12 @@ name = "not-here"
 deny = {{ names = ["lab-secret", "secret"] }}
 reason = "{REASON}"
 """
+CLOSED = """
+default = "deny"
+[[rule]]
+name = "wanted"
+allow = { specs = ["sly"], dependencies = true }
+"""
 RECIPES = (
     Recipe(name="web", version="1.0"),
     Recipe(name="web", version="2.0"),
@@ -105,6 +111,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 source=f"{origin.url}/channel/",
                 options={"policy": "none", "exclude": ["s*"], "include": ["sly"]},
             ),
+            MirrorConfig(
+                type="conda",
+                name="closed",
+                source=f"{origin.url}/channel/",
+                options={"policy": "closed"},
+            ),
             MirrorConfig(type="pypi", name="p", source=f"{origin.url}/index/simple/"),
             MirrorConfig(
                 type="pypi",
@@ -116,6 +128,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         proxy = ProxyServer(folder / "proxy", mirrors, tables={"": {"policy": "house"}})
         (folder / "proxy" / "policies").mkdir()
         (folder / "proxy" / "policies" / "house.toml").write_text(POLICY)
+        (folder / "proxy" / "policies" / "closed.toml").write_text(CLOSED)
         with proxy:
             yield World(origin=origin, proxy=proxy)
 
@@ -247,6 +260,22 @@ def test_the_command_line_explains_and_compares(world: World) -> None:
     back = json.loads(policy("diff", "house", "none", "--mirror", "conda/c", "--json"))
     assert {one["filename"] for one in back} == {"web-2.0-0.conda", "secret-1.0-0.conda"}
     assert "Refuse what is matched by web 2.*" in policy("summary", "conda/c")
+
+
+def test_an_allow_list_installs_with_all_that_it_needs(world: World, tmp_path: Path) -> None:
+    channel = f"{world.proxy.url}/conda/closed"
+    prefix = Rattler(tmp_path).install(channel, "sly")
+    assert {path.parent.name for path in prefix.glob("share/*/payload.bin")} == {"sly", "secret"}
+    with pytest.raises(SolverError):
+        Rattler(tmp_path / "other").solve(channel, "web")
+    command = [sys.executable, "-m", "proxy", "policy", "dependencies", "conda/closed"]
+    where = ["--format", "csv", "--config", str(world.proxy.config_file)]
+    run = subprocess.run([*command, *where], check=True, capture_output=True, text=True)
+    assert run.stdout.splitlines() == [
+        "subdir,filename,name,version,through",
+        "noarch,secret-1.0-0.conda,secret,1.0,sly 1.0",
+        "noarch,sly-1.0-0.conda,sly,1.0,",
+    ]
 
 
 def test_refusals_and_hidden_files_are_counted(world: World) -> None:

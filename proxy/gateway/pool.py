@@ -11,6 +11,7 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -96,6 +97,8 @@ def _prepare() -> None:
     """Make a process fit for large jobs, and less urgent than those that serve."""
     gc.disable()  # millions of records are made and freed without a cycle
     os.nice(NICE)
+    for number in (signal.SIGHUP, signal.SIGINT):  # meant for the server, sent to its whole group
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _collected(work: Callable[[J], R], job: J) -> R:

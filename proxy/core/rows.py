@@ -69,16 +69,13 @@ def build(rows: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> Iterator[b
     """Yield the table's bytes. Of two rows with one key the later one counts."""
     table = dict(rows)
     keys = sorted(table)  # the order of code points is that of their UTF-8
-    entries = [_entry(key.encode(), table[key]) for key in keys]
+    pack = _KEY.pack
+    entries = [pack(len(raw := key.encode())) + raw + table[key] for key in keys]
     start = _COUNT.size + _OFFSET.size * (len(keys) + 1)
     yield _COUNT.pack(_MAGIC, len(keys))
     yield struct.pack(f"<{len(keys) + 1}Q", *accumulate(map(len, entries), initial=start))
     for at in range(0, len(entries), _BATCH):
         yield b"".join(entries[at : at + _BATCH])
-
-
-def _entry(key: bytes, value: bytes) -> bytes:
-    return b"%b%b%b" % (_KEY.pack(len(key)), key, value)
 
 
 class Table:

@@ -43,7 +43,14 @@ from proxy.core.policy import (
 )
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda import closure
-from proxy.ecosystems.conda.records import Judgeable, built, identity, pypi_project, seconds
+from proxy.ecosystems.conda.records import (
+    LATEST_IN_SECONDS,
+    Judgeable,
+    built,
+    identity,
+    pypi_project,
+    seconds,
+)
 from proxy.ecosystems.conda.specs import Spec
 
 KINDS = ("conda", "tar.bz2", "wheel")
@@ -104,6 +111,20 @@ class Judging:
             judge = self._judges[key] = self._compiler.judge(partial(self._leaf, kind, name))
         return judge
 
+    def _said_to_be_younger_than(self, cutoff: float) -> Callable[[Judgeable], Truth]:
+        """The same of a first generation; times are compared as they are written."""
+        published, milliseconds = self.published, cutoff * 1000
+
+        def test(record: Judgeable) -> Truth:
+            at = record.indexed_timestamp
+            if at is None:
+                at = record.timestamp
+            if type(at) is int and at > LATEST_IN_SECONDS:
+                return at > milliseconds
+            return published(record) > cutoff
+
+        return test
+
     def hides_all(self, name: str) -> bool:
         """Whether every file of that package name is hidden, whatever its record says."""
         judges = [self.of(kind, name) for kind in KINDS]
@@ -136,8 +157,10 @@ class Judging:
 
     def _younger_than(self, cutoff: float) -> Callable[[Judgeable], Truth]:
         """The test of most cool-downs, on 600,000 records: a look into a set."""
-        if not self._seen_table or self._seen_at <= cutoff:
+        if self._seen_at <= cutoff:
             return lambda record: self.published(record) > cutoff
+        if not self._seen_table:
+            return self._said_to_be_younger_than(cutoff)
         old = first_seen.before(self._seen_table, math.floor(cutoff) + 1)
 
         def test(record: Judgeable) -> Truth:

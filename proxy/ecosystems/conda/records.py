@@ -17,11 +17,14 @@ from proxy.core.rows import Row, encode_row
 from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex
 
+_fromhex = bytes.fromhex
 _encode = msgspec.msgpack.Encoder().encode
 _PYPI = "pkg:pypi/"
 _LENGTHS = {"sha256": 64, "md5": 32}
 
-_LATEST_IN_SECONDS = 253402300799  # the year 9999; conda takes the same
+LATEST_IN_SECONDS = 253402300799
+"""The end of the year 9999: a greater time is in milliseconds, as conda takes it."""
+
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
@@ -80,8 +83,12 @@ def row(record: Record, url: str | None, verdict: Verdict | None = None) -> Row:
 def row_value(record: Record, url: str | None, verdict: Verdict | None) -> bytes:
     """The row as its table has it. Nearly all are alike, and made without a detour."""
     sha256 = record.sha256
-    if url is None and verdict is None and type(sha256) is str and digest("sha256", sha256):
-        return _encode((None, record.size, {"sha256": sha256.lower()}))
+    if url is None and verdict is None and type(sha256) is str and len(sha256) == 64:
+        try:
+            if len(_fromhex(sha256)) == 32:
+                return _encode((None, record.size, {"sha256": sha256.lower()}))
+        except ValueError:
+            pass  # no digest: what else there is decides
     return encode_row(row(record, url, verdict))
 
 
@@ -116,9 +123,9 @@ def identity(record: Record) -> bytes:
     With another content under its name it is another file.
     """
     for text in (record.sha256, record.md5):
-        if text:
+        if type(text) is str and len(text) >= 32:
             try:
-                return bytes.fromhex(text)[:16]
+                return _fromhex(text)[:16]
             except ValueError:
                 continue
     return first_seen.identity(record.name, repr(record))
@@ -128,7 +135,7 @@ def seconds(value: object) -> float | None:
     """A record's time in seconds since the epoch: it is in milliseconds, in old ones in seconds."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         return None
-    return value / 1000 if value > _LATEST_IN_SECONDS else float(value)
+    return value / 1000 if value > LATEST_IN_SECONDS else float(value)
 
 
 def built(record: Dated) -> float:

@@ -2,8 +2,8 @@
 
 The channel is here already; the policy is new. Measured from the reload until the filtered
 `.json.zst`, a verdict on a file (the row table) and the shard index have all been served, while
-another client asks for a small file all the time. Then upstream changes one record in a thousand.
-Beside it the plain way: parse, loop, write.
+another client asks for a small file all the time. Then the policy changes, and then one record in
+a thousand upstream. Beside it the plain way: parse, loop, write.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks import channel
 from benchmarks.measure import REPOSITORY
@@ -71,14 +72,15 @@ def run(stage: Stage) -> Report:
     with Upstream(root) as upstream:
         server = _server(stage.folder / "proxy", upstream)
         with server:
-            _all(server.port)
+            _get(server.port, f"{SUBDIR}/{FORMS[0]}")  # the bytes are here; no shards were made
             _get(server.port, "/files/bench/file")
-            plain = _plainly(stage.folder, text.with_name("repodata.json.zst"))
             first = _with_policy(server)
+            changed = _with_policy(server, exclude=["no-such-*"])
             _rest(server)
             channel.write(root / "channel", count, edition=2)
             again = _measured(server)
             solved = {kind: _solve(server, stage.folder, kind) for kind in ("shards", "zst")}
+    plain = _plainly(stage.folder, text.with_name("repodata.json.zst"))
     findings = [
         finding("first views", "pkgproxy", [first.seconds], "s", at_most=LIMIT),
         finding("first views", "plain way", [plain], "s"),
@@ -89,6 +91,7 @@ def run(stage: Stage) -> Report:
         ),
         finding("delay of small files", "pkgproxy", _milliseconds(first), "ms"),
         finding("worst such delay", "pkgproxy", [max(_milliseconds(first))], "ms", at_most=DELAY),
+        finding("after a change of policy", "pkgproxy", [changed.seconds], "s"),
         finding("refresh, 0.1 % changed", "pkgproxy", [again.seconds], "s"),
         finding(
             "refresh to first",
@@ -141,8 +144,9 @@ def _server(folder: Path, upstream: Upstream) -> ProxyServer:
     return server
 
 
-def _with_policy(server: ProxyServer) -> Measured:
-    server.mirrors[0] = replace(server.mirrors[0], options={**ASKING, "policy": "bench"})
+def _with_policy(server: ProxyServer, **more: Any) -> Measured:
+    options = {**ASKING, "policy": "bench", **more}
+    server.mirrors[0] = replace(server.mirrors[0], options=options)
     _reload(server)
     return _measured(server)
 

@@ -7,7 +7,7 @@ served for as long as the mirror allows.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
@@ -45,6 +45,9 @@ HOLD_OFF = 5.0
 without waiting for another deadline. Where nothing is held upstream is always asked."""
 
 
+KNOWN_FOR = 30.0
+"""Seconds for which it is believed which indexes of a mirror are here (siblings add some)."""
+
 Held = Entry | Absence | None
 
 
@@ -71,6 +74,7 @@ class Indexes:
         self._views = views
         self._contexts = contexts
         self._closures = closures
+        self._paths: dict[str, tuple[float, Sequence[str]]] = {}
         self._failed: dict[str, tuple[float, ProxyError]] = {}
         self._flights: Flights[str, tuple[Entry, bool]] = Flights(ports.events.failed)
 
@@ -160,8 +164,7 @@ class Indexes:
         ecosystem = self._ecosystem(index)
         if not specs or ecosystem.decided_by(index) is not None:
             return None
-        known = await self._catalog.keys(f"{mirror.key} ")
-        paths = ecosystem.companions(index, [key.partition(" ")[2] for key in known])
+        paths = ecosystem.companions(index, await self._known_paths(mirror))
         listed: list[tuple[Index, Entry]] = []
         for path in paths:
             one = ecosystem.classify(mirror.key, path)
@@ -169,6 +172,16 @@ class Indexes:
             held = entry if path == index.path else await self._companion(one, mirror)
             listed.append((one, held))
         return await self._closures.of(index, listed, specs) if listed else None
+
+    async def _known_paths(self, mirror: Mirror) -> Sequence[str]:
+        """The paths of all that is remembered of *mirror*, as of a moment ago: they are many."""
+        now = self._clock()
+        until, paths = self._paths.get(mirror.key, (0.0, ()))
+        if now >= until:
+            keys = await self._catalog.keys(f"{mirror.key} ")
+            paths = tuple(key.partition(" ")[2] for key in keys)
+            self._paths[mirror.key] = now + KNOWN_FOR, paths
+        return paths
 
     async def _companion(self, index: Index, mirror: Mirror) -> Entry:
         """Another index as it is here; it is fetched only where there is none at all.
@@ -285,6 +298,8 @@ class Indexes:
             raise
         self._events.refreshed(index, "new" if fetched else "unchanged")
         await self._catalog.put(entry)
+        if held is None:
+            self._paths.pop(mirror.key, None)
         await self._contexts.settle(index, mirror, entry)
         publish((entry, fetched))
 

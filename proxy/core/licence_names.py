@@ -1,9 +1,19 @@
-"""Names of licences that SPDX does not have, as indexes write them, and families by prefix."""
+"""What licences are called: names that indexes use for them, as SPDX identifiers, and families.
+
+`named` reads the name of one licence, `in_r` what R's notation has between two bars. Both promise
+to answer nothing rather than a part of what the text says: whoever skips a word of a licence may
+skip the one that matters. Joining licences by `and` and `or` is left to `proxy.core.licences`.
+"""
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
+
+Choice = frozenset[str]
+"""Identifiers of licences that hold together; a user takes one choice of several."""
 
 FAMILY_PREFIXES: tuple[tuple[str, str], ...] = (
     ("AGPL-", "AGPL"),
@@ -28,6 +38,22 @@ FAMILY_PREFIXES: tuple[tuple[str, str], ...] = (
 
 _PUBLIC = "LicenseRef-public-domain"
 _OTHER = "LicenseRef-other"
+_FILE = "LicenseRef-file"
+
+DEPRECATED: Mapping[str, str] = {
+    "eCos-2.0": "GPL-2.0-or-later WITH eCos-exception-2.0",
+    "GPL-2.0-with-autoconf-exception": "GPL-2.0-only WITH Autoconf-exception-2.0",
+    "GPL-2.0-with-bison-exception": "GPL-2.0-only WITH Bison-exception-2.2",
+    "GPL-2.0-with-classpath-exception": "GPL-2.0-only WITH Classpath-exception-2.0",
+    "GPL-2.0-with-font-exception": "GPL-2.0-only WITH Font-exception-2.0",
+    "GPL-2.0-with-GCC-exception": "GPL-2.0-only WITH GCC-exception-2.0",
+    "GPL-3.0-with-autoconf-exception": "GPL-3.0-only WITH Autoconf-exception-3.0",
+    "GPL-3.0-with-GCC-exception": "GPL-3.0-only WITH GCC-exception-3.1",
+    "wxWindows": "LGPL-2.0-or-later WITH WxWindows-exception-3.1",
+    "MPL-2.0-no-copyleft-exception": "MPL-2.0-no-copyleft-exception",
+    "Net-SNMP": "Net-SNMP",
+}
+"""Identifiers of SPDX that the library takes for exceptions or does not have, as current ones."""
 
 NAMES: Mapping[str, str] = {
     "apache": "Apache-2.0",
@@ -35,8 +61,11 @@ NAMES: Mapping[str, str] = {
     "apache software license": "Apache-2.0",
     "artistic": "Artistic-1.0",
     "artistic license": "Artistic-1.0",
+    "artistic license 2.0": "Artistic-2.0",
     "boost": "BSL-1.0",
     "boost software license": "BSL-1.0",
+    "boost software license 1.0": "BSL-1.0",
+    "boost-1.0": "BSL-1.0",
     "bsd": "LicenseRef-BSD",
     "bsd license": "LicenseRef-BSD",
     "bsd-like": "LicenseRef-BSD",
@@ -48,14 +77,20 @@ NAMES: Mapping[str, str] = {
     "custom": _OTHER,
     "custom open source": _OTHER,
     "eula": "LicenseRef-proprietary",
+    "eclipse public license 1.0": "EPL-1.0",
+    "eclipse public license 2.0": "EPL-2.0",
     "expat": "MIT",
     "freetype": "FTL",
     "free": _OTHER,
     "freeware": _OTHER,
     "hdf5": _OTHER,
     "ijg": "IJG",
+    "isc license (iscl)": "ISC",
     "jasper": "JasPer-2.0",
     "libpng": "Libpng",
+    "license file": _FILE,
+    "license.md": _FILE,
+    "license.txt": _FILE,
     "lucent public license": "LPL-1.02",
     "mit license": "MIT",
     "mit-like": "MIT",
@@ -70,6 +105,7 @@ NAMES: Mapping[str, str] = {
     "modified bsd": "BSD-3-Clause",
     "modified bsd license": "BSD-3-Clause",
     "simplified bsd": "BSD-2-Clause",
+    "simplified bsd license": "BSD-2-Clause",
     "freebsd": "BSD-2-Clause",
     "nvidia end user license agreement": "LicenseRef-proprietary",
     "ofl": "OFL-1.1",
@@ -91,17 +127,21 @@ NAMES: Mapping[str, str] = {
     "licenseref-public-domain": _PUBLIC,
     "pd": _PUBLIC,
     "ruby": "Ruby",
+    "sil ofl 1.1": "OFL-1.1",
     "sil open font license": "OFL-1.1",
     "sil open font license, version 1.1": "OFL-1.1",
     "sleepycat": "Sleepycat",
     "tcl/tk": "TCL",
     "ubuntu font licence version 1.0": "Ubuntu-font-1.0",
+    "the university of illinois/ncsa open source license": "NCSA",
     "ucd": "Unicode-DFS-2016",
+    "university of illinois/ncsa open source license": "NCSA",
     "unlimited": "LicenseRef-unlimited",
     "various": _OTHER,
     "vim": "Vim",
     "w3c": "W3C",
-    "wxwidgets": "wxWindows",
+    "wxwidgets": "LGPL-2.0-or-later WITH WxWindows-exception-3.1",
+    "zlib license": "Zlib",
     "zlib with acknowledgement": "zlib-acknowledgement",
     "zlib/libpng": "Zlib",
     "zope public license": "ZPL-2.1",
@@ -122,7 +162,7 @@ _UNVERSIONED = {"GPL": "1.0", "LGPL": "2.0", "AGPL": "3.0"}
 
 
 def _gnu(found: re.Match[str]) -> str:
-    name = _GNU[found["name"]]
+    name = _GNU[found["name"].replace("licence", "license")]
     version = found["version"]
     if version is None:  # of no version in particular: its user may take any
         return f"{name}-{_UNVERSIONED[name]}-or-later"
@@ -144,16 +184,22 @@ def _bsd(found: re.Match[str]) -> str:
 
 
 def _creative_commons(found: re.Match[str]) -> str:
-    parts = re.split(r"[ -]+", found["parts"].strip())
-    return "-".join(["CC", *(part.upper() for part in parts), found["version"]])
+    parts = re.split(r"[ -]+", found["parts"].strip(" -"))
+    short = "-".join(["CC", *(_CC.get(part, part.upper()) for part in parts), found["version"]])
+    national = f"{short}-{(found['country'] or '').upper()}"
+    return identifiers().get(national.lower(), short)
 
+
+_CC = {"attribution": "BY", "noncommercial": "NC", "noderivs": "ND", "noderivatives": "ND"} | {
+    "sharealike": "SA"
+}
 
 PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (
         re.compile(
-            r"(?:the )?(?:gnu )?(?P<name>(?:(?:lesser|library|affero) )?general public license"
+            r"(?:the )?(?:gnu )?(?P<name>(?:(?:lesser|library|affero) )?general public licen[cs]e"
             r"|a?gpl|lgpl)(?:\s*\([al]?gpl\))?[\s,_-]*(?P<at_least>>=?)?(?:==)?\s*"
-            r"(?:version\s*|v\.?\s*)?(?P<version>\d(?:\.\d)?)?(?:\.0)?\s*(?P<plus>\+)?"
+            r"(?:version\s*|v\.?\s*)?(?P<version>\d(?:\.\d)?)?(?:\.0)?\s*(?P<plus>\+|-or-later)?"
             r"(?:[\s-]only)?"
         ),
         _gnu,
@@ -181,10 +227,218 @@ PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
         lambda found: _bsd(found) if found["before"] or found["after"] else "LicenseRef-BSD",
     ),
     (
-        re.compile(r"cc(?P<parts>[ -]by(?:[ -](?:nc|nd|sa))*)[ -](?P<version>\d\.\d)"),
+        re.compile(
+            r"(?:cc|creative commons)(?P<parts>[ -](?:by|attribution)"
+            r"(?:[ -](?:nc|nd|sa|noncommercial|noderivs|noderivatives|sharealike))*)"
+            r"[ -](?P<version>\d\.\d)(?: (?:international|unported|generic|united states))?"
+            r"(?: (?P<country>us))?(?: licen[cs]e)?"
+        ),
         _creative_commons,
     ),
-    (re.compile(r"(?:see|as in|refer to) .*"), lambda _: _OTHER),
-    (re.compile(r".*\b(?:proprietary|end[ -]user licen[cs]e agreement)\b.*"), lambda _: _OTHER),
 )
 """Licences by how their names are written, in lower case; the first pattern counts."""
+
+_VAGUE = re.compile(
+    r"(?:see|as in|refer to) .*|.*\b(?:proprietary|end[ -]user licen[cs]e agreement)\b.*"
+)
+_TELLING = re.compile(r"gpl|general public|[(|&,;]|\b(?:and|or)\b")
+"""What a text that says no more than "proprietary" or "see there" does not mention."""
+
+_REFERENCE = re.compile(r"licenseref-[a-z0-9.-]+")  # SPDX 2.3, annex D: idstring
+_CONSTRAINT = re.compile(r"\(\s*(>=|==|>|<=)\s*([\d.]+)\s*\)")
+_EXTENSION = re.compile(r" ?\+? ?file licen[cs]e$")
+
+
+@cache
+def identifiers() -> dict[str, str]:
+    """Current SPDX identifiers by every name that SPDX has for them, in lower case."""
+    import license_expression  # noqa: PLC0415 - 60 ms with its tables, for those with such a rule
+
+    known = {name.lower(): current for name, current in DEPRECATED.items()}
+    for key, symbol in license_expression.get_spdx_licensing().known_symbols.items():
+        if key.startswith("LicenseRef-") or symbol.is_exception:
+            continue
+        for name in (key, *symbol.aliases):
+            # A LicenseRef means what its own document says (SPDX 2.3, section 10.1).
+            if not name.startswith("LicenseRef-"):
+                known[name.lower()] = key
+    return known
+
+
+@cache
+def exceptions() -> dict[str, str]:
+    """SPDX's exceptions (what may follow WITH) by their names in lower case."""
+    import license_expression  # noqa: PLC0415 - as above
+
+    symbols = license_expression.get_spdx_licensing().known_symbols
+    return {key.lower(): key for key, symbol in symbols.items() if symbol.is_exception}
+
+
+def identifier(text: str) -> str | None:
+    """What SPDX calls *text* (in lower case): an identifier, "X WITH Y", or a LicenseRef."""
+    base, _, exception = text.partition(" with ")
+    if exception:
+        known, extra = identifier(base), exceptions().get(exception)
+        return f"{known} WITH {extra}" if known and extra else None
+    # "X+" is "X or a later version" also where SPDX has no name for that: one may take X.
+    if known := identifiers().get(text) or identifiers().get(text.removesuffix("+")):
+        return known
+    if not _REFERENCE.fullmatch(text):
+        return None
+    return NAMES.get(text) or f"LicenseRef-{text.removeprefix('licenseref-')}"
+
+
+@lru_cache(maxsize=8192)
+def named(text: str) -> tuple[Choice, ...]:
+    """What *text*, the name of one licence in lower case, leaves to choose; () if not known."""
+    text = text.strip(" .\"'")
+    if extended := _EXTENSION.search(text):
+        return _extended(text[: extended.start()], named)
+    if found := identifier(text) or NAMES.get(text):
+        return (frozenset({found}),)
+    base, _, exception = text.partition(" with ")
+    if exception:
+        if exception not in ("exception", "exceptions"):
+            return ()
+        return tuple(
+            frozenset(f"{one} WITH LicenseRef-exception" for one in choice)
+            for choice in named(base)
+        )
+    if "(" in text and (constrained := in_r(text)):
+        return constrained
+    if found := _patterned(_CONSTRAINT.sub(r" \1\2", text)):
+        return (frozenset({found}),)
+    bare = text.removeprefix("the ").removesuffix(" license").removesuffix(" licence")
+    if bare != text and (found := identifier(bare) or NAMES.get(bare)):
+        return (frozenset({found}),)
+    if _VAGUE.fullmatch(text) and not _TELLING.search(text):
+        return (frozenset({_OTHER}),)
+    return ()
+
+
+def _patterned(text: str) -> str | None:
+    for pattern, made in PATTERNS:
+        if match := pattern.fullmatch(text):
+            found = made(match)
+            return identifiers().get(found.lower(), found)
+    return None
+
+
+# -- R's notation: "Writing R Extensions", section 1.1.2 ---------------------------------
+
+R_UNVERSIONED: Mapping[str, str] = {
+    "bsd": "BSD-3-Clause",
+    "bsd_2_clause": "BSD-2-Clause",
+    "bsd_3_clause": "BSD-3-Clause",
+    "cc0": "CC0-1.0",
+    "freebsd": "BSD-2-Clause",
+    "freebsd license": "BSD-2-Clause",
+    "mit": "MIT",
+    "mit license": "MIT",
+    "modified bsd license": "BSD-3-Clause",
+    "unlimited": "LicenseRef-unlimited",
+    "x11": "X11",
+    "x11 license": "X11",
+    "zlib": "Zlib",
+    "zlib license": "Zlib",
+}
+"""R's licences without versions, in lower case."""
+
+R_VERSIONED: Mapping[str, Mapping[str, str]] = {
+    name: versions
+    for names, versions in (
+        (
+            ("gpl", "gnu general public license"),
+            {"1": "GPL-1.0", "2": "GPL-2.0", "3": "GPL-3.0"},
+        ),
+        (
+            ("lgpl", "gnu lesser general public license", "gnu library general public license"),
+            {"2": "LGPL-2.0", "2.1": "LGPL-2.1", "3": "LGPL-3.0"},
+        ),
+        (("agpl", "gnu affero general public license"), {"3": "AGPL-3.0"}),
+        (
+            ("apache license", "apache"),
+            {"1.0": "Apache-1.0", "1.1": "Apache-1.1", "2.0": "Apache-2.0"},
+        ),
+        (("artistic license", "artistic"), {"1.0": "Artistic-1.0", "2.0": "Artistic-2.0"}),
+        (("mozilla public license", "mpl"), {"1.0": "MPL-1.0", "1.1": "MPL-1.1", "2.0": "MPL-2.0"}),
+        (("cecill",), {"2": "CECILL-2.0", "2.1": "CECILL-2.1"}),
+        (("common public license", "cpl"), {"1.0": "CPL-1.0"}),
+        (("eclipse public license", "epl"), {"1.0": "EPL-1.0", "2.0": "EPL-2.0"}),
+        (
+            ("european union public license", "eupl"),
+            {"1.0": "EUPL-1.0", "1.1": "EUPL-1.1", "1.2": "EUPL-1.2"},
+        ),
+        (("lucent public license",), {"1.0": "LPL-1.0", "1.02": "LPL-1.02"}),
+        (("boost software license", "bsl"), {"1.0": "BSL-1.0"}),
+        (("acm software license agreement", "acm"), {"1998": "LicenseRef-acm"}),
+    )
+    for name in names
+}
+"""R's licences with versions, in lower case; those of GNU are without "only" and "or-later"."""
+
+_TEMPLATES = frozenset({"MIT", "BSD-2-Clause", "BSD-3-Clause"})
+"""Whose `+ file LICENSE` says who owns the copyright, and adds no terms."""
+
+_R_SPEC = re.compile(r"(?P<name>[^()]+?)\s*\((?P<spec>[^()]*)\)")
+_R_WRITTEN = re.compile(r"(?P<name>.+?)(?:-| (?:version )?)(?P<version>\d[\d.]*)")
+_R_BOUND = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d+(?:[.-]\d+)*)\s*")
+_COMPARED: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+@lru_cache(maxsize=8192)
+def in_r(text: str) -> tuple[Choice, ...]:
+    """What *text*, one of R's alternatives in lower case, leaves to choose; () if not known."""
+    text = text.strip()
+    if extended := _EXTENSION.search(text):
+        return _extended(text[: extended.start()], in_r)
+    if found := R_UNVERSIONED.get(text):
+        return (frozenset({found}),)
+    if versions := R_VERSIONED.get(text):
+        return _among(versions, [])
+    if (match := _R_SPEC.fullmatch(text)) and (versions := R_VERSIONED.get(match["name"])):
+        bounds = [_R_BOUND.fullmatch(one) for one in match["spec"].split(",")]
+        known = [(bound[1], _release(bound[2])) for bound in bounds if bound]
+        return _among(versions, known) if len(known) == len(bounds) else ()
+    if (match := _R_WRITTEN.fullmatch(text)) and (versions := R_VERSIONED.get(match["name"])):
+        release = match["version"]
+        return _among(versions, [("==", _release(release))]) if release[-1] != "." else ()
+    return ()
+
+
+def _extended(base: str, read: Callable[[str], tuple[Choice, ...]]) -> tuple[Choice, ...]:
+    """Of `BASE + file LICENSE`; the file alone if there is no base."""
+    if not base:
+        return (frozenset({_FILE}),)
+    return tuple(one if one <= _TEMPLATES else one | {_FILE} for one in read(base))
+
+
+def _among(
+    versions: Mapping[str, str], bounds: list[tuple[str, tuple[int, ...]]]
+) -> tuple[Choice, ...]:
+    """Those of *versions* within *bounds*; without an upper bound, GNU's are open to later ones."""
+    within = [
+        stem
+        for version, stem in versions.items()
+        if all(_COMPARED[sign](_release(version), bound) for sign, bound in bounds)
+    ]
+    if not within or "GPL-" not in within[0]:
+        return tuple(frozenset({one}) for one in within)
+    if all(sign in (">", ">=") for sign, _ in bounds):
+        return (frozenset({f"{within[0]}-or-later"}),)
+    return tuple(frozenset({f"{one}-only"}) for one in within)
+
+
+def _release(text: str) -> tuple[int, ...]:
+    """*text* without zeros at its end: 2 and 2.0 are one, though not for R's `numeric_version`."""
+    numbers = [int(one) for one in re.split("[.-]", text)]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)

@@ -18,6 +18,7 @@ from proxy.errors import StorageError
 from proxy.gateway.flights import Flights
 from proxy.gateway.pool import Pool
 from proxy.gateway.ports import Ports
+from proxy.gateway.presence import is_here
 from proxy.gateway.render import Output, mapped, written
 from proxy.storage.ports import Stored
 
@@ -82,7 +83,7 @@ class Closures:
         lines += ["", *("\n".join(texts) for texts in specs)]
         key = f"closure {index.key}\t{hashlib.sha256(chr(0).join(lines).encode()).hexdigest()}"
         known = await self._catalog.get(key)
-        if isinstance(known, View) and await self._is_here(known):
+        if isinstance(known, View) and await is_here(self._blobs, known):
             return known.digest
         boarded = await self._flights.join(key, partial(self._fly, key, index, listed, specs))
         return boarded.value.digest
@@ -122,10 +123,3 @@ class Closures:
         await self._catalog.put(view)
         await self._catalog.forget([one for one in older if one != key])
         publish(view)
-
-    async def _is_here(self, view: View) -> bool:
-        blob = await self._blobs.open(view.digest, view.size)
-        if blob is None:
-            return False
-        blob.close()
-        return True

@@ -31,6 +31,7 @@ from proxy.gateway.contexts import Contexts
 from proxy.gateway.fill import Fill
 from proxy.gateway.flights import Flights
 from proxy.gateway.ports import Ports
+from proxy.gateway.presence import is_here
 from proxy.gateway.responses import entry_of, renewed
 from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
@@ -325,7 +326,7 @@ class Indexes:
     async def _ask_one(
         self, index: Index, mirror: Mirror, held: Entry | None, source: Source
     ) -> tuple[Entry, bool]:
-        same = held is not None and held.source == source.path and await self._present(held)
+        same = held is not None and held.source == source.path and await is_here(self._blobs, held)
         ask = Ask(
             mirror=mirror,
             url=address(mirror, source),
@@ -379,13 +380,6 @@ class Indexes:
     ) -> Stored:
         spool = await self._blobs.spool(length)
         return await Fill(spool, expected=expected, length=length).run(body)
-
-    async def _present(self, entry: Entry) -> bool:
-        blob = await self._blobs.open(entry.digest, entry.size)
-        if blob is None:
-            return False
-        blob.close()
-        return True
 
     async def _probe(self, index: Index, mirror: Mirror) -> bool:
         """A HEAD for each source; that all are absent is remembered."""

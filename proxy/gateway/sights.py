@@ -19,6 +19,7 @@ from proxy.gateway.flights import Flights
 from proxy.gateway.observing import ObserveJob, observe
 from proxy.gateway.pool import Pool
 from proxy.gateway.ports import Ports
+from proxy.gateway.presence import is_here
 from proxy.storage.ports import Catalog, Stored
 
 PATIENCE = 15.0
@@ -56,7 +57,9 @@ class Sights:
     async def of(self, index: Index, entry: Entry) -> Sight:
         """By what *entry*, a generation of *index*, is judged."""
         known = await self._catalog.get(_arrival(index, entry.digest))
-        if isinstance(known, View) and (known.digest == _START or await self._is_here(known)):
+        if isinstance(known, View) and (
+            known.digest == _START or await is_here(self._blobs, known)
+        ):
             return Sight(known.digest or None, known.made_at)
         table = await self._newest(index)
         arrival = View(
@@ -111,7 +114,7 @@ class Sights:
         if (
             isinstance(table, View)
             and table.media_type == arrival.media_type
-            and await self._is_here(table)
+            and await is_here(self._blobs, table)
         ):
             publish(None)
             return
@@ -154,13 +157,6 @@ class Sights:
         keys = await self._catalog.keys(_arrivals(index))
         found = [await self._catalog.get(key) for key in keys]
         return sorted((v for v in found if isinstance(v, View)), key=lambda view: view.made_at)
-
-    async def _is_here(self, view: View) -> bool:
-        blob = await self._blobs.open(view.digest, view.size)
-        if blob is None:
-            return False
-        blob.close()
-        return True
 
 
 def _table(index: Index) -> str:

@@ -13,6 +13,7 @@ from proxy.gateway.explaining import Compared, JudgeJob, Question, answer
 from proxy.gateway.fetching import Fetching
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.indexes import Indexes
+from proxy.gateway.members import Members
 from proxy.gateway.plain import IMPATIENT, PlainFiles
 from proxy.gateway.pool import Pool
 from proxy.gateway.ports import Ports
@@ -45,6 +46,7 @@ class Engine:
             contexts=self.contexts,
             warming=self.warming,
             deriving=self._deriving,
+            members=Members(ports, indexes=self.indexes, views=self.views, contexts=self.contexts),
         )
 
     async def explain(self, question: Question) -> list[Compared]:

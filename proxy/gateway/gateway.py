@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import assert_never
 
 from proxy.core import policy as policies
@@ -40,18 +39,26 @@ from proxy.errors import (
     StorageError,
     UpstreamMissing,
 )
-from proxy.gateway.answer import IMMUTABLE, Answer, Nothing, Slice, Want
+from proxy.gateway.answer import IMMUTABLE, Answer, Nothing, Want
+from proxy.gateway.answers import (
+    etag,
+    file_answer,
+    heading,
+    keeps_promise,
+    verified,
+    view_answer,
+)
 from proxy.gateway.contexts import Contexts
 from proxy.gateway.deriving import Deriving, origin
 from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable
-from proxy.gateway.fill import Growing, Landed
-from proxy.gateway.indexes import Current, Indexes
+from proxy.gateway.fill import Landed
+from proxy.gateway.indexes import Indexes
+from proxy.gateway.members import Members
 from proxy.gateway.plain import PlainFiles
 from proxy.gateway.ports import Ports
 from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
 from proxy.gateway.warming import Warming
-from proxy.storage.ports import OpenBlob
 
 FAR = 4 << 20
 """Bytes of a file that is not here beyond which a bounded range is fetched alone: a resolver
@@ -80,6 +87,7 @@ class Gateway:
         contexts: Contexts,
         warming: Warming,
         deriving: Deriving,
+        members: Members,
     ) -> None:
         self._blobs = ports.blobs
         self._catalog = ports.catalog
@@ -92,6 +100,7 @@ class Gateway:
         self._contexts = contexts
         self._warming = warming
         self._deriving = deriving
+        self._members = members
         self._ecosystems = ports.ecosystems
 
     def configure(self, mirrors: Iterable[Mirror]) -> None:
@@ -143,7 +152,7 @@ class Gateway:
             case Artifact():
                 return await self._artifact(resource, mirror, want)
             case Member():
-                return await self._member(resource, mirror)
+                return await self._members.open(resource, mirror)
             case Plain():
                 return await self._plain.open(resource, mirror, want)
             case _:
@@ -160,11 +169,11 @@ class Gateway:
             current = await self._indexes.current(index, mirror)
             await self._check_not_blocked(current.generation)
             if want.head and not await self._views.find(current.generation, form.name):
-                return _heading(current, form)
+                return heading(current, form)
             view = await self._views.get(current.generation, form, want.coding)
             blob = await self._blobs.open(view.digest, view.size)
             if blob is not None:
-                return _view_answer(current, form, want.coding, view, blob)
+                return view_answer(current, form, want.coding, view, blob)
             await self._lost(current.generation, view)
         raise StorageError(f"the views of {index.path} keep vanishing from the store")
 
@@ -249,7 +258,7 @@ class Gateway:
             blob = await self._blobs.open(held.digest, held.size)
         if blob is None:
             raise Landed
-        answer = _file_answer(artifact, Row(hashes={"sha256": blob.digest}), blob)
+        answer = file_answer(artifact, Row(hashes={"sha256": blob.digest}), blob)
         answer.status = status
         return answer
 
@@ -258,19 +267,19 @@ class Gateway:
         if not row.hashes:
             return await self._plain.open(_as_plain(artifact, source), mirror, want)
         held = await self._remembered(artifact.key)
-        if isinstance(held, Entry) and _keeps_promise(held, row):
+        if isinstance(held, Entry) and keeps_promise(held, row):
             blob = await self._blobs.open(held.digest, held.size)
             if blob is not None:
-                return _file_answer(artifact, row, blob)
+                return file_answer(artifact, row, blob)
         if isinstance(held, Absence) and self._clock() < held.checked_at + held.fresh_for:
             raise UpstreamMissing(f"{mirror.key} has no {artifact.path}", gone=held.gone)
         if want.head and row.size is not None:
             status = CacheStatus.forwarded("uri-miss", detail="head")
-            return _verified(artifact, row, Nothing(), row.size, status)
+            return verified(artifact, row, Nothing(), row.size, status)
         order = Order(key=artifact.key, mirror=mirror, source=source, expected=row.expected)
         if want.head:  # the index does not tell the size: upstream does, without the body
             answer = await self._plain.passed(order, want, artifact.media_type)
-            answer.etag, answer.cache_control = _etag(row), IMMUTABLE
+            answer.etag, answer.cache_control = etag(row), IMMUTABLE
             return answer
         if self._is_far(order, want):
             return await self._plain.passed(order, want, artifact.media_type)
@@ -281,7 +290,7 @@ class Gateway:
         match boarded.value:
             case Filling(fill=fill):
                 status = CacheStatus.forwarded("uri-miss", stored=True, collapsed=boarded.collapsed)
-                answer = _verified(artifact, row, fill, fill.length, status)
+                answer = verified(artifact, row, fill, fill.length, status)
                 answer.holding.enter_context(fill.reader())
                 return answer
             case Entry():
@@ -321,7 +330,7 @@ class Gateway:
         blob = await self._blobs.open(held.digest, held.size)
         if blob is None:
             return None
-        return _file_answer(artifact, Row(size=held.size, hashes={"sha256": held.digest}), blob)
+        return file_answer(artifact, Row(size=held.size, hashes={"sha256": held.digest}), blob)
 
     async def _row(self, artifact: Artifact, mirror: Mirror, *, strictly: bool) -> Row | None:
         """What the index says of it, asking upstream only where the held index does not say.
@@ -367,71 +376,6 @@ class Gateway:
         value = table.get(artifact.row)
         return None if value is None else decode_row(value)
 
-    # -- members -------------------------------------------------------------------------
-
-    async def _member(self, member: Member, mirror: Mirror) -> Answer:
-        """A part of an index by its digest: of this generation or of one not long gone.
-
-        Clients hold an index for hours without asking again, and fail when a part it names is
-        missing.
-        """
-        async for pack in self._packs(member, mirror):
-            answer = await self._slice(member, pack)
-            if answer is not None:
-                await self._check_shown(member, mirror, pack)
-                return answer
-        current = await self._indexes.current(member.index, mirror)
-        pack = await self._views.get(current.generation, member.pack)
-        answer = await self._slice(member, pack)
-        if answer is None:
-            raise UpstreamMissing(f"no index of {mirror.key} names {member.path}")
-        return answer
-
-    async def _check_shown(self, member: Member, mirror: Mirror, pack: View) -> None:
-        """Raises Denied where the policy now hides something that an older part lists."""
-        if self._contexts.of(mirror.key).policy is None:
-            return
-        generation = (await self._indexes.current(member.index, mirror)).generation
-        if pack.key == generation.key(member.pack.name):
-            return
-        listed = (await self._views.open_table(pack)).get(member.row) or b""
-        table = await self._views.table(generation)
-        for filename in self._ecosystems[mirror.type].listed(listed):
-            value = table.get(filename)
-            denied = None if value is None else decode_row(value).denied
-            if denied is not None:
-                raise Denied(filename, rule=denied[0], reason=denied[1])
-
-    async def _packs(self, member: Member, mirror: Mirror) -> AsyncIterator[View]:
-        """The packs that are here; first the newest generation's, nearly always the right one."""
-        entry = await self._indexes.held(member.index)
-        if entry is not None:
-            generation = await self._indexes.generation(member.index, mirror, entry)
-            newest = await self._views.find(generation, member.pack.name)
-            if newest is not None:
-                yield newest
-        for pack in await self._views.packs(member.index, member.pack.name):
-            yield pack
-
-    async def _slice(self, member: Member, pack: View) -> Answer | None:
-        table = await self._views.open_table(pack)
-        found = table.find(member.row)
-        if found is None:
-            return None
-        blob = await self._blobs.open(pack.digest, pack.size)
-        if blob is None:
-            return None
-        answer = Answer(
-            body=Slice(blob, *found),
-            length=found[1],
-            media_type=member.media_type,
-            status=CacheStatus.hit(),
-            etag=f'"{member.row}"',
-            cache_control=IMMUTABLE,
-        )
-        answer.holding.callback(blob.close)
-        return answer
-
     async def _remembered(self, key: str) -> Entry | Absence | View | None:
         """Entries of verified files never change, so memory is as good as the catalog."""
         seen = self._catalog.peek(key)
@@ -454,71 +398,4 @@ def _as_plain(artifact: Artifact, source: Source) -> Plain:
         path=artifact.path,
         source=source,
         media_type=artifact.media_type,
-    )
-
-
-def _keeps_promise(held: Entry, row: Row) -> bool:
-    """Whether the stored file is the one that the index now describes."""
-    digest = row.hashes.get("sha256")
-    if digest is not None:
-        return held.digest == digest
-    verified = set(held.headers.get("verified", "").split(","))
-    return any(f"{name}={value}" in verified for name, value in row.hashes.items())
-
-
-def _etag(row: Row) -> str | None:
-    """A strong validator that is known before the first byte: the digest the index gives."""
-    for name in ("sha256", *sorted(row.hashes)):
-        if name in row.hashes:
-            prefix = "" if name == "sha256" else f"{name}-"
-            return f'"{prefix}{row.hashes[name]}"'
-    return None
-
-
-def _verified(
-    artifact: Artifact,
-    row: Row,
-    body: Growing | Slice | Nothing,
-    length: int | None,
-    status: CacheStatus,
-) -> Answer:
-    return Answer(
-        body=body,
-        length=length,
-        media_type=artifact.media_type,
-        status=status,
-        etag=_etag(row),
-        cache_control=IMMUTABLE,
-    )
-
-
-def _file_answer(artifact: Artifact, row: Row, blob: OpenBlob) -> Answer:
-    body = Slice(blob, 0, blob.size)
-    answer = _verified(artifact, row, body, blob.size, CacheStatus.hit())
-    answer.holding.callback(blob.close)
-    return answer
-
-
-def _view_answer(current: Current, form: Form, coding: str, view: View, blob: OpenBlob) -> Answer:
-    answer = _heading(current, form)
-    answer.body = Slice(blob, 0, view.size)
-    answer.length = view.size
-    answer.coding = coding
-    # conda and mamba send the ETag of one form, or of another index, when they ask for this
-    # one: no two may ever be equal, even where the bytes are.
-    suffix = form.name if coding == "identity" else f"{form.name}-{coding}"
-    path = zlib.crc32(current.generation.index.path.encode())
-    answer.etag = f'"{view.digest[:40]}-{path:08x}-{suffix}"'
-    answer.last_modified = view.made_at
-    answer.holding.callback(blob.close)
-    return answer
-
-
-def _heading(current: Current, form: Form) -> Answer:
-    return Answer(
-        body=Nothing(),
-        length=None,
-        media_type=form.media_type,
-        status=current.status,
-        cache_control=f"public, max-age={max(0, int(current.ttl))}",
     )

@@ -105,8 +105,10 @@ class DiskCatalog:
         self._recent: OrderedDict[str, Remembered] = OrderedDict()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             with _alone(folder.parent):
+                # Not before: a sibling may be about to move a damaged one aside.
+                folder.mkdir(exist_ok=True, mode=0o750)
                 self._cache = self._opened()
         except (sqlite3.Error, diskcache.Timeout, OSError) as error:
             raise StorageError(f"the catalog in {folder} cannot be opened: {error}") from error

@@ -1,19 +1,18 @@
 """What licences are called: names that indexes use for them, as SPDX identifiers, and families.
 
-`named` reads the name of one licence, `in_r` what R's notation has between two bars. Both promise
-to answer nothing rather than a part of what the text says: whoever skips a word of a licence may
-skip the one that matters. Joining licences by `and` and `or` is left to `proxy.core.licences`.
+`named` reads the name of one licence. It promises to answer nothing rather than a part of what
+the text says: whoever skips a word of a licence may skip the one that matters. Joining licences
+by `and` and `or` is left to `proxy.core.licences`.
 """
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
+from typing import Any
 
-Choice = frozenset[str]
-"""Identifiers of licences that hold together; a user takes one choice of several."""
+from proxy.core.licences_in_r import EXTENSION, FILE, Choice, extended, in_r
 
 FAMILY_PREFIXES: tuple[tuple[str, str], ...] = (
     ("AGPL-", "AGPL"),
@@ -38,7 +37,6 @@ FAMILY_PREFIXES: tuple[tuple[str, str], ...] = (
 
 _PUBLIC = "LicenseRef-public-domain"
 _OTHER = "LicenseRef-other"
-_FILE = "LicenseRef-file"
 
 DEPRECATED: Mapping[str, str] = {
     "eCos-2.0": "GPL-2.0-or-later WITH eCos-exception-2.0",
@@ -88,9 +86,9 @@ NAMES: Mapping[str, str] = {
     "isc license (iscl)": "ISC",
     "jasper": "JasPer-2.0",
     "libpng": "Libpng",
-    "license file": _FILE,
-    "license.md": _FILE,
-    "license.txt": _FILE,
+    "license file": FILE,
+    "license.md": FILE,
+    "license.txt": FILE,
     "lucent public license": "LPL-1.02",
     "mit license": "MIT",
     "mit-like": "MIT",
@@ -226,6 +224,13 @@ PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
         ),
         lambda found: _bsd(found) if found["before"] or found["after"] else "LicenseRef-BSD",
     ),
+    (re.compile(r"(?:zope public licen[cs]e|zpl)[ -](?P<version>\d\.\d)"), _versioned("ZPL")),
+    (
+        re.compile(
+            r"(?:psf|python software foundation)(?: licen[cs]e)?,?[ -](?:version |v)?2(?:\.0)?"
+        ),
+        lambda _: "PSF-2.0",
+    ),
     (
         re.compile(
             r"(?:cc|creative commons)(?P<parts>[ -](?:by|attribution)"
@@ -246,32 +251,39 @@ _TELLING = re.compile(r"gpl|general public|[(|&,;]|\b(?:and|or)\b")
 
 _REFERENCE = re.compile(r"licenseref-[a-z0-9.-]+")  # SPDX 2.3, annex D: idstring
 _CONSTRAINT = re.compile(r"\(\s*(>=|==|>|<=)\s*([\d.]+)\s*\)")
-_EXTENSION = re.compile(r" ?\+? ?file licen[cs]e$")
+
+
+@cache
+def _symbols() -> Mapping[str, Any]:
+    """SPDX's licences and exceptions, as the library has them.
+
+    Its parser is not used: it meets malformed texts with bare assertions.
+    """
+    # Here and not above: 40 ms to import and 20 ms to build, for those with rules about licences.
+    import license_expression  # noqa: PLC0415
+
+    symbols: Mapping[str, Any] = license_expression.get_spdx_licensing().known_symbols
+    return symbols
 
 
 @cache
 def identifiers() -> dict[str, str]:
     """Current SPDX identifiers by every name that SPDX has for them, in lower case."""
-    import license_expression  # noqa: PLC0415 - 60 ms with its tables, for those with such a rule
-
-    known = {name.lower(): current for name, current in DEPRECATED.items()}
-    for key, symbol in license_expression.get_spdx_licensing().known_symbols.items():
+    known: dict[str, str] = {}
+    for key, symbol in _symbols().items():
         if key.startswith("LicenseRef-") or symbol.is_exception:
             continue
         for name in (key, *symbol.aliases):
             # A LicenseRef means what its own document says (SPDX 2.3, section 10.1).
             if not name.startswith("LicenseRef-"):
                 known[name.lower()] = key
-    return known
+    return known | {name.lower(): current for name, current in DEPRECATED.items()}
 
 
 @cache
 def exceptions() -> dict[str, str]:
     """SPDX's exceptions (what may follow WITH) by their names in lower case."""
-    import license_expression  # noqa: PLC0415 - as above
-
-    symbols = license_expression.get_spdx_licensing().known_symbols
-    return {key.lower(): key for key, symbol in symbols.items() if symbol.is_exception}
+    return {key.lower(): key for key, symbol in _symbols().items() if symbol.is_exception}
 
 
 def identifier(text: str) -> str | None:
@@ -292,8 +304,8 @@ def identifier(text: str) -> str | None:
 def named(text: str) -> tuple[Choice, ...]:
     """What *text*, the name of one licence in lower case, leaves to choose; () if not known."""
     text = text.strip(" .\"'")
-    if extended := _EXTENSION.search(text):
-        return _extended(text[: extended.start()], named)
+    if tail := EXTENSION.search(text):
+        return extended(text[: tail.start()], named)
     if found := identifier(text) or NAMES.get(text):
         return (frozenset({found}),)
     base, _, exception = text.partition(" with ")
@@ -304,8 +316,8 @@ def named(text: str) -> tuple[Choice, ...]:
             frozenset(f"{one} WITH LicenseRef-exception" for one in choice)
             for choice in named(base)
         )
-    if "(" in text and (constrained := in_r(text)):
-        return constrained
+    if text != "bsl" and (found_in_r := in_r(text)):  # outside of R often the Business Source one
+        return found_in_r
     if found := _patterned(_CONSTRAINT.sub(r" \1\2", text)):
         return (frozenset({found}),)
     bare = text.removeprefix("the ").removesuffix(" license").removesuffix(" licence")
@@ -319,126 +331,5 @@ def named(text: str) -> tuple[Choice, ...]:
 def _patterned(text: str) -> str | None:
     for pattern, made in PATTERNS:
         if match := pattern.fullmatch(text):
-            found = made(match)
-            return identifiers().get(found.lower(), found)
+            return identifier(made(match).lower())
     return None
-
-
-# -- R's notation: "Writing R Extensions", section 1.1.2 ---------------------------------
-
-R_UNVERSIONED: Mapping[str, str] = {
-    "bsd": "BSD-3-Clause",
-    "bsd_2_clause": "BSD-2-Clause",
-    "bsd_3_clause": "BSD-3-Clause",
-    "cc0": "CC0-1.0",
-    "freebsd": "BSD-2-Clause",
-    "freebsd license": "BSD-2-Clause",
-    "mit": "MIT",
-    "mit license": "MIT",
-    "modified bsd license": "BSD-3-Clause",
-    "unlimited": "LicenseRef-unlimited",
-    "x11": "X11",
-    "x11 license": "X11",
-    "zlib": "Zlib",
-    "zlib license": "Zlib",
-}
-"""R's licences without versions, in lower case."""
-
-R_VERSIONED: Mapping[str, Mapping[str, str]] = {
-    name: versions
-    for names, versions in (
-        (
-            ("gpl", "gnu general public license"),
-            {"1": "GPL-1.0", "2": "GPL-2.0", "3": "GPL-3.0"},
-        ),
-        (
-            ("lgpl", "gnu lesser general public license", "gnu library general public license"),
-            {"2": "LGPL-2.0", "2.1": "LGPL-2.1", "3": "LGPL-3.0"},
-        ),
-        (("agpl", "gnu affero general public license"), {"3": "AGPL-3.0"}),
-        (
-            ("apache license", "apache"),
-            {"1.0": "Apache-1.0", "1.1": "Apache-1.1", "2.0": "Apache-2.0"},
-        ),
-        (("artistic license", "artistic"), {"1.0": "Artistic-1.0", "2.0": "Artistic-2.0"}),
-        (("mozilla public license", "mpl"), {"1.0": "MPL-1.0", "1.1": "MPL-1.1", "2.0": "MPL-2.0"}),
-        (("cecill",), {"2": "CECILL-2.0", "2.1": "CECILL-2.1"}),
-        (("common public license", "cpl"), {"1.0": "CPL-1.0"}),
-        (("eclipse public license", "epl"), {"1.0": "EPL-1.0", "2.0": "EPL-2.0"}),
-        (
-            ("european union public license", "eupl"),
-            {"1.0": "EUPL-1.0", "1.1": "EUPL-1.1", "1.2": "EUPL-1.2"},
-        ),
-        (("lucent public license",), {"1.0": "LPL-1.0", "1.02": "LPL-1.02"}),
-        (("boost software license", "bsl"), {"1.0": "BSL-1.0"}),
-        (("acm software license agreement", "acm"), {"1998": "LicenseRef-acm"}),
-    )
-    for name in names
-}
-"""R's licences with versions, in lower case; those of GNU are without "only" and "or-later"."""
-
-_TEMPLATES = frozenset({"MIT", "BSD-2-Clause", "BSD-3-Clause"})
-"""Whose `+ file LICENSE` says who owns the copyright, and adds no terms."""
-
-_R_SPEC = re.compile(r"(?P<name>[^()]+?)\s*\((?P<spec>[^()]*)\)")
-_R_WRITTEN = re.compile(r"(?P<name>.+?)(?:-| (?:version )?)(?P<version>\d[\d.]*)")
-_R_BOUND = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d+(?:[.-]\d+)*)\s*")
-_COMPARED: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
-
-
-@lru_cache(maxsize=8192)
-def in_r(text: str) -> tuple[Choice, ...]:
-    """What *text*, one of R's alternatives in lower case, leaves to choose; () if not known."""
-    text = text.strip()
-    if extended := _EXTENSION.search(text):
-        return _extended(text[: extended.start()], in_r)
-    if found := R_UNVERSIONED.get(text):
-        return (frozenset({found}),)
-    if versions := R_VERSIONED.get(text):
-        return _among(versions, [])
-    if (match := _R_SPEC.fullmatch(text)) and (versions := R_VERSIONED.get(match["name"])):
-        bounds = [_R_BOUND.fullmatch(one) for one in match["spec"].split(",")]
-        known = [(bound[1], _release(bound[2])) for bound in bounds if bound]
-        return _among(versions, known) if len(known) == len(bounds) else ()
-    if (match := _R_WRITTEN.fullmatch(text)) and (versions := R_VERSIONED.get(match["name"])):
-        release = match["version"]
-        return _among(versions, [("==", _release(release))]) if release[-1] != "." else ()
-    return ()
-
-
-def _extended(base: str, read: Callable[[str], tuple[Choice, ...]]) -> tuple[Choice, ...]:
-    """Of `BASE + file LICENSE`; the file alone if there is no base."""
-    if not base:
-        return (frozenset({_FILE}),)
-    return tuple(one if one <= _TEMPLATES else one | {_FILE} for one in read(base))
-
-
-def _among(
-    versions: Mapping[str, str], bounds: list[tuple[str, tuple[int, ...]]]
-) -> tuple[Choice, ...]:
-    """Those of *versions* within *bounds*; without an upper bound, GNU's are open to later ones."""
-    within = [
-        stem
-        for version, stem in versions.items()
-        if all(_COMPARED[sign](_release(version), bound) for sign, bound in bounds)
-    ]
-    if not within or "GPL-" not in within[0]:
-        return tuple(frozenset({one}) for one in within)
-    if all(sign in (">", ">=") for sign, _ in bounds):
-        return (frozenset({f"{within[0]}-or-later"}),)
-    return tuple(frozenset({f"{one}-only"}) for one in within)
-
-
-def _release(text: str) -> tuple[int, ...]:
-    """*text* without zeros at its end: 2 and 2.0 are one, though not for R's `numeric_version`."""
-    numbers = [int(one) for one in re.split("[.-]", text)]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)

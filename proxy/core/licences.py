@@ -8,27 +8,49 @@ which a user may take any one. What is not understood is told apart from what is
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import translate
 from functools import cache, lru_cache
 from itertools import product
 
-from proxy.core.licence_names import FAMILY_PREFIXES, NAMES, PATTERNS
+from proxy.core.licence_names import FAMILY_PREFIXES, exceptions, identifier, identifiers, named
+from proxy.core.licences_in_r import Choice, in_r
 
 FAMILIES = (
     *("AGPL", "APACHE", "BSD", "CC", "GPL", "GPL2", "GPL3", "LGPL", "MIT", "MOZILLA", "NONE"),
     *("OTHER", "PSF", "PUBLIC-DOMAIN"),
 )
-"""Anaconda's. GPL is every version of it, GPL2 and GPL3 are one each."""
+"""Anaconda's.
+
+A file is in one: GPL2 has GPL-2.0-only and GPL-2.0-or-later, GPL3 those of version 3, GPL what is of
+version 1 or of none in particular. A rule that lists GPL means all three, but never LGPL or AGPL.
+"""
 
 _MOST = 64  # alternatives; nobody can want more
-_VERSION = re.compile(r"\(\s*(>=|==|>|<=)\s*([\d.]+)\s*\)")
-_LATER = re.compile(r",?\s*\bor\s+(?:any\s+)?(?:later|newer|greater|higher|above)(?:\s+version)?\b")
-_SPLIT = re.compile(r"(\(|\)|\||&|,|;|\bor\b|\band\b)")
-_FILE = re.compile(r"\s*\+?\s*file licen[cs]e(?:\s*\([^()]*\))?$")
-_WORDS = {"|": "or", "or": "or", "&": "and", "and": "and", ",": "and", ";": "and"}
+_LONGEST = 1000  # characters, four times what channels have: a pasted text is not read
+_DEEPEST = 20  # brackets
+_NOTHING = frozenset({"", "none", "unknown", "null", "na", "n/a", "noassertion"})
+_LATER = re.compile(
+    r"\(\s*or (?:any )?(?:later|newer|greater|higher|above)(?: versions?)?\s*\)"
+    r"|,? or (?:any )?(?:later|newer|greater|higher|above)(?: versions?)?\b"
+)
+# R's bounds ("(>= 2, < 4)") are part of a name; "or" inside a word ("GPL-2.0-or-later") is, too.
+_WORD = re.compile(r"\(\s*[<>=!][^()]*\)|[()|&,;]|[^\s()|&,;]+")
+_SPDX_WORD = re.compile(r"[()]|[^\s()]+")  # SPDX 2.3, annex D: operators stand between blanks,
+_NOT_SPDX = frozenset("|&,;")  # and are words
+_OPERATORS = {"|": "or", "or": "or", "&": "and", "and": "and", ",": "and", ";": "and"}
+_HARMLESS = re.compile(
+    r"(?!.*gpl)(?:https?://|www\.)\S+|foss"
+    r"|see (?:the )?(?:file )?(?:licen[cs]e|copying|readme)(?:\.\w+)?"
+)
+
+_ReadName = Callable[[str], tuple[Choice, ...]]
+
+
+class _Unreadable(Exception):
+    """The text has no structure that we know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +77,48 @@ class Licence:
 
 @lru_cache(maxsize=8192)
 def read(raw: str | None, family_name: str | None = None) -> Licence:
-    """Read what an index says: an SPDX expression, R's notation, or any other text.
+    """Read what a channel says: an SPDX expression, R's notation, or any other text.
 
     *family_name* is what conda's `license_family` says; it counts where nothing else is known.
     """
-    text = " ".join((raw or "").split())
-    if text.lower() in ("", "none", "unknown", "null"):
-        text = ""
-    found = _expression(text.lower()) if text else ()
-    if not found and family_name and (known := _family_named(family_name)):
-        found = (frozenset({f"LicenseRef-{known}"}),)
+    text = _said(raw)
+    found = _joined(text.lower())
+    if not found and family_name:
+        known = _family_named(family_name)
+        if known and known != "NONE":
+            found = (frozenset({f"LicenseRef-{known}"}),)
     return Licence(raw=text or (family_name if found else None), alternatives=found)
 
 
+@lru_cache(maxsize=8192)
+def spdx(raw: str | None) -> Licence:
+    """Read what is meant to be an SPDX expression, such as Python's `License-Expression`."""
+    text = _said(raw)
+    if len(text) > _LONGEST or not _NOT_SPDX.isdisjoint(text):
+        return Licence(raw=text, alternatives=())
+    found = _parsed(_SPDX_WORD.findall(text.lower()), _identified)
+    return Licence(raw=text or None, alternatives=found)
+
+
+@lru_cache(maxsize=8192)
+def cran(raw: str | None) -> Licence:
+    """Read R's `License`: where R and others differ ("BSD", "Apache License"), as R does."""
+    text = _said(raw)
+    found: list[Choice] = []
+    if len(text) <= _LONGEST:
+        for one in text.lower().split("|"):
+            found += in_r(one) or _joined(one)
+    return Licence(raw=text or None, alternatives=tuple(dict.fromkeys(found)))
+
+
 @cache
-def family(identifier: str) -> str:
+def family(licence: str) -> str:
     """Anaconda's family of an SPDX identifier, with or without an exception."""
-    named = identifier.removeprefix("LicenseRef-").upper()
-    if named in FAMILIES:
-        return named
+    known = licence.removeprefix("LicenseRef-").upper()
+    if known in FAMILIES and known != "NONE":  # a licence called "none" is something said
+        return known
     for prefix, name in FAMILY_PREFIXES:
-        if identifier.startswith(prefix):
+        if licence.startswith(prefix):
             return name
     return "OTHER"
 
@@ -103,11 +146,11 @@ class LicenceSet:
             return any(all(map(self._has, choice)) for choice in licence.alternatives)
         return all(any(map(self._has, choice)) for choice in licence.alternatives)
 
-    def _has(self, identifier: str) -> bool:
-        if family(identifier) in self._families:
+    def _has(self, licence: str) -> bool:
+        if family(licence) in self._families:
             return True
-        bare = identifier.partition(" WITH ")[0]
-        return any(one.match(identifier) or one.match(bare) for one in self._patterns)
+        bare = licence.partition(" WITH ")[0]
+        return any(one.match(licence) or one.match(bare) for one in self._patterns)
 
 
 def wrong(ids: Sequence[str], families: Sequence[str]) -> str | None:
@@ -133,127 +176,155 @@ def _family_named(text: str) -> str | None:
 
 
 def _checked_id(text: str) -> str:
-    """*text* as a pattern of current identifiers."""
+    """*text*, an identifier or "X WITH Y", maybe with `*`, as a pattern of current ones."""
     if text.lower().startswith("licenseref-"):
         return text
-    known = _identifiers()
-    if any(letter in text for letter in "*?["):
-        pattern = re.compile(translate(text), re.IGNORECASE)
-        if any(pattern.match(one) for one in known.values()):
+    known = [*dict.fromkeys(identifiers().values())]
+    if not any(letter in text for letter in "*?["):
+        if found := identifier(text.lower()):
+            return found
+    else:
+        base, _, exception = text.partition(" WITH ")
+        if _is_one(base, known) and (not exception or _is_one(exception, exceptions().values())):
             return text
-    elif found := known.get(text.lower()):
-        return found
-    close = get_close_matches(text, list(known.values()), 1)
+    close = get_close_matches(text, known, 1)
     hint = f"; did you mean {close[0]}?" if close else ""
     raise ValueError(f"{text!r} is no SPDX licence identifier{hint}")
+
+
+def _is_one(pattern: str, names: Iterable[str]) -> bool:
+    wanted = re.compile(translate(pattern), re.IGNORECASE)
+    return any(wanted.match(one) for one in names)
 
 
 # -- reading -----------------------------------------------------------------------------
 
 
-@cache
-def _identifiers() -> dict[str, str]:
-    """Current SPDX identifiers by every name that SPDX has for them, in lower case."""
-    import license_expression  # noqa: PLC0415 - 80 ms with its tables, for those with such a rule
-
-    known: dict[str, str] = {}
-    for key, symbol in license_expression.get_spdx_licensing().known_symbols.items():
-        if key.startswith("LicenseRef-scancode") or symbol.is_exception:
-            continue
-        for name in (key, *symbol.aliases):
-            known[name.lower()] = key
-    return known
+def _said(raw: str | None) -> str:
+    text = " ".join((raw or "").split())
+    return "" if text.lower() in _NOTHING else text
 
 
-@cache
-def _exceptions() -> dict[str, str]:
-    import license_expression  # noqa: PLC0415 - as above
+def _identified(text: str) -> tuple[Choice, ...]:
+    """The licence that SPDX calls *text*. Raises _Unreadable."""
+    if (found := identifier(text)) is None:
+        raise _Unreadable
+    return (frozenset({found}),)
 
-    symbols = license_expression.get_spdx_licensing().known_symbols
-    return {key.lower(): key for key, symbol in symbols.items() if symbol.is_exception}
+
+def _either(some: list[Choice], others: list[Choice]) -> list[Choice]:
+    return _few(some + others)
 
 
-def _expression(text: str) -> tuple[frozenset[str], ...]:
-    """The alternatives in *text* (in lower case), as far as they are understood."""
-    whole = _atom(text)
-    if whole is not None:
-        return (frozenset({whole}),)
-    text = _LATER.sub("+", _VERSION.sub(r" \1\2", text))
-    tokens = [token.strip() for token in _SPLIT.split(text)]
-    parser = _Parser([token for token in tokens if token])
-    return tuple(dict.fromkeys(parser.alternatives()))
+def _both(some: list[Choice], others: list[Choice]) -> list[Choice]:
+    return _few([one | other for one, other in product(some, others)])
+
+
+def _few(found: list[Choice]) -> list[Choice]:
+    once = list(dict.fromkeys(found))
+    if len(once) > _MOST:
+        raise _Unreadable
+    return once
+
+
+def _joined(text: str) -> tuple[Choice, ...]:
+    """The alternatives in any *text* (in lower case), as far as they are understood.
+
+    An alternative that is not understood is left out: nobody needs to take it. One of which a part
+    is not understood is left out, too.
+    """
+    if len(text) > _LONGEST:
+        return ()
+    if whole := named(text):
+        return whole
+    return _parsed(_WORD.findall(_LATER.sub("+", text)), named)
+
+
+def _parsed(words: list[str], read_name: _ReadName) -> tuple[Choice, ...]:
+    try:
+        return tuple(_Parser(words, read_name).parsed())
+    except _Unreadable:
+        return ()
 
 
 class _Parser:
-    """Recursive descent over `a and (b or c)`; what is not understood is no alternative."""
+    """Recursive descent over `a and (b or c)`, where names are of several words."""
 
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, words: list[str], read_name: _ReadName) -> None:
         self._words = words
+        self._read_name = read_name
         self._at = 0
+        self._depth = 0
 
-    def alternatives(self) -> list[frozenset[str]]:
+    def parsed(self) -> list[Choice]:
+        """Raises _Unreadable where the words do not end where the expression does."""
+        found = self._alternatives()
+        if self._word() is not None:
+            raise _Unreadable
+        return found
+
+    def _alternatives(self) -> list[Choice]:
         found = self._conjunction()
         while self._operator() == "or":
             self._at += 1
-            found = (found + self._conjunction())[:_MOST]
+            found = _either(found, self._conjunction())
         return found
 
-    def _conjunction(self) -> list[frozenset[str]]:
+    def _conjunction(self) -> list[Choice]:
         found = self._term()
         while self._operator() == "and":
             self._at += 1
-            pairs = product(found, self._term())
-            found = [one | other for one, other in pairs][:_MOST]
+            found = _both(found, self._term())
         return found
 
-    def _term(self) -> list[frozenset[str]]:
-        word = self._word()
-        if word is None or word == ")" or word in _WORDS:
-            return []
-        self._at += 1
-        if word == "(":
-            found = self.alternatives()
-            if self._word() == ")":
-                self._at += 1
-            return found
-        if self._word() == "(":  # a note, such as the short name in brackets
-            self._skip_note()
-        identifier = _atom(word)
-        return [] if identifier is None else [frozenset({identifier})]
+    def _term(self) -> list[Choice]:
+        if self._word() == "(":
+            return self._bracketed()
+        name = self._name()
+        if not name:
+            raise _Unreadable
+        if self._word() != "(":
+            return list(self._read_name(name))
+        # What is in brackets after a name belongs to it, says it again, or adds nothing.
+        start = self._at + 1
+        self._skip_brackets()
+        note = " ".join(self._words[start : self._at - 1])
+        if whole := self._read_name(f"{name} {note}"):
+            return list(whole)
+        known = self._read_name(name)
+        is_idle = _HARMLESS.fullmatch(note) or self._read_name(note) == known
+        return list(known) if is_idle else []
 
-    def _skip_note(self) -> None:
+    def _bracketed(self) -> list[Choice]:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _Unreadable
+        self._at += 1
+        found = self._alternatives()
+        if self._word() != ")":
+            raise _Unreadable
+        self._at += 1
+        self._depth -= 1
+        return found
+
+    def _name(self) -> str:
+        start = self._at
+        while (word := self._word()) is not None and word not in ("(", ")", *_OPERATORS):
+            self._at += 1
+        return " ".join(self._words[start : self._at])
+
+    def _skip_brackets(self) -> None:
         depth = 0
         while (word := self._word()) is not None:
             self._at += 1
             depth += {"(": 1, ")": -1}.get(word, 0)
             if depth == 0:
                 return
+        raise _Unreadable
 
     def _operator(self) -> str | None:
         word = self._word()
-        return _WORDS.get(word) if word is not None else None
+        return _OPERATORS.get(word) if word is not None else None
 
     def _word(self) -> str | None:
         return self._words[self._at] if self._at < len(self._words) else None
-
-
-@lru_cache(maxsize=8192)
-def _atom(text: str) -> str | None:
-    """The identifier of one licence called *text* (in lower case); None: it is not known."""
-    text = text.strip(" .\"'")
-    if text.startswith("file licen"):
-        return "LicenseRef-file"
-    text = _FILE.sub("", text).strip()
-    base, _, exception = text.partition(" with ")
-    if exception:
-        known, extra = _atom(base), _exceptions().get(exception.strip())
-        return None if known is None else f"{known} WITH {extra or 'LicenseRef-exception'}"
-    if found := _identifiers().get(text) or NAMES.get(text):
-        return found
-    if text.startswith("licenseref-"):
-        return f"LicenseRef-{text.removeprefix('licenseref-')}"
-    for pattern, made in PATTERNS:
-        if match := pattern.fullmatch(text):
-            identifier = made(match)
-            return _identifiers().get(identifier.lower(), identifier)
-    return None

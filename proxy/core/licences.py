@@ -24,8 +24,9 @@ FAMILIES = (
 )
 """Anaconda's.
 
-A file is in one: GPL2 has GPL-2.0-only and GPL-2.0-or-later, GPL3 those of version 3, GPL what is of
-version 1 or of none in particular. A rule that lists GPL means all three, but never LGPL or AGPL.
+A licence is in one: GPL2 has GPL-2.0-only and GPL-2.0-or-later, GPL3 those of version 3, GPL what
+is of version 1 or of none in particular. A rule that lists GPL means all three, but never LGPL or
+AGPL.
 """
 
 _MOST = 64  # alternatives; nobody can want more

@@ -80,11 +80,12 @@ class Licence:
 def read(raw: str | None, family_name: str | None = None) -> Licence:
     """Read what a channel says: an SPDX expression, R's notation, or any other text.
 
-    *family_name* is what conda's `license_family` says; it counts where nothing else is known.
+    *family_name* is what conda's `license_family` says; it counts where the text says nothing. Of
+    a text that is not understood it may name the half that is harmless.
     """
     text = _said(raw)
     found = _joined(text.lower())
-    if not found and family_name:
+    if not text and family_name:
         known = _family_named(family_name)
         if known and known != "NONE":
             found = (frozenset({f"LicenseRef-{known}"}),)

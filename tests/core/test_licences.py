@@ -207,7 +207,8 @@ def test_every_identifier_has_a_family(licence: str, expected: str) -> None:
 
 
 def test_condas_own_family_counts_where_the_text_says_nothing() -> None:
-    assert read("never heard of", "GPL3").families == {"GPL3"}
+    assert read("Unknown", "GPL3").families == {"GPL3"}
+    assert not read("GPL-3.0-only AND never heard of", "BSD").recognised
     assert read(None, "BSD").families == {"BSD"}
     assert read("MIT", "GPL3").families == {"MIT"}
     assert read(None).families == {"NONE"}

@@ -411,7 +411,8 @@ def test_a_body_without_a_gate_is_judged_by_itself() -> None:
         ({"license": "MIT OR GPL-3.0-only"}, False),
         ({"license": "MIT"}, False),
         ({"license": "never heard of"}, True),  # it might be any
-        ({"license": "never heard of", "license_family": "BSD"}, False),
+        ({"license": "never heard of", "license_family": "BSD"}, True),
+        ({"license_family": "BSD"}, False),
         ({}, True),
         ({"license": ["MIT"]}, True),
     ],

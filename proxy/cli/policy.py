@@ -21,8 +21,7 @@ from proxy.core.model import Mirror
 from proxy.core.policy import Policy, YoungerThan
 from proxy.core.policy_text import summary
 from proxy.ecosystems import ECOSYSTEMS
-from proxy.ecosystems.conda import closure
-from proxy.ecosystems.conda.closure import Kept
+from proxy.ecosystems.kept import Kept, read
 from proxy.errors import ConfigError
 from proxy.gateway.closures import ClosureJob, close, lists
 from proxy.gateway.explaining import (
@@ -160,7 +159,7 @@ async def _dependencies(
                 workspace=blobs.workspace,
             )
             output = close(job)
-            for kept in closure.read(output.path.read_bytes()).values():
+            for kept in read(output.path.read_bytes()).values():
                 for one in kept:
                     found.setdefault((one.subdir, one.filename), one)
             output.path.unlink()

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.ecosystems.conda import closure
-from proxy.ecosystems.conda.closure import Kept
+from proxy.ecosystems.kept import Kept, key, read
 from tests.ecosystems.conda_channels import CONDA, body_of, index_of, record
 
 LINUX = {
@@ -38,7 +37,7 @@ def kept(subdir: str, *specs: str, **channels: dict[str, Any]) -> list[Kept]:
         for name, packages in channels.items()
     ]
     index = index_of(f"{subdir}/repodata.json")
-    return closure.read(CONDA.closed(index, listed, [specs]))[closure.key(specs)]
+    return read(CONDA.closed(index, listed, [specs]))[key(specs)]
 
 
 def test_everything_that_may_be_needed_is_kept_and_nothing_else() -> None:

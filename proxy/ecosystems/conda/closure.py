@@ -11,43 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import msgspec
-
 from proxy.ecosystems.conda.records import Judgeable, identity
 from proxy.ecosystems.conda.sections import Sections
 from proxy.ecosystems.conda.specs import Candidate, Spec
+from proxy.ecosystems.kept import Kept, encoded, key
 
 
 class Needing(Judgeable, gc=False):
     """The fields that a closure looks at."""
 
     depends: Any = None
-
-
-class Kept(msgspec.Struct, frozen=True, array_like=True):
-    """One record that is kept: what stands for it, and through which package it came in.
-
-    `through` is None for what a spec matches itself.
-    """
-
-    identity: bytes
-    subdir: str
-    filename: str
-    name: str
-    version: str
-    through: str | None
-
-
-Table = Mapping[str, list[Kept]]
-"""What each list of specs keeps, by `key`."""
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(dict[str, list[Kept]]).decode
-
-
-def key(specs: Sequence[str]) -> str:
-    """What a list of specs is found under."""
-    return "\n".join(specs)
 
 
 def made(
@@ -65,12 +38,7 @@ def made(
             for one in closed(here, listed):
                 kept.setdefault(one.identity + one.subdir.encode(), one)
         table[key(listed)] = list(kept.values())
-    return _encode(table)
-
-
-def read(table: bytes | memoryview) -> Table:
-    """What `made` made."""
-    return _decode(table)
+    return encoded(table)
 
 
 def closed(indexes: Mapping[str, Sections], specs: Sequence[str]) -> Iterator[Kept]:
@@ -132,9 +100,9 @@ def _listed(indexes: Mapping[str, Sections]) -> Iterator[_Listed]:
         for section in sections.values():
             if section.kind is None:
                 continue
-            for key, record in section.records(Needing):
+            for record_key, record in section.records(Needing):
                 if isinstance(record, Needing):
-                    yield _Listed(subdir, section.filename(key), record)
+                    yield _Listed(subdir, section.filename(record_key), record)
 
 
 def _matched(spec: Spec, by_name: Mapping[str, list[_Listed]]) -> Iterator[_Listed]:

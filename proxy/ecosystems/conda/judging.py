@@ -42,7 +42,6 @@ from proxy.core.policy import (
     YoungerThan,
 )
 from proxy.ecosystems.base import Body, Context
-from proxy.ecosystems.conda import closure
 from proxy.ecosystems.conda.records import (
     LATEST_IN_SECONDS,
     Judgeable,
@@ -52,6 +51,7 @@ from proxy.ecosystems.conda.records import (
     seconds,
 )
 from proxy.ecosystems.conda.specs import Spec
+from proxy.ecosystems.kept import key, read
 
 KINDS = ("conda", "tar.bz2", "wheel")
 """The kinds of files in a channel."""
@@ -214,7 +214,7 @@ class Judging:
 
     def _kept(self, texts: Sequence[str]) -> Node:
         """Whether a record is in the closure of a list of specs; None where there is none yet."""
-        kept = self._closures.get(closure.key(texts))
+        kept = self._closures.get(key(texts))
         if kept is None:
             return None
         return lambda record: identity(record) in kept
@@ -223,7 +223,7 @@ class Judging:
     def _closures(self) -> Mapping[str, frozenset[bytes]]:
         if self._closure is None:
             return {}
-        tables = closure.read(self._closure)
+        tables = read(self._closure)
         return {key: frozenset(one.identity for one in kept) for key, kept in tables.items()}
 
     def _specs(self, name: str, texts: Sequence[str]) -> Node:

@@ -1,0 +1,44 @@
+"""What an allow-list keeps of an index, closed over dependencies: one table for each closure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """One record that is kept: what stands for it, and through which package it came in.
+
+    `subdir` is the part of the mirror that it is in. `through` is None for what a spec matches
+    itself.
+    """
+
+    identity: bytes
+    subdir: str
+    filename: str
+    name: str
+    version: str
+    through: str | None
+
+
+Table = Mapping[str, list[Kept]]
+"""What each list of specs keeps, by `key`."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(dict[str, list[Kept]]).decode
+
+
+def key(specs: Sequence[str]) -> str:
+    """What a list of specs is found under."""
+    return "\n".join(specs)
+
+
+def encoded(table: Table) -> bytes:
+    """The table as `read` reads it."""
+    return _encode(table)
+
+
+def read(table: bytes | memoryview) -> Table:
+    """What `encoded` made."""
+    return _decode(table)

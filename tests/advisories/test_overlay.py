@@ -1,0 +1,101 @@
+"""What the operator says of advisories counts where and while it is meant to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.advisories.overlay import read_overlay
+from proxy.advisories.store import Places, load
+from proxy.core.advisories import Status
+from proxy.errors import ConfigError
+from tests.advisories.test_store import NOW, write
+from tests.core.test_advisories import osv
+
+REMARK = """
+[[advisory]]
+id = "CVE-2026-1"
+status = "mitigated"
+packages = ["Sample"]
+until = 2027-06-01
+"""
+END = 1_811_808_000.0
+"""2027-06-01 at midnight, UTC."""
+
+
+def status(tmp_path: Path, text: str, *, now: float = NOW, **changes: object) -> Status:
+    """That of the one advisory, which is CVE-2026-1 too, with *text* as overlay."""
+    record = osv({"introduced": "0"}, aliases=["CVE-2026-1"]) | changes
+    write(tmp_path / "osv", one=record)
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text(text)
+    found = load(Places(path=tmp_path / "osv", overlay=overlay), now)
+    ((one,),) = [some for known in found.values() for some in known.by_name.values()]
+    return one.status
+
+
+def test_a_remark_counts_for_an_id_or_an_alias(tmp_path: Path) -> None:
+    assert status(tmp_path, REMARK) is Status.MITIGATED
+    assert status(tmp_path, REMARK, id="CVE-2026-1", aliases=[]) is Status.MITIGATED
+    assert status(tmp_path, REMARK, aliases=["CVE-2026-11"]) is Status.ACTIVE
+
+
+def test_a_remark_counts_until_its_day(tmp_path: Path) -> None:
+    assert status(tmp_path, REMARK, now=END - 1) is Status.MITIGATED
+    assert status(tmp_path, REMARK, now=END) is Status.ACTIVE
+
+
+def test_a_remark_counts_for_its_packages_alone(tmp_path: Path) -> None:
+    assert status(tmp_path, REMARK.replace("Sample", "other")) is Status.ACTIVE
+    assert status(tmp_path, REMARK.replace('packages = ["Sample"]', "")) is Status.MITIGATED
+
+
+@pytest.mark.parametrize(("name", "found"), [("Sample", True), ("sample", False)])
+def test_packages_are_named_as_their_ecosystem_compares_them(
+    tmp_path: Path, name: str, found: bool
+) -> None:
+    affected = [{"package": {"ecosystem": "CRAN", "name": "Sample"}}]
+    text = REMARK.replace("Sample", name)
+    assert (status(tmp_path, text, affected=affected) is Status.MITIGATED) == found
+
+
+def test_the_first_remark_about_an_advisory_holds(tmp_path: Path) -> None:
+    assert status(tmp_path, REMARK + REMARK.replace("mitigated", "cleared")) is Status.MITIGATED
+
+
+def test_what_is_malicious_stays_so_under_any_name(tmp_path: Path) -> None:
+    assert status(tmp_path, REMARK, id="MAL-2026-1") is Status.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("[advisory]\nid = 1", "tables"),
+        ("advisory = [1]", "known are"),
+        ('[[advisory]]\nid = "X"', "status"),
+        ('[[advisory]]\nid = "X"\nstatus = "fine"', "mitigated"),
+        ('[[advisory]]\nstatus = "active"', "id"),
+        ('[[advisory]]\nid = "MAL-1"\nstatus = "cleared"', "malicious"),
+        ('[[advisory]]\nid = "X"\nstatus = "active"\nuntil = "soon"', "date"),
+        ('[[advisory]]\nid = "X"\nstatus = "active"\nuntil = 12:00:00', "date"),
+        ('[[advisory]]\nid = "X"\nstatus = "active"\nreason = 5', "reason"),
+        ('[[advisory]]\nid = "X"\nstatus = "active"\npackages = []', "packages"),
+        ('[[advisory]]\nid = "X"\nstatus = "active"\npackages = [1]', "packages"),
+        ('[[advisory]]\nid = "X"\nstatus = "active"\npackages = "a"', "packages"),
+        ('[[advisory]]\nid = "X"\nstate = "active"', "known are"),
+        (REMARK + '[[advisory]]\nid = "X"', "advisory 2, status"),
+        ("nonsense", "cannot be read"),
+    ],
+)
+def test_a_bad_overlay_says_what_and_where(tmp_path: Path, text: str, word: str) -> None:
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text(text)
+    with pytest.raises(ConfigError, match=word) as error:
+        read_overlay(overlay, NOW)
+    assert "overlay.toml" in str(error.value)
+
+
+def test_an_overlay_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"overlay\.toml.*No such file"):
+        read_overlay(tmp_path / "overlay.toml", NOW)

@@ -38,6 +38,7 @@ class Section:
         self.where = f"{where}, {'.'.join(path)}"
         self.kind = _KINDS.get(path)  # None: of a later standard
         self.hidden: Mapping[str, Verdict] = {}  # by key
+        self._names: list[str] | None = None
         self._raw = raw
         self._document = where
 
@@ -61,15 +62,25 @@ class Section:
             return
         decode = msgspec.json.Decoder(model).decode
         key = ""
+        names: dict[str, str] = {}  # one text for all records of a name
+        listed: list[str] = []
         try:
             for key, raw in self.members.items():
-                yield key, decode(raw)
+                record = decode(raw)
+                listed.append(names.setdefault(record.name, record.name))
+                yield key, record
         except UNREADABLE as error:
             raise BadIndex(f"{self.where}, {key}: {error}") from error
+        self._names = listed
 
     def names(self) -> list[str]:
-        """The packages' names, in the records' order. Raises BadIndex."""
-        return [one.name for one in records(self._raw, Named, self.where).values()]
+        """The packages' names, in the records' order. Raises BadIndex.
+
+        Who has read all the records has read them already.
+        """
+        if self._names is None:
+            self._names = [one.name for one in records(self._raw, Named, self.where).values()]
+        return self._names
 
     def filename(self, key: str) -> str:
         """What the file of the record *key* is called."""

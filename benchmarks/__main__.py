@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import cold, herd, hit, policy, resolve, start
+from benchmarks import answered, cold, herd, hit, policy, resolve, start
 from benchmarks.report import Report, save, show
 from benchmarks.results import page
 from benchmarks.stage import Stage
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Report]] = {
     "herd": herd.run,
     "cold": cold.run,
     "hit": hit.run,
+    "answered": answered.run,
     "start": start.run,
     "policy": policy.run,
     "resolve": resolve.run,

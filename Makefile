@@ -3,14 +3,15 @@
 #   make serve                       serve on 127.0.0.1:8080; more options: make serve ARGS="--port 8081"
 #   make test                        all tests; some of them: make test ARGS="tests/core -x"
 #   make lint, types, check          style; types; both and the tests
-#   make bench                       the benchmarks
+#   make bench, bench-full           the benchmarks, in minutes; at their whole scale (an hour)
+#   make profile                     where the time of a hit goes, as a flame graph
 #   make clean                       remove all that was made here
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test lint types check bench clean
+.PHONY: serve test lint types check bench bench-full profile clean
 
 serve: $(VENV)/installed
 	$(BIN)/pkgproxy serve $(ARGS)
@@ -29,6 +30,13 @@ check: lint types test
 
 bench: $(VENV)/developed
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-full: $(VENV)/developed
+	$(BIN)/python -m benchmarks --full $(ARGS)
+
+profile: $(VENV)/developed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check py-spy
+	$(BIN)/python -m benchmarks.profile $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

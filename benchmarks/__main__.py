@@ -10,7 +10,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import answered, cold, herd, hit, policy, resolve, start
+from benchmarks import (
+    answered,
+    cold,
+    entries,
+    herd,
+    hit,
+    install,
+    mixed,
+    policy,
+    resolve,
+    start,
+)
+from benchmarks.plot import plot
 from benchmarks.report import Report, save, show
 from benchmarks.results import page
 from benchmarks.stage import Stage
@@ -20,9 +32,12 @@ BENCHMARKS: dict[str, Callable[[Stage], Report]] = {
     "cold": cold.run,
     "hit": hit.run,
     "answered": answered.run,
+    "mixed": mixed.run,
+    "entries": entries.run,
     "start": start.run,
     "policy": policy.run,
     "resolve": resolve.run,
+    "install": install.run,
 }
 
 
@@ -45,6 +60,10 @@ def main() -> None:
         show(reports[-1], console)
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     save(reports, asked.json)
+    for report in reports:
+        picture = plot(report)
+        if picture is not None:
+            asked.json.with_name(f"{report.name}.svg").write_text(picture)
     if asked.page is not None:
         asked.page.write_text(page(reports, " ".join(["python -m benchmarks", *sys.argv[1:]])))
     console.print(f"written to {asked.json}")

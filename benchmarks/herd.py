@@ -11,6 +11,8 @@ from benchmarks.upstream import Upstream
 from tests.lab.processes import peak_resident, reset_peak, resident
 
 CLIENTS = 500
+ALL_AT_ONCE = 1000
+AS_HITS = 1.3  # times as long as the same clients take for a file that is here
 RATE = 50 * MB  # bytes per second
 GROWTH_LIMIT = 50.0  # MB
 
@@ -24,8 +26,35 @@ def run(stage: Stage) -> Report:
         files = stage.plain_files("herd", size, len(present))
         for contestant, file in zip(present, files, strict=True):
             findings += _herd(contestant, upstream, f"/files/{file.name}", str(file))
+    findings += _at_once(stage)
     what = f"{CLIENTS} clients for one uncached file of {size // MB} MB, upstream at 50 MB/s"
     return Report(name="herd", what=what, findings=findings, notes=[note] if note else [])
+
+
+def _at_once(stage: Stage) -> list[Finding]:
+    """All clients at once, from an upstream as fast as it can be; then again, all of them hits."""
+    clients = ALL_AT_ONCE if stage.full else ALL_AT_ONCE // 5
+    size = (100 if stage.full else 20) * MB
+    with Upstream(stage.upstream_folder()) as upstream:
+        present, _ = contestants(stage.folder / "at-once", upstream, direct=False)
+        (file,) = stage.plain_files("at-once", size, 1)
+        found: list[Finding] = []
+        for contestant in present:
+            load = Load(
+                port=contestant.port,
+                path=contestant.path(f"/files/{file.name}"),
+                expected=str(file),
+                clients=clients,
+            )
+            with contestant:
+                cold, warm = (sample(load, contestant.pid).outcome.wall for _ in range(2))
+            ours = contestant.name == "pkgproxy"
+            label = f"{clients} at once, cold to warm"
+            limit = AS_HITS if ours else None
+            found.append(finding(label, contestant.name, [cold / warm], "ratio", at_most=limit))
+        asked = float(upstream.requests(f"/files/{file.name}")) - len(present) + 1
+        found.append(finding(f"{clients} at once, requests", "pkgproxy", [asked], "", at_most=1.0))
+    return found
 
 
 def _herd(contestant: Contestant, upstream: Upstream, path: str, expected: str) -> list[Finding]:

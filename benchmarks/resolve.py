@@ -33,7 +33,7 @@ FASTER = 1.25  # times, at the least, to win clearly
 def run(stage: Stage) -> Report:
     """See above; skips, saying so, where the index cannot be reached."""
     what = f"uv resolves {len(WANTED)} projects with all that they need, its own cache empty"
-    direct = _index()
+    direct = where_pip_asks()
     mirror = MirrorConfig(type="pypi", name="pypi", source="auto")
     seconds: dict[str, list[float]] = {"direct": [], "pkgproxy": []}
     received: dict[str, list[float]] = {"direct": [], "pkgproxy": []}
@@ -61,20 +61,26 @@ def run(stage: Stage) -> Report:
     )
 
 
-def _index() -> str:
+def where_pip_asks() -> str:
+    """The index that pip on this machine is configured for."""
     return PipIndex(os.environ).result()
 
 
-def _resolve(folder: Path, index: str) -> tuple[float, int, int]:
-    """Seconds, bytes that uv kept of what it received, packages."""
-    cache = Path(tempfile.mkdtemp(dir=folder))
-    environment = {
+def uv_environment(cache: Path) -> dict[str, str]:
+    """For a uv that knows nothing but its command line, with its cache in *cache*."""
+    return {
         **os.environ,
         "UV_CACHE_DIR": str(cache),
         "UV_NO_CONFIG": "1",
         "UV_INDEX": "",
         "UV_FIND_LINKS": "",
     }
+
+
+def _resolve(folder: Path, index: str) -> tuple[float, int, int]:
+    """Seconds, bytes that uv kept of what it received, packages."""
+    cache = Path(tempfile.mkdtemp(dir=folder))
+    environment = uv_environment(cache)
     target = ["--target", str(cache / "none"), "--default-index", index, "--only-binary", ":all:"]
     command = [str(Uv.executable()), "pip", "install", "--dry-run", *target, *WANTED]
     begun = time.perf_counter()

@@ -26,7 +26,7 @@ def run(stage: Stage) -> Report:
         findings = _starts(proxy, stage.rounds, "empty cache")
         # Beside whatever the proxy itself wrote at its first start.
         (database,) = (proxy.server.folder / "cache").rglob("cache.db")
-        asyncio.run(_fill_catalog(database.parent))
+        asyncio.run(fill_catalog(database.parent, ENTRIES))
         findings += _starts(proxy, stage.rounds, f"{ENTRIES} entries")
     what = "start to ready, and idle memory of all processes"
     return Report(name="start", what=what, findings=findings)
@@ -44,10 +44,10 @@ def _starts(proxy: Proxy, rounds: int, label: str) -> list[Finding]:
     ]
 
 
-async def _fill_catalog(folder: Path) -> None:
-    """Write `ENTRIES` entries into the catalog in *folder*."""
+async def fill_catalog(folder: Path, count: int) -> None:
+    """Write *count* entries, a multiple of `BATCH`, into the catalog in *folder*."""
     catalog = DiskCatalog(folder)
-    for first in range(0, ENTRIES, BATCH):
+    for first in range(0, count, BATCH):
         numbers = range(first, first + BATCH)
         await asyncio.gather(*(catalog.put(_entry(number)) for number in numbers))
     await catalog.aclose()

@@ -1,7 +1,7 @@
 """The benchmark's upstream: the lab's origin as a process of its own, on a core of its own.
 
-Run as `python -m benchmarks.upstream ROOT [RATE]`: it prints its port, and for each path read
-from standard input how many GETs there were for it so far.
+Run as `python -m benchmarks.upstream ROOT RATE LATENCY` (0: none): it prints its port, and for
+each path read from standard input how many GETs there were for it so far.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from tests.lab.origin import Behaviour, Origin
 
 
 class Upstream:
-    """Serves a folder at *rate* bytes per second over all bodies together (None: unlimited)."""
+    """Serves a folder at *rate* bytes per second over all bodies together (None: unlimited), each
+    answer after *latency* seconds.
+    """
 
-    def __init__(self, root: Path, rate: float | None = None) -> None:
-        limit = [] if rate is None else [str(rate)]
-        command = [sys.executable, "-m", "benchmarks.upstream", str(root), *limit]
+    def __init__(self, root: Path, rate: float | None = None, latency: float = 0.0) -> None:
+        limits = [str(rate or 0), str(latency)]
+        command = [sys.executable, "-m", "benchmarks.upstream", str(root), *limits]
         self.root = root
         self._process = subprocess.Popen(
             pinned(command, LOAD_CORE),
@@ -51,10 +53,12 @@ class Upstream:
         return self._process.stdout.readline()
 
 
-def main(root: str, rate: str | None = None) -> None:
+def main(root: str, rate: str, latency: str) -> None:
     """Serve until standard input ends."""
-    limit = None if rate is None else float(rate)
-    with Origin(Path(root), Behaviour(rate=limit, cache_control="max-age=86400")) as origin:
+    behaviour = Behaviour(
+        rate=float(rate) or None, latency=float(latency), cache_control="max-age=86400"
+    )
+    with Origin(Path(root), behaviour) as origin:
         print(origin.port, flush=True)
         for line in sys.stdin:
             print(len(origin.asked(line.strip())), flush=True)

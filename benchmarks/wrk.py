@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.measure import LOAD_CORE, pinned
 from tests.lab.processes import cpu_seconds
@@ -60,9 +61,15 @@ def load(
     connections: int = 64,
     seconds: int = 3,
     bound: bool = True,
+    script: Path | None = None,
 ) -> Hits:
-    """Ask for *path* as fast as answers come. *bound*: on the load's core. Raises Failed."""
+    """Ask for *path*, or what *script* says, as fast as answers come. Raises Failed.
+
+    *bound*: on the load's core.
+    """
     command = [str(executable()), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    if script is not None:
+        command += ["-s", str(script)]
     for name, value in (headers or {}).items():
         command += ["-H", f"{name}: {value}"]
     command.append(f"http://127.0.0.1:{port}{path}")

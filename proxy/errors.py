@@ -114,6 +114,18 @@ class UpstreamThrottled(UpstreamError):
         self.retry_after = retry_after
 
 
+class UpstreamDown(UpstreamError):
+    """Upstream has failed so often that it is not asked; it may be in `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Offline(UpstreamError):
+    """It is not here, and the operator wants this mirror never to go upstream."""
+
+
 # -- what we hold ------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from proxy.core.cache_status import CacheStatus, Result
 from proxy.core.model import Index
-from proxy.errors import Denied, ProxyError, RequestError, UpstreamMissing
+from proxy.errors import Denied, ProxyError, RequestError, UpstreamError, UpstreamMissing
 from proxy.observe.log import Level, Log
 from proxy.observe.metrics import Metrics
 from proxy.web.content import Exchange
@@ -137,6 +137,18 @@ class Reporting:
         """A request is sent again."""
         self._metrics.upstream_retried(mirror, cause)
         self._log.event("retry", level=Level.WARNING, mirror=mirror, cause=cause)
+
+    def tripped(self, host: str, error: UpstreamError) -> None:
+        """A host is left alone."""
+        self._metrics.open_circuits(+1)
+        self._log.event("upstream_down", level=Level.ERROR, host=host, error=error)
+
+    def closed(self, host: str, cause: str, seconds: float) -> None:
+        """A host is asked again."""
+        self._metrics.open_circuits(-1)
+        self._log.event(
+            "upstream_back", level=Level.WARNING, host=host, cause=cause, seconds=round(seconds, 1)
+        )
 
 
 def _result(exchange: Exchange) -> Result:

@@ -106,9 +106,10 @@ class Worker:
             crew = None
             if place.size > 1:
                 crew = Crew(place.number, place.size, place.meeting, blobs)
+            upstream = self._upstream(stack, reporting)
             engine = Engine(
                 Ports(
-                    upstream=self._upstream(stack, reporting),
+                    upstream=upstream,
                     blobs=blobs,
                     catalog=catalog,
                     team=crew or Solo(),
@@ -128,7 +129,12 @@ class Worker:
             if place.number == 0:
                 self._tidy(stack, catalog, metrics)
             self._content = self._door(stack, reporting)
-            pages = Pages(lambda: self._mirrors, metrics.exposition, lambda: self._ready)
+            pages = Pages(
+                lambda: self._mirrors,
+                metrics.exposition,
+                lambda: self._ready,
+                lambda: upstream.circuits,
+            )
             verdicts = Verdicts(
                 lambda: self._mirrors, engine.explain, lambda key: engine.contexts.of(key).policy
             )
@@ -213,6 +219,7 @@ class Worker:
         application.router.add_get("/", pages.front)
         application.router.add_get("/healthz", pages.healthz)
         application.router.add_get("/readyz", pages.readyz)
+        application.router.add_get("/upstreams", pages.upstreams)
         application.router.add_get("/metrics", pages.metrics)
         application.router.add_get(verdicts.path, verdicts.explain)
         application.router.add_route("*", "/{path:.+}", self._content.handle)

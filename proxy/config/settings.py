@@ -200,6 +200,12 @@ UPSTREAM = (
         help="How often a body that breaks off is resumed without getting further.",
     ),
     Key(
+        name="trip_after",
+        kind=whole(0, 1000),
+        default=5,
+        help="Failures of a host in a row after which it is only tried now and then; 0: never.",
+    ),
+    Key(
         name="connections",
         kind=whole(1, 10000),
         default=100,

@@ -28,6 +28,9 @@ class UpstreamSettings:
     resumes: int = 5
     """How often a body that breaks off is resumed without any progress in between."""
 
+    trip_after: int = 5
+    """Failures of a host in a row after which it is left alone for a while; 0: it never is."""
+
     connections: int = 100
     """Connections at the same time, to all hosts."""
 

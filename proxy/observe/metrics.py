@@ -103,6 +103,11 @@ METRICS: tuple[Metric, ...] = (
         "Requests sent upstream again, by the name of the error before.",
     ),
     Metric(
+        name="pkgproxy_upstream_open_circuits",
+        kind=Kind.GAUGE,
+        help="Hosts left alone since they failed repeatedly, counted by each worker process.",
+    ),
+    Metric(
         name="pkgproxy_fills_in_flight",
         kind=Kind.GAUGE,
         labels=_MIRROR,
@@ -271,6 +276,10 @@ class Metrics:
     def filling(self, mirror: str, change: int) -> None:
         """A fill began (+1) or ended (-1)."""
         self._gauges["pkgproxy_fills_in_flight"].labels(mirror).inc(change)
+
+    def open_circuits(self, change: int) -> None:
+        """A host is left alone (+1) or asked again (-1)."""
+        self._gauges["pkgproxy_upstream_open_circuits"].inc(change)
 
     @contextmanager
     def fill(self, mirror: str) -> Iterator[None]:

@@ -15,6 +15,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -40,6 +41,7 @@ from proxy.errors import (
     UpstreamThrottled,
     UpstreamTimeout,
 )
+from proxy.upstream.circuits import Circuits
 from proxy.upstream.guard import GuardedResolver, check, trusted
 from proxy.upstream.port import Ask, Reply
 from proxy.upstream.retry import wait_before
@@ -53,6 +55,9 @@ _READ_AHEAD = 128 << 10
 """Bytes that are buffered before reading from the socket stops (at twice that). The first batch is
 hashed and written before its first byte goes on, so more of it would only delay that."""
 
+_GATEWAY = (502, 503, 504)
+"""What the gateway before a server answers when that is down."""
+
 _PATIENCE_MAX = 86400.0  # seconds; a longer Retry-After is a mistake
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _HEAD_LIMIT = 32 * 1024  # bytes of one header line: real ones stay below a tenth
@@ -64,6 +69,8 @@ class Observer(Protocol):
     def requested(self, mirror: str, outcome: str, seconds: float) -> None: ...
     def received(self, mirror: str, count: int) -> None: ...
     def retried(self, mirror: str, cause: str) -> None: ...
+    def tripped(self, host: str, error: UpstreamError) -> None: ...
+    def closed(self, host: str, cause: str, seconds: float) -> None: ...
 
 
 class Authority(Protocol):
@@ -80,6 +87,7 @@ class _Body:
 
     ask: Ask
     response: aiohttp.ClientResponse
+    url: str
     validators: Validators
     length: int | None
     position: int = 0
@@ -96,15 +104,22 @@ class AiohttpUpstream:
         authority: Authority,
         observer: Observer,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
         dice: Callable[[], float] = random.random,
         resolver: Callable[[], AbstractResolver] = DefaultResolver,
     ) -> None:
-        """Raises ConfigError where the CA bundle cannot be read."""
+        """*sleep* waits before another attempt, *rest* before a host that is down is tried.
+
+        Raises ConfigError where the CA bundle cannot be read.
+        """
         self._settings = settings
         self._authority = authority
         self._observer = observer
         self._sleep = sleep
         self._dice = dice
+        self.circuits = Circuits(
+            settings.trip_after, observer=observer, clock=time.monotonic, sleep=rest
+        )
         tls = _tls(settings)
         # Two of them, because names that were resolved and connections that are open are shared
         # within one: what a mirror trusts must not be within reach of another that does not.
@@ -113,6 +128,7 @@ class AiohttpUpstream:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        await self.circuits.aclose()
         await self._trusting.close()
         await self._guarded.close()
 
@@ -125,7 +141,7 @@ class AiohttpUpstream:
         try:
             response, url = await self._asked(ask)
             outcome = "unchanged" if response.status == 304 else "ok"
-            body = _Body(ask, response, _validators(response), _length(response, ask))
+            body = _Body(ask, response, url, _validators(response), _length(response, ask))
             yield Reply(
                 status=response.status,
                 headers={name.lower(): value for name, value in response.headers.items()},
@@ -162,7 +178,7 @@ class AiohttpUpstream:
         """Follow redirects by hand: the address and the credentials of each hop are our own."""
         url = ask.url
         for _ in range(REDIRECTS):
-            response = await self._sent(ask, url)
+            response = await self._heard(ask, url)
             if response.status not in (301, 302, 303, 307, 308):
                 _judge(response, ask, url)
                 return response, url
@@ -173,8 +189,34 @@ class AiohttpUpstream:
             url = _target(url, location)
         raise _final(f"{redacted(ask.url)} redirects more than {REDIRECTS} times")
 
-    async def _sent(self, ask: Ask, url: str) -> aiohttp.ClientResponse:
+    async def _heard(self, ask: Ask, url: str) -> aiohttp.ClientResponse:
+        """One hop, unless its host is down; what becomes of it counts."""
         check(url, ask.mirror)
+        self.circuits.check(url)
+        try:
+            response = await self._sent(ask, url)
+        except (UpstreamFailed, UpstreamTimeout) as error:
+            # What is no HTTP, or no address, says nothing of the host.
+            if isinstance(error.__cause__, aiohttp.ClientConnectionError | OSError):
+                self._count(error, ask, url)
+            raise
+        if _is_down(response):
+            self._count(_failed(url, response.status), ask, url)
+        elif ask.method == "HEAD" or response.status not in (200, 206):
+            self.circuits.answered(url)  # else its body tells
+        return response
+
+    def _count(self, error: UpstreamError, ask: Ask, url: str) -> None:
+        self.circuits.failed(url, error, partial(self._probe, ask, url))
+
+    async def _probe(self, ask: Ask, url: str) -> None:
+        """Whether the host of *url* is back. Raises UpstreamError where it is not."""
+        response = await self._sent(replace(ask, method="HEAD", validators=Validators()), url)
+        response.release()
+        if _is_down(response):
+            raise _failed(url, response.status)
+
+    async def _sent(self, ask: Ask, url: str) -> aiohttp.ClientResponse:
         address, secret = _bare(url), dict[str, str]()
         if not ask.anonymous:
             address, secret = await self._authority.for_url(url, ask.mirror)
@@ -223,16 +265,22 @@ class AiohttpUpstream:
 
     async def _read(self, body: _Body) -> AsyncIterator[bytes]:
         url = redacted(body.ask.url)
+        start = body.position
         try:
             while chunk := await body.response.content.readany():
+                self.circuits.answered(body.url)
                 body.position += len(chunk)
                 body.fruitless = 0
                 self._observer.received(body.ask.mirror.key, len(chunk))
                 yield chunk
         except (TimeoutError, aiohttp.ServerTimeoutError) as error:
-            raise UpstreamTimeout(f"{url} stopped sending") from error
+            late = UpstreamTimeout(f"{url} stopped sending")
+            if body.position == start:
+                self._count(late, body.ask, body.url)
+            raise late from error
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamFailed(f"{url} broke off: {_why(error)}") from error
+        self.circuits.answered(body.url)
         whole = body.ask.method == "HEAD" or body.length in (None, body.position)
         if not whole:
             raise UpstreamFailed(f"{url} sent {body.position} of {body.length} bytes")
@@ -247,7 +295,7 @@ class AiohttpUpstream:
             headers[hdrs.IF_RANGE] = validator
         # An answer to a Range may be 206 or, where upstream has changed or cannot, 200.
         ask = replace(body.ask, headers=headers, validators=Validators(), byte_range="resume")
-        body.response, _ = await self._asked(ask)
+        body.response, body.url = await self._asked(ask)
         if body.response.status == 206:
             found = _CONTENT_RANGE.fullmatch(body.response.headers.get(hdrs.CONTENT_RANGE, ""))
             etag = body.response.headers.get(hdrs.ETAG)
@@ -298,8 +346,17 @@ def _judge(response: aiohttp.ClientResponse, ask: Ask, url: str) -> None:
     if status == 429 or (status == 503 and patience is not None):
         raise UpstreamThrottled(f"{shown} asks for patience ({status})", retry_after=patience)
     if status >= 500:
-        raise UpstreamFailed(f"{shown} failed ({status})")
+        raise _failed(url, status)
     raise _final(f"{shown} answered {status}")
+
+
+def _is_down(response: aiohttp.ClientResponse) -> bool:
+    """Whether a gateway says that of its server; with Retry-After it only asks for patience."""
+    return response.status in _GATEWAY and _patience(response) is None
+
+
+def _failed(url: str, status: int) -> UpstreamFailed:
+    return UpstreamFailed(f"{redacted(url)} failed ({status})")
 
 
 def _final(message: str) -> UpstreamFailed:

@@ -56,6 +56,9 @@ _TABLE = (
     _Row(errors.UpstreamRefused, 502, "Upstream refused this proxy"),
     _Row(errors.UpstreamForbidden, 502, "Upstream address not allowed"),
     _Row(errors.UpstreamThrottled, 503, "Upstream is throttling"),
+    _Row(errors.UpstreamDown, 503, "Upstream is down"),
+    # RFC 9111 section 5.2.1.7 has this status for "only what is stored"; it is not absent (404).
+    _Row(errors.Offline, 504, "Not here, and the mirror is offline"),
     _Row(errors.UpstreamTimeout, 504, "Upstream did not answer in time"),
     _Row(errors.UpstreamError, 502, "Upstream failed"),
     _Row(errors.IntegrityError, 502, "Upstream sent a wrong file"),
@@ -81,7 +84,7 @@ def problem(error: ProxyError, *, ecosystem: str) -> Problem:
     status, title = (row.status, row.title) if row else (500, "Internal error")
     if isinstance(error, errors.UpstreamMissing) and error.gone:
         status = 410
-    if ecosystem == "conda":
+    if ecosystem == "conda" and not isinstance(error, errors.Offline):
         status = _PATIENT.get(status, status)
     detail = str(error) or title
     return Problem(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 from aiohttp import web
@@ -12,6 +12,7 @@ from proxy import __version__
 from proxy.core.model import Mirror
 from proxy.core.negotiation import choose
 from proxy.core.urls import redacted
+from proxy.upstream.circuits import Trouble
 from proxy.web.paths import Mirrors
 
 _STYLE = """
@@ -23,17 +24,19 @@ pre { background: #f4f4f4; padding: .8rem; overflow-x: auto; }
 
 
 class Pages:
-    """Handlers for `/`, `/healthz`, `/readyz` and `/metrics`."""
+    """Handlers for `/`, `/healthz`, `/readyz`, `/upstreams` and `/metrics`."""
 
     def __init__(
         self,
         mirrors: Callable[[], Mirrors],
         exposition: Callable[[], bytes],
         ready: Callable[[], bool],
+        troubles: Callable[[], Iterable[Trouble]],
     ) -> None:
         self._mirrors = mirrors
         self._exposition = exposition
         self._ready = ready
+        self._troubles = troubles
 
     async def front(self, request: web.Request) -> web.Response:
         """What is served here, as HTML or JSON."""
@@ -56,6 +59,20 @@ class Pages:
         if self._ready():
             return web.Response(text="ready\n")
         return web.Response(status=503, text="not ready\n", headers={"Retry-After": "1"})
+
+    async def upstreams(self, request: web.Request) -> web.Response:
+        """The hosts that have failed of late, as the worker that answers knows them."""
+        hosts = [
+            {
+                "host": one.host,
+                "state": one.state.value,
+                "failures": one.failures,
+                "wait": one.wait,
+            }
+            for one in self._troubles()
+        ]
+        body = msgspec.json.encode({"troubled": hosts})
+        return web.Response(body=body, content_type="application/json")
 
     async def metrics(self, request: web.Request) -> web.Response:
         """All worker processes' metrics in Prometheus' text format."""

@@ -87,6 +87,7 @@ def test_every_event_reaches_its_family(metrics: Metrics) -> None:
     metrics.integrity_failed(mirror)
     metrics.refused(mirror, "cool-down")
     metrics.hidden(mirror, "cool-down", 3)
+    metrics.open_circuits(1)
     metrics.rendered(mirror, frozenset({"json", "html"}), 0.1)
     metrics.stored(size=5, entries=2)
     metrics.running("1.0")

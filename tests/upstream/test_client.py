@@ -48,6 +48,11 @@ class Heard:
     retries: list[str] = field(default_factory=list)
     bytes: int = 0
     waits: list[float] = field(default_factory=list)
+    rests: list[float] = field(default_factory=list)
+    down: list[str] = field(default_factory=list)
+    back: list[str] = field(default_factory=list)
+    returned: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
     def requested(self, mirror: str, outcome: str, seconds: float) -> None:
         self.outcomes.append(outcome)
@@ -57,6 +62,18 @@ class Heard:
 
     def retried(self, mirror: str, cause: str) -> None:
         self.retries.append(cause)
+
+    def tripped(self, host: str, error: UpstreamError) -> None:
+        self.down.append(host)
+
+    def closed(self, host: str, cause: str, seconds: float) -> None:
+        self.back.append(f"{host} {cause}")
+        self.returned.set()
+
+    async def rest(self, seconds: float) -> None:
+        """Until the test says that it is over."""
+        self.rests.append(seconds)
+        await self.over.acquire()
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -139,6 +156,7 @@ async def lab(
             ),
             observer=heard,
             sleep=heard.sleep,
+            rest=heard.rest,
             dice=lambda: 0.5,
             resolver=lambda: names,
         )

@@ -24,6 +24,8 @@ TABLE = [
     (errors.UpstreamRefused("m"), 502, 503),
     (errors.UpstreamForbidden("m"), 502, 503),
     (errors.UpstreamThrottled("m"), 503, 503),
+    (errors.UpstreamDown("m", retry_after=3), 503, 503),
+    (errors.Offline("m"), 504, 504),  # conda would only ask again
     (errors.UpstreamTimeout("m"), 504, 503),
     (errors.UpstreamFailed("m"), 502, 503),
     (errors.IntegrityError("m"), 502, 503),

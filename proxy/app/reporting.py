@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 
 from proxy.core.cache_status import CacheStatus, Result
@@ -10,6 +12,9 @@ from proxy.errors import Denied, ProxyError, RequestError, UpstreamError, Upstre
 from proxy.observe.log import Level, Log
 from proxy.observe.metrics import Metrics
 from proxy.web.content import Exchange
+
+SAY_AGAIN = 60.0
+"""Seconds after which it is said again that stale answers go out for the same reason."""
 
 
 class Reporting:
@@ -21,6 +26,7 @@ class Reporting:
         self._log = log
         self._requests = requests
         self._hidden: dict[str, Mapping[str, int]] = {}
+        self._said: dict[tuple[str, str], float] = {}
         self._hidden_by: dict[tuple[str, str], int] = {}
 
     # -- the web -------------------------------------------------------------------------
@@ -104,6 +110,16 @@ class Reporting:
     def stale(self, mirror: str, cause: str) -> None:
         """Something stale was served."""
         self._metrics.stale_served(mirror, cause)
+        if cause != "updating" and self._is_due(mirror, cause):
+            self._log.event("stale", level=Level.WARNING, mirror=mirror, cause=cause)
+
+    def _is_due(self, mirror: str, cause: str) -> bool:
+        """Whether that has not been said for a while: each request says it in its own line."""
+        now = time.monotonic()
+        due = self._said.get((mirror, cause), -math.inf) + SAY_AGAIN <= now
+        if due:
+            self._said[mirror, cause] = now
+        return due
 
     def filling(self, mirror: str, change: int) -> None:
         """A fill began or ended."""

@@ -87,6 +87,7 @@ class Worker:
             loop.add_signal_handler(signal.SIGHUP, self._reload)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
             self._ready = True
+            self._warn_of_offline()
             self._log.event("ready", version=__version__, worker=self._place.number)
             self._place.ready()
             await stop.wait()
@@ -241,6 +242,11 @@ class Worker:
 
     # -- what siblings ask ---------------------------------------------------------------
 
+    def _warn_of_offline(self) -> None:
+        offline = [mirror.key for mirror in self._mirrors if mirror.offline]
+        if offline:
+            self._log.event("offline", level=Level.WARNING, mirrors=",".join(offline))
+
     async def _open(self, resource: Resource, want: Want) -> Answer:
         return await self._gateway.open(resource, self._mirror(resource), want)
 
@@ -271,6 +277,7 @@ class Worker:
         self._content.mirrors = self._mirrors
         self._gateway.configure(settings.mirrors)
         self._credentials.configure(named=settings.credentials, auth_file=settings.auth_file)
+        self._warn_of_offline()
         self._log.event("reloaded", mirrors=len(settings.mirrors))
 
 

@@ -63,12 +63,13 @@ def _root(
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0917 - typer's options
     config: ConfigOption = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Cache folder.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never go upstream.")] = False,
 ) -> None:
     """Serve until stopped. SIGHUP reloads the configuration."""
     from proxy.app.running import Start, run  # noqa: PLC0415
@@ -81,6 +82,7 @@ def serve(
         "server.port": Flag(option="--port", value=port),
         "server.workers": Flag(option="--workers", value=workers),
         "cache.path": Flag(option="--cache", value=str(cache.absolute()) if cache else None),
+        "offline": Flag(option="--offline", value=offline or None),
     }
 
     def read() -> Settings:

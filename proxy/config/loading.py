@@ -19,6 +19,7 @@ from proxy.config.mirror_tables import MirrorTables, Policies
 from proxy.config.policies import read_all
 from proxy.config.settings import (
     AUTH_FILE,
+    OFFLINE,
     POLICY,
     SECTIONS,
     Key,
@@ -33,7 +34,7 @@ PREFIX = "PKGPROXY_"
 SECRET = "***"  # noqa: S105 - what is shown instead of one
 """What is shown for a secret."""
 
-_TOP = (*SECTIONS, "auth_file", "policy", "credentials", "mirror")
+_TOP = (*SECTIONS, "auth_file", "policy", "offline", "credentials", "mirror")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,9 @@ class _Loading:
         self._check_environment()
         credentials = self._credentials()
         policies = Policies(read_all(path, self._found), self._value("policy", POLICY))
-        mirrors = MirrorTables(self._files, credentials, policies, self._found).read()
+        offline = self._value("offline", OFFLINE) is True
+        tables = MirrorTables(self._files, credentials, policies, self._found, offline=offline)
+        mirrors = tables.read()
         if self._found.wrong:
             raise ConfigError("\n".join(self._found.wrong))
         return Loaded(

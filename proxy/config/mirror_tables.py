@@ -48,8 +48,14 @@ class MirrorTables:
         credentials: Mapping[str, Credential],
         policies: Policies,
         found: Findings,
+        *,
+        offline: bool,
     ) -> None:
-        """What is found goes into *found*; mirrors may refer to *credentials* and *policies*."""
+        """What is found goes into *found*; mirrors may refer to *credentials* and *policies*.
+
+        *offline*: all of them are.
+        """
+        self._offline = offline
         self._files = files
         self._credentials = credentials
         self._policies = policies
@@ -102,7 +108,9 @@ class MirrorTables:
         if len(self._found.wrong) > before:
             return None
         policy = self._policy(table, values)
-        return mirror_of(values, policy) if len(self._found.wrong) == before else None
+        if len(self._found.wrong) > before:
+            return None
+        return mirror_of(values, policy, offline=self._offline)
 
     def _policy(self, table: _Table, values: Mapping[str, Any]) -> Policy | None:
         """What holds for the mirror; what is wrong about that is noted."""

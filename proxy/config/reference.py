@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from proxy.config.settings import AUTH_FILE, DEFAULT_MIRRORS, MIRROR, POLICY, SECTIONS, Key
+from proxy.config.settings import AUTH_FILE, DEFAULT_MIRRORS, MIRROR, OFFLINE, POLICY, SECTIONS, Key
 
 _INTRODUCTION = """\
 # Configuration
@@ -61,7 +61,7 @@ def _pieces() -> Iterator[str]:
         yield f"## `[{name}]`\n\n{_TITLES[name]}\n"
         yield _table(keys)
     yield "## At the top\n"
-    yield _table((AUTH_FILE, POLICY))
+    yield _table((AUTH_FILE, POLICY, OFFLINE))
     yield _CREDENTIALS
     yield "## `[[mirror]]`\n\nOne table for each mirror. Reloaded on SIGHUP.\n"
     yield _table(MIRROR)

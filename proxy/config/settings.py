@@ -353,6 +353,25 @@ MIRROR = (
         default="1m",
         help='Time that a "no such file" of upstream is believed.',
     ),
+    Key(
+        name="offline",
+        kind=FLAG,
+        default=False,
+        help="Whether upstream is never asked: what is here is served however old it is.",
+    ),
+    Key(
+        name="offline_index",
+        kind=one_of("all", "present"),
+        default="all",
+        help="What the indexes of a mirror that is offline list: all, or the files that are here.",
+    ),
+)
+
+OFFLINE = Key(
+    name="offline",
+    kind=FLAG,
+    default=False,
+    help="Whether upstream is never asked, for any mirror; as the option `--offline`.",
 )
 
 REQUIRED = ("type", "name", "source")
@@ -401,17 +420,22 @@ _BOUNDS = (
 )
 
 
-def mirror_of(values: Mapping[str, Any], policy: Policy | None) -> Mirror:
-    """The mirror that checked *values* describe, with its effective policy."""
+def mirror_of(values: Mapping[str, Any], policy: Policy | None, *, offline: bool) -> Mirror:
+    """The mirror that checked *values* describe, with its effective policy.
+
+    *offline*: all mirrors are.
+    """
+    bounds = {name: values[name] for name in _BOUNDS}
     return Mirror(
         name=values["name"],
         type=values["type"],
         source=with_slash(values["source"]),
         mode=Mode(values["mode"]),
-        bounds=Bounds(**{name: values[name] for name in _BOUNDS}),
+        bounds=Bounds(**bounds, offline=values["offline"] or offline),
         credentials=values["credentials"],
         allow_hosts=values["allow_hosts"],
         policy=policy,
+        only_present=values["offline_index"] == "present",
     )
 
 

@@ -73,8 +73,10 @@ def _stale(entry: Entry, overdue: float, bounds: Bounds) -> Stale:
         entry=entry,
         overdue=overdue,
         validators=entry.validators,
-        servable_while_revalidating=overdue < _revalidation_window(control, bounds),
-        servable_on_error=overdue < _error_window(control, bounds),
+        servable_while_revalidating=not bounds.offline
+        and overdue < _revalidation_window(control, bounds),
+        # "Disconnected" (RFC 9111 section 4.2.4) by the operator's will: nobody can be asked.
+        servable_on_error=bounds.offline or overdue < _error_window(control, bounds),
     )
 
 

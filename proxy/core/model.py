@@ -27,7 +27,8 @@ class Bounds:
     """How long what upstream sent may be reused (RFC 9111 section 4, RFC 5861), in seconds.
 
     `fresh_min` and `fresh_max` clamp the lifetime that upstream gives; `fresh_default`
-    is used where upstream gives none at all.
+    is used where upstream gives none at all. `offline`: upstream is never asked, and what is here
+    is reused however old it is and whatever upstream once said of that.
     """
 
     fresh_min: float = 60.0
@@ -36,6 +37,7 @@ class Bounds:
     stale_while_revalidate: float = 3600.0
     stale_if_error: float = 30 * 86400.0
     negative: float = 60.0
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class Mirror:
     `source` is an absolute URL ending in `/`; it may hold a secret (a token in its path,
     a password), so it is never shown: `proxy.core.urls.redacted` first. `policy` is the one that
     holds for it, its own include and exclude lists with it; None: everything is allowed.
+    `only_present`: while it is offline its indexes list only the files that are here.
     """
 
     name: str
@@ -55,6 +58,17 @@ class Mirror:
     credentials: str | None = None
     allow_hosts: frozenset[str] = frozenset()
     policy: Policy | None = None
+    only_present: bool = False
+
+    @property
+    def offline(self) -> bool:
+        """Whether upstream is never asked."""
+        return self.bounds.offline
+
+    @property
+    def lists_present(self) -> bool:
+        """Whether its indexes list only what is here; a plain tree of files has none."""
+        return self.offline and self.only_present and self.type != "files"
 
     @property
     def key(self) -> str:

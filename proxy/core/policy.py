@@ -184,6 +184,11 @@ class NeedsCompilation:
     needs: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Here:
+    """It is stored here, verified (`proxy.core.here`)."""
+
+
 Leaf = (
     Names
     | Specs
@@ -202,6 +207,7 @@ Leaf = (
     | FixesVulnerability
     | Malicious
     | NeedsCompilation
+    | Here
 )
 Condition = All | AnyOf | Not | Leaf
 
@@ -257,6 +263,14 @@ MALICIOUS = Rule(
     reason="this release is known to be malicious",
 )
 """The rule that comes before all others, overrides too, wherever advisories are known."""
+
+ABSENT = Rule(
+    name="offline",
+    effect=Effect.DENY,
+    condition=Not(Here()),
+    reason="this mirror is offline, and the file is not here",
+)
+"""The rule of mirrors that are offline and list only what is here."""
 
 UNRULED = Verdict(effect=Effect.ALLOW, rule="default", reason="no rule speaks of it")
 """What holds where no rule does and the policy allows by default."""

@@ -14,6 +14,7 @@ from proxy.core.policy import (
     Condition,
     Effect,
     FixesVulnerability,
+    Here,
     Kinds,
     LargerThan,
     Licences,
@@ -119,6 +120,8 @@ def _leaf(leaf: Condition) -> str:  # noqa: C901, PLR0912 - one line for each ki
         case FixesVulnerability(fixes=fixes):
             text = "a version that fixes a known vulnerability"
             return text if fixes else f"not {text}"
+        case Here():
+            return "stored here"
         case Malicious():
             return "known to be malicious"
         case NeedsCompilation(needs=needs):

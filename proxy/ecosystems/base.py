@@ -35,7 +35,8 @@ class Context:
     came; without a table it is the first one, whose files are as old as they say. `gate` names
     the row table of the index that decides for this one what it shows, `closure` the table of
     what allow-lists keep with all that it needs. `advisories` are those
-    that concern the index; None: nothing is known of any.
+    that concern the index; None: nothing is known of any. `here` is the table of its files that are
+    here (`proxy.core.here`), for a mirror that is offline and lists nothing else.
     """
 
     mirror: str
@@ -47,6 +48,7 @@ class Context:
     gate: Digest | None = None
     closure: Digest | None = None
     advisories: Advisories | None = None
+    here: bytes | None = None
 
     @cached_property
     def digest(self) -> Digest:
@@ -59,6 +61,8 @@ class Context:
             lines += ["advisories", self.advisories.digest]
         if self.closure is not None:
             lines += ["closure", self.closure]
+        if self.here is not None:
+            lines += ["here", digest_of(self.here)]
         if self.gate is not None:
             lines += ["gate", self.gate]
         return digest_of("\n".join(lines).encode())

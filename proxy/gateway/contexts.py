@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from proxy.core.advisories import Advisories
 from proxy.core.digest import Digest
 from proxy.core.model import Entry, Index, Mirror
-from proxy.core.policy import MALICIOUS, Policy
+from proxy.core.policy import ABSENT, MALICIOUS, Policy
 from proxy.ecosystems.base import Context
 from proxy.gateway.ports import Ports
 from proxy.gateway.sights import Sights
@@ -58,7 +58,7 @@ class Contexts:
             names.setdefault(mirror.type, set()).add(mirror.name)
         self._configured = {
             mirror.key: Context(
-                mirror=mirror.key, siblings=frozenset(names[mirror.type]), policy=mirror.policy
+                mirror=mirror.key, siblings=frozenset(names[mirror.type]), policy=_policy(mirror)
             )
             for mirror in known
         }
@@ -90,16 +90,19 @@ class Contexts:
         context: Context,
         index: Index,
         entry: Entry,
+        *,
         gate: Digest | None,
         closure: Digest | None = None,
+        here: bytes | None = None,
     ) -> Context:
         """*context* with what concerns the generation *entry* of *index* alone."""
         if context.policy is None:
             return context
         key = (index.key, entry.digest, context.digest)
         found = self._completed.get(key)
-        if found is None or (found.gate, found.closure) != (gate, closure):
-            found = replace(context, gate=gate, closure=closure, advisories=self._about(index))
+        if found is None or (found.gate, found.closure, found.here) != (gate, closure, here):
+            about = self._about(index)
+            found = replace(context, gate=gate, closure=closure, here=here, advisories=about)
             if context.policy.is_dated:
                 sight = await self._sights.of(index, entry)
                 found = replace(found, first_seen=sight.table, seen_at=sight.at)
@@ -129,6 +132,14 @@ class Contexts:
         policy = self.of(mirror.key).policy
         if policy is not None and policy.is_dated:
             await self._sights.settle(index, entry)
+
+
+def _policy(mirror: Mirror) -> Policy | None:
+    """What holds for *mirror*: its policy and, where that is wanted, what is not here."""
+    if not mirror.lists_present:
+        return mirror.policy
+    policy = mirror.policy or Policy(name="offline")
+    return replace(policy, overrides=(ABSENT, *policy.overrides))
 
 
 def _as_of(context: Context, now: float) -> _Current:

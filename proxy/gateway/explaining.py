@@ -18,6 +18,7 @@ from proxy.core.policy import Policy, Verdict
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import ROWS, Body, Context, Judged
 from proxy.errors import StorageError, UnknownPath
+from proxy.gateway.present import look
 from proxy.gateway.render import mapped
 from proxy.gateway.sights import remembered
 from proxy.storage.ports import Blobs, Catalog
@@ -43,6 +44,7 @@ class JudgeJob:
     moment: float
     seen_at: float
     first_seen: Path | None
+    here: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,7 @@ def _compared(job: JudgeJob, body: Body) -> list[Compared]:
             policy=policy or _EVERYTHING,
             moment=job.moment,
             seen_at=job.seen_at,
+            here=job.here,
         )
         judged = ecosystem.judged(job.index, body, context)
         wanted = None if job.package is None else spelt(job.package)
@@ -131,6 +134,7 @@ async def answer(
     mirror = question.mirror
     policies = tuple(one and one.at(now, mirror.type) for one in question.policies)
     found: list[Compared] = []
+    present = await look(catalog, blobs, mirror) if mirror.lists_present else {}
     for index, entry in await held(catalog, mirror, question.package):
         blob = await blobs.open(entry.digest, entry.size)
         if blob is None:
@@ -149,6 +153,7 @@ async def answer(
             moment=now,
             seen_at=now if sight is None else sight.at,
             first_seen=None if sight is None or sight.table is None else blobs.path(sight.table),
+            here=present.get(index.path),
         )
         found += await run(judge, job, entry.size)
     return found

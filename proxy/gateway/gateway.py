@@ -35,6 +35,7 @@ from proxy.errors import (
     Blocked,
     Denied,
     IntegrityError,
+    Offline,
     ProxyError,
     StorageError,
     UpstreamMissing,
@@ -49,7 +50,7 @@ from proxy.gateway.answers import (
     view_answer,
 )
 from proxy.gateway.contexts import Contexts
-from proxy.gateway.deriving import Deriving, origin
+from proxy.gateway.deriving import ENDING, Deriving, origin
 from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable
 from proxy.gateway.fill import Landed
 from proxy.gateway.indexes import Indexes
@@ -231,6 +232,8 @@ class Gateway:
             return await self._unlisted(artifact, mirror, want)
         if row.denied is not None:
             rule, reason = row.denied
+            if rule == policies.ABSENT.name:
+                raise Offline(f"{mirror.key} is offline, and {artifact.path} is not here")
             raise Denied(artifact.path.rpartition("/")[2], rule=rule, reason=reason)
         if row.derived:
             return await self._derived(artifact, mirror, row)
@@ -273,6 +276,8 @@ class Gateway:
                 return file_answer(artifact, row, blob)
         if isinstance(held, Absence) and self._clock() < held.checked_at + held.fresh_for:
             raise UpstreamMissing(f"{mirror.key} has no {artifact.path}", gone=held.gone)
+        if mirror.offline:
+            return await self._here_in_another_file(artifact, mirror, row)
         if want.head and row.size is not None:
             status = CacheStatus.forwarded("uri-miss", detail="head")
             return verified(artifact, row, Nothing(), row.size, status)
@@ -284,6 +289,20 @@ class Gateway:
         if self._is_far(order, want):
             return await self._plain.passed(order, want, artifact.media_type)
         return await self._followed(artifact, row, order, want)
+
+    async def _here_in_another_file(self, artifact: Artifact, mirror: Mirror, row: Row) -> Answer:
+        """A wheel's metadata out of the wheel that is here. Raises Offline where that is all."""
+        offline = Offline(f"{mirror.key} is offline, and {artifact.path} is not here")
+        if not artifact.path.endswith(ENDING):
+            raise offline
+        held = await self._deriving.fetch(artifact, mirror, row)
+        blob = await self._blobs.open(held.digest, held.size)
+        if blob is None:
+            raise Landed
+        if not keeps_promise(held, row):
+            blob.close()
+            raise offline
+        return file_answer(artifact, row, blob)
 
     async def _followed(self, artifact: Artifact, row: Row, order: Order, want: Want) -> Answer:
         boarded = await self._fetching.fetch(order)

@@ -21,6 +21,7 @@ from proxy.ecosystems.base import Context, Ecosystem
 from proxy.errors import (
     UNOBTAINABLE,
     BadIndex,
+    Offline,
     ProxyError,
     UpstreamMissing,
     UpstreamRefused,
@@ -32,6 +33,7 @@ from proxy.gateway.fill import Fill
 from proxy.gateway.flights import Flights
 from proxy.gateway.ports import Ports
 from proxy.gateway.presence import is_here
+from proxy.gateway.present import Present
 from proxy.gateway.responses import entry_of, renewed
 from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
@@ -75,6 +77,7 @@ class Indexes:
         self._views = views
         self._contexts = contexts
         self._closures = closures
+        self._present = Present(ports)
         self._paths: dict[str, tuple[float, Sequence[str]]] = {}
         self._failed: dict[str, tuple[float, ProxyError]] = {}
         self._flights: Flights[str, tuple[Entry, bool]] = Flights(ports.events.failed)
@@ -108,7 +111,7 @@ class Indexes:
 
     def refresh_soon(self, index: Index, mirror: Mirror) -> None:
         """Have *index* revalidated in the background, by whichever worker leads it."""
-        if index.key in self._failing():
+        if mirror.offline or index.key in self._failing():
             return
         try:
             self._team.claim(index.key)
@@ -154,7 +157,10 @@ class Indexes:
             current = await self.current(decider, mirror)
             gate = (await self._views.rows(current.generation)).digest
         closure = await self._closure(index, mirror, entry, context)
-        whole = await self._contexts.complete(context, index, entry, gate, closure)
+        here = await self._present.of(index, mirror)
+        whole = await self._contexts.complete(
+            context, index, entry, gate=gate, closure=closure, here=here
+        )
         return self._views.generation(index, entry, whole)
 
     async def _closure(
@@ -230,6 +236,9 @@ class Indexes:
 
     async def _refreshed(self, index: Index, mirror: Mirror, held: Held) -> Current:
         """Ask upstream, once for all who wait; fall back on what is held where that is allowed."""
+        if mirror.offline:
+            error = Offline(f"{mirror.key} is offline, and {index.path} is not here")
+            return await self._despite(error, index, mirror, held)
         try:
             failed = self._failing().get(index.key)
             if failed is not None and isinstance(held, Entry):

@@ -15,7 +15,7 @@ from proxy.core.cache_status import CacheStatus, Forward
 from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
 from proxy.core.http_date import parse_http_date
 from proxy.core.model import Absence, Bounds, Entry, Mirror, Plain
-from proxy.errors import UNOBTAINABLE, ProxyError, UpstreamMissing
+from proxy.errors import UNOBTAINABLE, Offline, ProxyError, UpstreamMissing
 from proxy.gateway.addresses import address
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
 from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable, variant_key
@@ -166,6 +166,9 @@ class PlainFiles:
     # -- asking upstream -----------------------------------------------------------------
 
     async def _asked(self, plain: Plain, order: Order, before: Stale | Miss, want: Want) -> Answer:
+        if order.mirror.offline:
+            error = Offline(f"{order.mirror.key} is offline, and {plain.path} is not here")
+            return await self._despite(error, plain, order, before, want)
         if self._is_passing(order.key):
             return await self.passed(order, want, plain.media_type)
         if want.head and isinstance(before, Miss):

@@ -33,6 +33,7 @@ from proxy.core.model import Mirror, Validators
 from proxy.core.urls import redacted
 from proxy.errors import (
     ConfigError,
+    Offline,
     UpstreamError,
     UpstreamFailed,
     UpstreamForbidden,
@@ -135,6 +136,8 @@ class AiohttpUpstream:
     @contextlib.asynccontextmanager
     async def open(self, ask: Ask) -> AsyncIterator[Reply]:
         """See `proxy.upstream.port.Upstream.open`."""
+        if ask.mirror.offline:
+            raise Offline(f"{ask.mirror.key} is offline, and {redacted(ask.url)} is not here")
         started = time.perf_counter()
         outcome = "ok"
         body: _Body | None = None

@@ -49,6 +49,8 @@ class Reply:
 class Upstream(Protocol):
     """Whoever fetches. Errors are the Upstream* ones of `proxy.errors`."""
 
-    def open(self, ask: Ask) -> AbstractAsyncContextManager[Reply]: ...
+    def open(self, ask: Ask) -> AbstractAsyncContextManager[Reply]:
+        """Send *ask*. Raises Offline, with nothing sent, where its mirror is offline."""
+        ...
 
     async def aclose(self) -> None: ...

@@ -59,6 +59,20 @@ def test_the_defaults_of_the_table_are_those_of_the_types() -> None:
     assert {one.name for one in fields(Bounds)} < {key.name for key in MIRROR}
 
 
+def test_offline_is_for_all_mirrors_or_for_one(tmp_path: Path) -> None:
+    one = 'type = "files"\nsource = "https://files.example.org/"\n'
+    text = f'[[mirror]]\nname = "a"\n{one}offline = true\n[[mirror]]\nname = "b"\n{one}'
+    path = tmp_path / "pkgproxy.toml"
+    path.write_text(text)
+    assert [mirror.offline for mirror in load(path, {}).settings.mirrors] == [True, False]
+    for environ, flags in (
+        ({"PKGPROXY_OFFLINE": "true"}, {}),
+        ({}, {"offline": Flag(option="--offline", value=True)}),
+    ):
+        settings = load(path, environ, flags).settings
+        assert all(mirror.offline for mirror in settings.mirrors)
+
+
 def test_the_cache_follows_xdg_cache_home() -> None:
     loaded = load(None, {"XDG_CACHE_HOME": "/caches/"})
     assert loaded.settings.cache.path == Path("/caches/pkgproxy")

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from proxy.core.urls import redacted
-from proxy.errors import UpstreamError, UpstreamMissing
+from proxy.errors import Offline, UpstreamError, UpstreamMissing
 from proxy.upstream.port import Ask, Reply
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -64,6 +64,8 @@ class FakeUpstream:
     @contextlib.asynccontextmanager
     async def open(self, ask: Ask) -> AsyncIterator[Reply]:
         """See `proxy.upstream.port.Upstream.open`."""
+        if ask.mirror.offline:
+            raise Offline(f"{ask.mirror.key} is offline")
         self.asks.append(ask)
         found = self.files.get(ask.url)
         file = FakeFile(body=found) if isinstance(found, bytes) else found

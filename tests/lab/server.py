@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,6 +39,10 @@ class MirrorConfig:
     name: str
     source: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_options(self, **more: Any) -> Self:
+        """The same with *more* keys."""
+        return replace(self, options={**self.options, **more})
 
 
 class ProxyServer:

@@ -18,9 +18,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from proxy.config.credentials import Basic, Bearer, Credential, PathToken
 from proxy.config.upstream_settings import UpstreamSettings
-from proxy.core.model import Mirror, Validators
+from proxy.core.model import Bounds, Mirror, Validators
 from proxy.errors import (
     ConfigError,
+    Offline,
     UpstreamError,
     UpstreamFailed,
     UpstreamForbidden,
@@ -206,6 +207,17 @@ def test_a_status_becomes_one_of_our_errors(
         assert str(status) in str(caught.value)
         assert len(it.server.seen) == requests
         assert it.heard.outcomes == [error.__name__]
+
+    run(test)
+
+
+def test_nothing_is_sent_for_a_mirror_that_is_offline() -> None:
+    async def test(it: Lab) -> None:
+        it.server.play("/x", Answer(body=BODY))
+        it.mirror = replace(it.mirror, bounds=Bounds(offline=True))
+        with pytest.raises(Offline, match="files/lab is offline"):
+            await it.get("/x")
+        assert it.server.connections == 0
 
     run(test)
 

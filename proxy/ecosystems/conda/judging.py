@@ -14,7 +14,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from proxy.core import first_seen, licences, osv
+from proxy.core import first_seen, here, licences, osv
 from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like
 from proxy.core.judging import Compiler, Node, Truth
 from proxy.core.licences import LicenceSet
@@ -22,6 +22,7 @@ from proxy.core.model import Index
 from proxy.core.policy import (
     Builds,
     FixesVulnerability,
+    Here,
     Kinds,
     LargerThan,
     Leaf,
@@ -92,6 +93,7 @@ class Judging:
         self._subdir = index.path.rpartition("/")[0].rpartition("/")[2]
         self._advisories = context.advisories
         self._closure = body.closure
+        self._here = here.read(context.here or b"")
         self._seen_table = body.first_seen
         self._seen_at = context.seen_at
         self._judges: dict[tuple[str, str], JudgeOfName] = {}
@@ -198,6 +200,8 @@ class Judging:
                 if self._advisories is None:
                     return None
                 return by_advisories(leaf, Version, self._subject)
+            case Here():
+                return lambda one: here.holds(self._here, (one.sha256, one.md5))
             case _:  # the configuration refuses them for this type
                 return None
 

@@ -12,12 +12,13 @@ from packaging.tags import Tag
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from proxy.core import first_seen
+from proxy.core import first_seen, here
 from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like
 from proxy.core.judging import Node, Truth, compiled
 from proxy.core.policy import (
     Builds,
     FixesVulnerability,
+    Here,
     Kinds,
     LargerThan,
     Leaf,
@@ -150,6 +151,7 @@ class Judging:
         self._seen_table = body.first_seen
         self._seen_at = context.seen_at
         self._advisories = context.advisories
+        self._here = here.read(context.here or b"")
         self._judge = compiled(policy, self._leaf)
 
     def verdict(self, candidate: Candidate) -> Verdict:
@@ -167,7 +169,7 @@ class Judging:
     def _seen(self) -> Mapping[bytes, float]:
         return first_seen.read(self._seen_table)
 
-    def _leaf(self, leaf: Leaf, may: bool) -> Node:  # noqa: C901, FBT001 - see `Tester`; one line for each kind of condition
+    def _leaf(self, leaf: Leaf, may: bool) -> Node:  # noqa: C901, FBT001, PLR0912 - see `Tester`; one line for each kind of condition
         match leaf:
             case Names(patterns=patterns):
                 return is_like(self._project, map(_normalised, patterns))
@@ -191,6 +193,8 @@ class Judging:
                 if self._advisories is None:
                     return None
                 return by_advisories(leaf, Version, self._subject)
+            case Here():
+                return lambda one: here.holds(self._here, one.file["hashes"].values(), one.filename)
             case _:  # the configuration refuses them for this type
                 return None
 

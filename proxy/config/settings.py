@@ -176,6 +176,12 @@ UPSTREAM = (
         help="Time to wait for an answer to begin, and between two pieces of it.",
     ),
     Key(
+        name="slowest",
+        kind=whole(0, 1 << 30),
+        default=1024,
+        help="Bytes per second, over `read_timeout`, below which a body is given up; 0: never.",
+    ),
+    Key(
         name="attempts",
         kind=whole(1, 20),
         default=3,

@@ -16,6 +16,9 @@ class UpstreamSettings:
     read_timeout: float = 30.0
     """Seconds to wait for the head of an answer, and between two pieces of its body."""
 
+    slowest: int = 1024
+    """Bytes per second, over `read_timeout`, below which a body is given up; 0: never."""
+
     attempts: int = 3
     """How often a request is sent at the most; only GET and HEAD are ever sent."""
 

@@ -93,6 +93,8 @@ class _Body:
     length: int | None
     position: int = 0
     fruitless: int = 0
+    waited: float = 0.0  # seconds for upstream, and the bytes that it sent in them
+    brought: int = 0
 
 
 class AiohttpUpstream:
@@ -118,6 +120,8 @@ class AiohttpUpstream:
         self._observer = observer
         self._sleep = sleep
         self._dice = dice
+        # To get a slot, to connect, and to be answered.
+        self._head_within = settings.connect_timeout + 2 * settings.read_timeout
         self.circuits = Circuits(
             settings.trip_after, observer=observer, clock=time.monotonic, sleep=rest
         )
@@ -228,16 +232,18 @@ class AiohttpUpstream:
         trusting = proxy is not None or trusted(url, ask.mirror)
         session = self._trusting if trusting else self._guarded
         try:
-            return await session.request(
-                ask.method,
-                URL(address, encoded=True),
-                headers={**_conditions(ask), **ask.headers, **secret},
-                allow_redirects=False,
-                proxy=proxy,
-                # A digest is that of the bytes as they are kept upstream: a server that calls a
-                # .tar.gz an encoded .tar must not have it unpacked here (pip sees it the same way).
-                auto_decompress=not ask.verified,
-            )
+            # The library's deadlines are between two reads: a head may come byte by byte.
+            async with asyncio.timeout(self._head_within):
+                return await session.request(
+                    ask.method,
+                    URL(address, encoded=True),
+                    headers={**_conditions(ask), **ask.headers, **secret},
+                    allow_redirects=False,
+                    proxy=proxy,
+                    # A digest is that of the bytes as they are kept upstream: a server that calls a
+                    # .tar.gz an encoded .tar must not have it unpacked here (pip sees it so, too).
+                    auto_decompress=not ask.verified,
+                )
         except UpstreamError:
             raise
         except (TimeoutError, aiohttp.ServerTimeoutError) as error:
@@ -253,7 +259,7 @@ class AiohttpUpstream:
         while True:
             try:
                 if broken:
-                    await self._resume(body)
+                    await self._resumed(body)
                 async for chunk in self._read(body):
                     yield chunk
                 return
@@ -264,14 +270,42 @@ class AiohttpUpstream:
                 broken = True
                 body.fruitless += 1
                 self._observer.retried(body.ask.mirror.key, f"resume_{type(error).__name__}")
-                await self._sleep(self._settings.backoff * body.fruitless * self._dice())
+
+    async def _resumed(self, body: _Body) -> None:
+        """Wait and resume: that is time in which upstream sends nothing."""
+        since = time.perf_counter()
+        await self._sleep(self._settings.backoff * body.fruitless * self._dice())
+        anew = await self._resume(body)
+        self._pace(body, since)
+        if anew:
+            await self._skip(body)
+
+    def _pace(self, body: _Body, since: float, count: int = 0) -> None:
+        """Raises UpstreamTimeout where upstream sends, but less than is worth waiting for.
+
+        What a client takes its time for does not count.
+        """
+        body.waited += time.perf_counter() - since
+        body.brought += count
+        if body.waited < self._settings.read_timeout:
+            return
+        if body.brought < self._settings.slowest * body.waited:
+            slow = UpstreamTimeout(f"{redacted(body.ask.url)} sends too slowly")
+            slow.retryable = False
+            raise slow
+        body.waited, body.brought = 0.0, 0
 
     async def _read(self, body: _Body) -> AsyncIterator[bytes]:
         url = redacted(body.ask.url)
         start = body.position
         try:
-            while chunk := await body.response.content.readany():
+            while True:
+                since = time.perf_counter()
+                chunk = await body.response.content.readany()
+                if not chunk:
+                    break
                 self.circuits.answered(body.url)
+                self._pace(body, since, len(chunk))
                 body.position += len(chunk)
                 body.fruitless = 0
                 self._observer.received(body.ask.mirror.key, len(chunk))
@@ -288,8 +322,10 @@ class AiohttpUpstream:
         if not whole:
             raise UpstreamFailed(f"{url} sent {body.position} of {body.length} bytes")
 
-    async def _resume(self, body: _Body) -> None:
-        """Ask for the rest. Raises UpstreamFailed where upstream has another file by now."""
+    async def _resume(self, body: _Body) -> bool:
+        """Ask for the rest; whether all of it comes instead. Raises UpstreamFailed where upstream
+        has another file by now.
+        """
         body.response.close()
         validator = body.validators.etag if body.validators.strong else None
         validator = validator or body.validators.last_modified
@@ -311,15 +347,16 @@ class AiohttpUpstream:
             )
             if not same:
                 raise _final(f"{redacted(ask.url)} resumed at another place or file")
-            return
+            return False
         if not body.ask.verified:
             raise _final(f"{redacted(ask.url)} has changed while it was fetched")
-        await self._skip(body)
+        return True
 
     async def _skip(self, body: _Body) -> None:
         """From the start again, up to where we were; the digest at the end is the judge."""
         left = body.position
         while left:
+            since = time.perf_counter()
             try:
                 piece = await body.response.content.read(min(left, _READ_AHEAD))
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -327,6 +364,7 @@ class AiohttpUpstream:
             if not piece:
                 raise UpstreamFailed(f"{redacted(body.ask.url)} has become shorter")
             left -= len(piece)
+            self._pace(body, since, len(piece))
 
 
 def _judge(response: aiohttp.ClientResponse, ask: Ask, url: str) -> None:

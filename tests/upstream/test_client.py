@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import socket
 import time
@@ -575,6 +576,85 @@ def test_resumes_without_progress_are_bounded() -> None:
         assert it.heard.waits == [0.5, 1.0, 1.5, 2.0, 2.5]
 
     run(test)
+
+
+def drip(piece: bytes, head: bytes = b"") -> Step:
+    """A server that sends *piece* again and again, a little too slowly, after *head*."""
+
+    async def act(exchange: Exchange) -> None:
+        await exchange.send(head)
+        while True:
+            await exchange.send(piece)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await exchange.left()
+                    return
+
+    return act
+
+
+IMPATIENT = replace(QUICK, attempts=1, connect_timeout=0.1, read_timeout=0.1, slowest=1024)
+
+
+@pytest.mark.parametrize("verified", [False, True])
+def test_a_body_that_only_drips_is_given_up(verified: bool) -> None:
+    async def test(it: Lab) -> None:
+        it.server.play("/x", drip(b"x", Answer(body=BODY, headers=STRONG).head()))
+        with pytest.raises(UpstreamTimeout, match="sends too slowly"):
+            await it.get(it.ask("/x", verified=verified))
+        assert len(it.server.seen) == 1
+
+    run(test, settings=IMPATIENT)
+
+
+def test_a_body_that_drips_by_connections_is_given_up() -> None:
+    async def test(it: Lab) -> None:
+        async def bit(exchange: Exchange) -> None:
+            given = exchange.request.headers.get("range", "bytes=0-")
+            first = int(given.removeprefix("bytes=").rstrip("-"))
+            answer = part(first, STRONG) if first else Answer(body=BODY, headers=STRONG)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await exchange.left()
+            await exchange.send(answer.head() + BODY[first : first + 1])
+
+        it.server.play("/x", bit)
+        with pytest.raises(UpstreamTimeout, match="sends too slowly"):
+            await it.get("/x")
+
+    run(test, settings=IMPATIENT)
+
+
+def test_a_slow_body_that_is_fast_enough_arrives() -> None:
+    async def test(it: Lab) -> None:
+        size = 100
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n"
+        it.server.play("/x", drip(b"x" * size, head))
+        assert await it.get("/x") == b"x" * 2000
+
+    run(test, settings=IMPATIENT)
+
+
+def test_a_client_s_own_pace_does_not_count() -> None:
+    async def test(it: Lab) -> None:
+        it.server.play("/x", Answer(body=BODY))
+        async with it.client.open(it.ask("/x")) as reply:
+            whole = b""
+            async for chunk in reply.chunks:
+                whole += chunk
+                await asyncio.sleep(0.3)  # a client that takes its time is what this is about
+        assert whole == BODY
+
+    run(test, settings=replace(IMPATIENT, slowest=1 << 30))
+
+
+def test_a_head_that_drips_hits_its_deadline() -> None:
+    async def test(it: Lab) -> None:
+        it.server.play("/x", drip(b"x: y\r\n", b"HTTP/1.1 200 OK\r\n"))
+        with pytest.raises(UpstreamTimeout, match="did not answer in time"):
+            await it.get("/x")
+
+    run(test, settings=IMPATIENT)
 
 
 def test_progress_starts_the_count_anew() -> None:

@@ -30,13 +30,15 @@ from proxy.errors import ConfigError, UnknownMirror
 from proxy.gateway.answer import Answer, Want
 from proxy.gateway.crew import Crew
 from proxy.gateway.engine import Engine
-from proxy.gateway.janitor import Janitor
+from proxy.gateway.janitor import Janitor, note_uses
 from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo
 from proxy.observe.log import Level, Log, Style
 from proxy.observe.metrics import Metrics
 from proxy.storage.catalog import DiskCatalog
 from proxy.storage.disk import DiskBlobs
+from proxy.storage.eviction import Eviction
+from proxy.storage.ports import NothingPinned
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.credentials import Credentials, netrc_path
 from proxy.upstream.oauth import refresh
@@ -127,8 +129,10 @@ class Worker:
             stack.push_async_callback(_ended, warming)
             if crew is not None:
                 await self._meet(stack, crew)
+            noting = asyncio.create_task(note_uses(blobs, reporting.failed))
+            stack.push_async_callback(_ended, noting)
             if place.number == 0:
-                self._tidy(stack, catalog, metrics)
+                self._tidy(stack, blobs, catalog, metrics)
             self._content = self._door(stack, reporting)
             pages = Pages(
                 lambda: self._mirrors,
@@ -144,7 +148,7 @@ class Worker:
 
     async def _store(self, stack: contextlib.AsyncExitStack) -> tuple[DiskBlobs, DiskCatalog]:
         root = self._settings.cache.path
-        blobs = DiskBlobs(root)
+        blobs = DiskBlobs(root, limit=self._settings.cache.max_size)
         stack.push_async_callback(blobs.aclose)
         catalog = DiskCatalog(
             root / "catalog",
@@ -189,12 +193,17 @@ class Worker:
         stack.push_async_callback(crew.drain, self._settings.server.drain_timeout)
 
     def _tidy(
-        self, stack: contextlib.AsyncExitStack, catalog: DiskCatalog, metrics: Metrics
+        self,
+        stack: contextlib.AsyncExitStack,
+        blobs: DiskBlobs,
+        catalog: DiskCatalog,
+        metrics: Metrics,
     ) -> None:
         cache = self._settings.cache
         janitor = Janitor(
             root=cache.path,
             catalog=catalog,
+            eviction=Eviction(blobs, catalog, NothingPinned()),
             keep_superseded=cache.keep_superseded,
             clock=time.time,
             metrics=metrics,

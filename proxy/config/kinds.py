@@ -18,8 +18,15 @@ from proxy.core.urls import redacted
 LONGEST = 100 * 365 * 86400.0
 """Seconds. Longer durations are mistakes, and timers overflow."""
 
+LARGEST = 1 << 60
+"""Bytes. No store is larger."""
+
 _UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(ms|s|m|h|d|w)?")
+_SIZES = {"b": 1}
+_SIZES |= {f"{unit}b": 1000**power for power, unit in enumerate("kmgt", 1)}
+_SIZES |= {f"{unit}ib": 1024**power for power, unit in enumerate("kmgt", 1)}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?i?b)?", re.IGNORECASE)
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*")
 _HOST_AND_PORT = re.compile(r"(?:\[([^\]]+)\]|([^\[\]:]+|[^\[\]]*:[^\[\]]*:[^\[\]]*))(:\d{1,5})?")
@@ -92,6 +99,28 @@ def spelt(seconds: float) -> str:
         if unit == "ms" or (count >= 1 and count == int(count) and unit != "w"):
             return f"{count:.10g}{unit}" if seconds else "0s"
     raise AssertionError(seconds)
+
+
+def _size(value: Any) -> int:
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is not None:
+        size = int(float(found[1]) * _SIZES[(found[2] or "b").lower()])
+    elif isinstance(value, bool) or not isinstance(value, int):
+        size = -1
+    else:
+        size = value
+    if not 0 < size < LARGEST:
+        raise ValueError('write a number of bytes, or a text with a unit, such as "50GB" or "8GiB"')
+    return size
+
+
+def spelt_size(size: int | None) -> str | int | None:
+    """A size as a file says it, in the largest unit that divides it."""
+    for unit in ("TB", "TiB", "GB", "GiB", "MB", "MiB", "kB", "KiB"):
+        count, rest = divmod(size or 0, _SIZES[unit.lower()])
+        if count and not rest:
+            return f"{count}{unit}"
+    return size
 
 
 def _seconds(value: Any) -> float | None:
@@ -178,6 +207,7 @@ TEXTS = Kind("list of texts", _texts, show=list)
 SOURCE = Kind("URL", _text, show=_shown_source)
 DURATION = duration()
 DEADLINE = duration(least=0.001)
+SIZE = Kind("size", _size, show=spelt_size)
 FLAG = Kind("true or false", _flag, parse=_parsed_flag)
 PATH = Kind("absolute path", _path, show=str)
 FILE = Kind("absolute path of a file", _file, show=str)

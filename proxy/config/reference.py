@@ -20,7 +20,7 @@ reported at once, each with its file and line. SIGHUP reads everything again; a 
 an error changes nothing. `config/pkgproxy.toml` is a commented file with every setting.
 
 A duration is a number of seconds or a text with a unit: `"300ms"`, `"90s"`, `"10m"`, `"12h"`,
-`"7d"`.
+`"7d"`. A size is a number of bytes or a text with a unit, decimal or binary: `"50GB"`, `"8GiB"`.
 """
 
 _TITLES = {

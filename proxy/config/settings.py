@@ -20,6 +20,7 @@ from proxy.config.kinds import (
     HOST,
     HOSTS,
     PATH,
+    SIZE,
     SOURCE,
     TEXT,
     TEXTS,
@@ -64,9 +65,10 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
-    """Where bodies and the catalog are kept."""
+    """Where bodies and the catalog are kept, and how much of them; `max_size` in bytes."""
 
     path: Path
+    max_size: int | None
     keep_superseded: float
 
 
@@ -137,6 +139,12 @@ CACHE = (
         kind=PATH,
         default="~/.cache/pkgproxy",
         help="Folder for bodies and the catalog; the default follows XDG_CACHE_HOME.",
+    ),
+    Key(
+        name="max_size",
+        kind=SIZE,
+        default=None,
+        help="Bytes of bodies beyond which the least used, large ones first, go; none: no limit.",
     ),
     Key(
         name="keep_superseded",

@@ -1,4 +1,4 @@
-"""What tidies up behind the gateway, once a day and when asked.
+"""What tidies up behind the gateway: eviction when the quota is exceeded, the rest once a day.
 
 Views of generations that are no longer current are forgotten after a while, and blobs that
 nothing names any more are removed. Neither is ever urgent.
@@ -11,8 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proxy.core.model import View
+from proxy.errors import StorageError
 from proxy.observe.log import Level, Log
 from proxy.observe.metrics import Metrics
+from proxy.storage.disk import DiskBlobs
+from proxy.storage.eviction import Evicted, Eviction
 from proxy.storage.ports import Catalog
 from proxy.storage.sweep import Swept, remembered, sweep, usage
 
@@ -21,6 +24,15 @@ EVERY = 86400.0
 
 LOOK = 300.0
 """Seconds between two looks at the store's size, for the metrics."""
+
+CHECK = 1.0
+"""Seconds between two looks at whether the quota is exceeded."""
+
+IN_VAIN = 60.0
+"""Seconds after an eviction that did not find enough before the next one is tried."""
+
+NOTE = 30.0
+"""Seconds between two times that the uses of blobs are written down."""
 
 YOUNGEST = 3600.0
 """Seconds for which a blob that nothing names is left alone: its entry may be on its way."""
@@ -54,6 +66,7 @@ class Janitor:
         *,
         root: Path,
         catalog: Catalog,
+        eviction: Eviction,
         keep_superseded: float,
         clock: Callable[[], float],
         metrics: Metrics,
@@ -61,28 +74,56 @@ class Janitor:
     ) -> None:
         self._root = root
         self._catalog = catalog
+        self._eviction = eviction
         self._keep = keep_superseded
         self._clock = clock
         self._metrics = metrics
         self._log = log
+        self._in_vain_until = 0.0
 
     async def run(self) -> None:
-        """Look at the store now and then, and sweep it once a day, until cancelled."""
+        """Keep the quota, look at the store now and then, sweep it once a day, until cancelled."""
         swept_at = self._clock()
+        looked_at = 0.0
         while True:
             try:
-                await self.look()
+                await self.evict()
+                if not 0 <= self._clock() - looked_at < LOOK:
+                    looked_at = self._clock()
+                    await self.look()
                 if self._clock() - swept_at >= EVERY:
                     swept_at = self._clock()
                     await self.sweep()
             except Exception as error:  # noqa: BLE001 - supervised here: tidying is never fatal
                 self._log.crash("janitor", error)
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(CHECK)
 
     async def look(self) -> None:
         """Measure the store."""
         found = await asyncio.to_thread(usage, self._root)
         self._metrics.stored(size=found.size, entries=await self._catalog.count())
+
+    async def evict(self) -> Evicted | None:
+        """Make room where the quota is exceeded; None: there was no need, or it was in vain."""
+        now = self._clock()
+        if now < self._in_vain_until or not self._eviction.is_due():
+            return None
+        evicted = await self._eviction.run(now)
+        if evicted is None:
+            return None
+        self._metrics.evicted(evicted.removed, evicted.freed, evicted.left)
+        level = Level.WARNING if evicted.short else Level.INFO
+        self._log.event(
+            "evicted",
+            level=level,
+            blobs=evicted.removed.total(),
+            bytes=evicted.freed.total(),
+            left=evicted.left,
+            short=evicted.short,
+        )
+        if evicted.short:
+            self._in_vain_until = now + IN_VAIN
+        return evicted
 
     async def sweep(self) -> Swept:
         """Forget superseded views and remove what nothing names."""
@@ -91,3 +132,13 @@ class Janitor:
         swept = await sweep(self._root, self._catalog, keep_for=YOUNGEST, now=now)
         self._log.event("swept", level=Level.INFO, views=forgotten, report=str(swept))
         return swept
+
+
+async def note_uses(blobs: DiskBlobs, failed: Callable[[str, BaseException], None]) -> None:
+    """Write down now and then which blobs this worker has used, until cancelled."""
+    while True:
+        await asyncio.sleep(NOTE)
+        try:
+            await blobs.write_uses()
+        except StorageError as error:
+            failed("uses", error)

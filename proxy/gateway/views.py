@@ -9,6 +9,7 @@ asked for and kept while it is in use.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import mmap
 from collections import OrderedDict
@@ -130,6 +131,7 @@ class Views:
 
     async def open_table(self, view: View) -> Table:
         """Map the table that *view* is."""
+        self._blobs.used(view.digest)
         table = self._tables.get(view.digest)
         if table is None:
             path = self._blobs.path(view.digest)
@@ -189,8 +191,16 @@ class Views:
         held = await self._blobs.open(entry.digest, entry.size)
         if held is None:
             raise StorageError(f"the bytes of {generation.index.path} are no longer in the store")
-        held.close()
-        context = generation.context
+        with contextlib.closing(held):  # what is open is not evicted
+            outputs = await self._rendered(generation, forms)
+        for output in outputs:
+            await self._keep(generation.key(output.form), output, "")
+            if output.form == ROWS:
+                self._events.hid(generation.index, output.hidden)
+        publish(None)
+
+    async def _rendered(self, generation: Generation, forms: frozenset[str]) -> list[Output]:
+        entry, context = generation.entry, generation.context
         seen, gate, closure = context.first_seen, context.gate, context.closure
         job = RenderJob(
             index=generation.index,
@@ -208,12 +218,8 @@ class Views:
         )
         started = self._clock()
         outputs = await self._pool.run(render, job, size=entry.size)
-        for output in outputs:
-            await self._keep(generation.key(output.form), output, "")
-            if output.form == ROWS:
-                self._events.hid(generation.index, output.hidden)
         self._events.rendered(generation.index, forms, self._clock() - started)
-        publish(None)
+        return outputs
 
     async def _earlier(self, index: Index, forms: frozenset[str]) -> Path | None:
         """The newest pack among *forms* that is here."""

@@ -9,7 +9,7 @@ into that folder and each of them exposes the sum.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -165,6 +165,12 @@ METRICS: tuple[Metric, ...] = (
         combine="mostrecent",
         help="Entries in the catalog.",
     ),
+    _counter(
+        "pkgproxy_evicted_blobs_total",
+        ("size",),
+        "Blobs removed to keep the quota, by size class: small, medium, large or huge.",
+    ),
+    _counter("pkgproxy_evicted_bytes_total", ("size",), "Bytes of these blobs."),
     Metric(
         name="pkgproxy_build_info",
         kind=Kind.GAUGE,
@@ -318,6 +324,13 @@ class Metrics:
         """The store now holds *size* bytes under *entries* entries."""
         self._gauges["pkgproxy_store_bytes"].set(size)
         self._gauges["pkgproxy_store_entries"].set(entries)
+
+    def evicted(self, removed: Mapping[str, int], freed: Mapping[str, int], left: int) -> None:
+        """Room was made: blobs and bytes removed, by size class; *left* bytes remain."""
+        for name, count in removed.items():
+            self._counter("pkgproxy_evicted_blobs_total", name).inc(count)
+            self._counter("pkgproxy_evicted_bytes_total", name).inc(freed[name])
+        self._gauges["pkgproxy_store_bytes"].set(left)
 
     def running(self, version: str) -> None:
         """Say which version this is."""

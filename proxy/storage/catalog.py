@@ -14,18 +14,18 @@ import fcntl
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import diskcache
-import msgspec
 from diskcache.core import MODE_RAW
 
-from proxy.core.model import Absence, Entry, View
+from proxy.core.model import Digest
 from proxy.errors import StorageError
 from proxy.storage.ports import Remembered
+from proxy.storage.rows import decoded, encoded, keys_in, named_in
 
 R = TypeVar("R")
 
@@ -35,40 +35,9 @@ IN_MEMORY = 20_000
 BUSY = 30.0
 """Seconds that SQLite waits for another process's write before it gives up."""
 
-VERSION = 1
-"""Of the values' layout; values of another version are not understood and count as absent."""
-
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 _CACHED = 2 << 10  # SQLite pages of 4 kB kept per connection: 8 MB
 _INLINE = 1 << 20  # bytes of a value that stay within SQLite: all do
-_KINDS: dict[str, type[Remembered]] = {"entry": Entry, "absence": Absence, "view": View}
-_TAGS = {kind: tag for tag, kind in _KINDS.items()}
-_encode = msgspec.msgpack.Encoder().encode
-
-
-class _Stored(msgspec.Struct, frozen=True, array_like=True):
-    version: int
-    kind: str
-    value: msgspec.Raw
-
-
-_decoder = msgspec.msgpack.Decoder(_Stored)
-
-
-def encoded(value: Remembered) -> bytes:
-    """*value* as it is stored."""
-    return _encode(_Stored(VERSION, _TAGS[type(value)], msgspec.Raw(_encode(value))))
-
-
-def decoded(data: bytes) -> Remembered:
-    """Read what `encoded` made. Raises ValueError."""
-    try:
-        stored = _decoder.decode(data)
-        if stored.version != VERSION or stored.kind not in _KINDS:
-            raise ValueError(f"a value of version {stored.version}, kind {stored.kind!r}")
-        return msgspec.msgpack.decode(stored.value, type=_KINDS[stored.kind])
-    except msgspec.MsgspecError as error:
-        raise ValueError(str(error)) from error
 
 
 class _Plain(diskcache.Disk):  # type: ignore[misc]  # diskcache is untyped
@@ -153,6 +122,19 @@ class DiskCatalog:
     async def keys(self, prefix: str = "") -> list[str]:
         return await self._run(self._keys, prefix)
 
+    async def digests(self, prefix: str = "") -> set[Digest]:
+        # Not in the thread that writes: reading all of a large catalog takes seconds.
+        with _as_storage_error():
+            return await asyncio.to_thread(lambda: {one for _, one in self._named(prefix)})
+
+    async def naming(self, digests: Collection[Digest]) -> list[str]:
+        if not digests:
+            return []
+        with _as_storage_error():
+            return await asyncio.to_thread(
+                lambda: [key for key, one in self._named("") if one in digests]
+            )
+
     async def aclose(self) -> None:
         """Close the file."""
         self._cache.close()  # each thread has a connection of its own
@@ -180,14 +162,15 @@ class DiskCatalog:
                 self._cache.delete(key, retry=True)
 
     def _keys(self, prefix: str) -> list[str]:
-        # A range scan of the key's index; diskcache itself can only list everything.
-        path = self._folder / "cache.db"
-        with contextlib.closing(sqlite3.connect(path, timeout=BUSY)) as connection:
-            rows = connection.execute(
-                "SELECT key FROM Cache WHERE raw = 1 AND key >= ? AND key < ?",
-                (prefix, prefix + "\U0010ffff"),
-            )
-            return [row[0] for row in rows if isinstance(row[0], str)]
+        with contextlib.closing(self._connected()) as connection:
+            return list(keys_in(connection, prefix))
+
+    def _named(self, prefix: str) -> Iterator[tuple[str, Digest]]:
+        with contextlib.closing(self._connected()) as connection:
+            yield from named_in(connection, prefix)
+
+    def _connected(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._folder / "cache.db", timeout=BUSY)
 
     async def _run(self, work: Callable[..., R], *arguments: object) -> R:
         loop = asyncio.get_running_loop()

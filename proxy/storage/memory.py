@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from proxy.core.model import Absence, Digest
 from proxy.storage.ports import Remembered
 
 
@@ -31,3 +32,16 @@ class MemoryCatalog:
 
     async def keys(self, prefix: str = "") -> list[str]:
         return [key for key in self.values if key.startswith(prefix)]
+
+    async def digests(self, prefix: str = "") -> set[Digest]:
+        return {digest for key, digest in self._named() if key.startswith(prefix)}
+
+    async def naming(self, digests: Collection[Digest]) -> list[str]:
+        return [key for key, digest in self._named() if digest in digests]
+
+    def _named(self) -> list[tuple[str, Digest]]:
+        return [
+            (key, value.digest)
+            for key, value in self.values.items()
+            if not isinstance(value, Absence) and value.digest
+        ]

@@ -7,7 +7,7 @@ event loop; their failures are StorageError.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -76,6 +76,10 @@ class Blobs(Protocol):
         """Where the blob is, or would be (for renderers, which are given paths)."""
         ...
 
+    def used(self, digest: Digest) -> None:
+        """Note that the blob is in use, where it is read without being opened (a map of it)."""
+        ...
+
     @property
     def workspace(self) -> Path:
         """A folder on the blobs' filesystem for files being made that `adopt` will take."""
@@ -117,3 +121,26 @@ class Catalog(Protocol):
     async def keys(self, prefix: str = "") -> list[str]:
         """All keys that start with *prefix*, in no order."""
         ...
+
+    async def digests(self, prefix: str = "") -> set[Digest]:
+        """The blobs named by values whose keys start with *prefix*."""
+        ...
+
+    async def naming(self, digests: Collection[Digest]) -> list[str]:
+        """The keys of all values that name one of *digests*, in no order."""
+        ...
+
+
+class Pinned(Protocol):
+    """What must stay, however long nobody has asked for it."""
+
+    def prefixes(self) -> Iterable[str]:
+        """Beginnings of catalog keys: no blob that a value under one of them names is evicted."""
+        ...
+
+
+class NothingPinned:
+    """Everything may go."""
+
+    def prefixes(self) -> Iterable[str]:
+        return ()

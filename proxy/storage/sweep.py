@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.core.model import Absence, Digest
+from proxy.core.model import Digest
 from proxy.errors import StorageError
+from proxy.storage.folder import blob_path, held
 from proxy.storage.ports import Catalog, Remembered
 
 TURN = 50
@@ -48,8 +48,7 @@ async def sweep(root: Path, catalog: Catalog, *, keep_for: float, now: float) ->
 
     Raises StorageError.
     """
-    named = {value.digest async for value in remembered(catalog) if not isinstance(value, Absence)}
-    return await asyncio.to_thread(_sweep, root, named, now - keep_for)
+    return await asyncio.to_thread(_sweep, root, await catalog.digests(), now - keep_for)
 
 
 def usage(root: Path) -> Usage:
@@ -57,33 +56,21 @@ def usage(root: Path) -> Usage:
 
     Raises StorageError.
     """
-    sizes = [found.st_size for _, found in _blobs(root)]
+    sizes = [one.size for one in held(root)]
     return Usage(blobs=len(sizes), size=sum(sizes))
 
 
 def _sweep(root: Path, named: set[Digest], before: float) -> Swept:
     removed = freed = kept = 0
-    for entry, found in _blobs(root):
-        if entry.name in named or found.st_mtime >= before:
+    for one in held(root):
+        if one.digest in named or one.used_at >= before:
             kept += 1
             continue
+        path = blob_path(root, one.digest)
         try:
-            Path(entry.path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError as error:
-            raise StorageError(f"blob {entry.path} cannot be removed: {error}") from error
+            raise StorageError(f"blob {path} cannot be removed: {error}") from error
         removed += 1
-        freed += found.st_size
+        freed += one.size
     return Swept(removed=removed, freed=freed, kept=kept)
-
-
-def _blobs(root: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    try:
-        for folder in filter(os.DirEntry.is_dir, os.scandir(root / "sha256")):
-            for entry in os.scandir(folder.path):
-                try:
-                    found = entry.stat()
-                except FileNotFoundError:
-                    continue
-                yield entry, found
-    except OSError as error:
-        raise StorageError(f"the blobs in {root} cannot be listed: {error}") from error

@@ -19,7 +19,8 @@ from proxy.errors import (
 from proxy.gateway.answer import IMMUTABLE, Want
 from proxy.gateway.fetching import SUSPECT_FOR
 from proxy.gateway.fill import HELD_BACK
-from proxy.storage.disk import DiskBlobs, DiskSpool
+from proxy.storage.disk import DiskBlobs
+from proxy.storage.spool import DiskSpool
 from tests.gateway.world import (
     HOST,
     NAME,

@@ -1,0 +1,91 @@
+"""A cache folder's layout: where blobs lie in it, and which format it has.
+
+`<root>/sha256/ab/<digest>` holds the blobs, `<root>/spool/` the bodies that are being written,
+`<root>/work/` files being made elsewhere, `<root>/catalog/` the catalog. A blob's modification
+time is when it was last used, as far as that has been written down. Nothing here is async.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.core.model import Digest
+from proxy.errors import StorageError
+
+FORMAT = "1"
+"""The layout's version, in `<root>/FORMAT`; another one is refused."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PREFIX = re.compile(r"[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A blob as its folder shows it; `used_at` in seconds since the epoch."""
+
+    digest: Digest
+    size: int
+    used_at: float
+
+
+def blob_path(root: Path, digest: Digest) -> Path:
+    """Where the blob is, or would be. Raises StorageError for what is no digest."""
+    if not _DIGEST.fullmatch(digest):
+        raise StorageError(f"{digest[:80]!r} is not a SHA-256 in lower-case hex")
+    return root / "sha256" / digest[:2] / digest
+
+
+def held(root: Path) -> Iterator[Held]:
+    """All blobs under *root*, in no order; what is not named by a digest is none.
+
+    Raises StorageError.
+    """
+    try:
+        for folder in os.scandir(root / "sha256"):
+            if _PREFIX.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
+                yield from _held(folder.path)
+    except OSError as error:
+        raise StorageError(f"the blobs in {root} cannot be listed: {error}") from error
+
+
+def _held(folder: str) -> Iterator[Held]:
+    for entry in os.scandir(folder):
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        if _DIGEST.fullmatch(entry.name):
+            yield Held(Digest(entry.name), found.st_size, found.st_mtime)
+
+
+def prepared(root: Path) -> None:
+    """Make *root* a cache folder if it is none yet. Raises StorageError."""
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        if not (root / "FORMAT").exists():
+            # Several workers start at once, and none may read it half written.
+            aside = root / f"FORMAT-{os.getpid()}"
+            aside.write_text(FORMAT + "\n")
+            aside.replace(root / "FORMAT")
+        check_format(root)
+        for name in ("spool", "work", "sha256"):
+            (root / name).mkdir(exist_ok=True, mode=0o750)
+    except OSError as error:
+        raise StorageError(f"the cache folder {root} cannot be used: {error}") from error
+
+
+def check_format(root: Path) -> None:
+    """Refuse a folder that another version has written. Raises StorageError and OSError."""
+    found = (root / "FORMAT").read_text(errors="replace").strip()[:80]
+    if found == FORMAT:
+        return
+    newer = found.isdecimal() and int(found) > int(FORMAT)
+    by = "a newer version of pkgproxy; use that one" if newer else "no version that is known"
+    raise StorageError(
+        f"{root} holds a store of format {found or 'unknown'}, written by {by}; this version "
+        f"writes format {FORMAT}: name another folder in cache.path, or remove this one"
+    )

@@ -1,0 +1,156 @@
+"""One body being written into a cache folder: hashed on the way, checked, renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from proxy.core.model import Digest, Expected
+from proxy.errors import IntegrityError, StorageError
+from proxy.storage.ports import Stored
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+INLINE = 64 << 10
+"""Bytes up to which hashing and writing is done on the event loop: it takes a tenth of a
+millisecond, less than a turn in a thread, and most packages' first bytes wait for it."""
+
+_COPY = 1 << 20  # bytes hashed at a time when a file is read again
+
+
+class Home(Protocol):
+    """The store that a spool belongs to."""
+
+    async def run(self, work: Callable[..., R], *arguments: object) -> R:
+        """Run *work* off the event loop, its operating system errors as StorageError."""
+        ...
+
+    def place(self, path: Path, digest: Digest) -> None:
+        """Rename a finished file to its digest. Raises OSError."""
+        ...
+
+    def released(self, count: int) -> None:
+        """*count* reserved bytes are written or given up."""
+        ...
+
+
+class DiskSpool:
+    """One body being written. Its lock tells a later start that its writer still lives.
+
+    A cancelled caller discards and closes while a thread may still be writing for it; the
+    thread then closes the descriptor, lest its number be somebody else's file by then.
+    """
+
+    def __init__(self, home: Home, path: Path, descriptor: int, reserved: int) -> None:
+        self._home = home
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._promised = self._reserved = reserved
+        self._descriptor = descriptor
+        self._guard = threading.Lock()  # over the two below and what is reserved
+        self._busy = False
+        self._closed = False
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"<DiskSpool {self.path.name} {self._size}>"
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    async def write(self, chunks: list[bytes]) -> None:
+        if sum(map(len, chunks)) <= INLINE:
+            with as_storage_error():
+                self._write(chunks)
+        else:
+            await self._home.run(self._held, self._write, chunks)
+
+    async def commit(self, expected: Expected) -> Stored:
+        return await self._home.run(self._held, self._commit, expected)
+
+    async def discard(self) -> None:
+        # Without a turn in a thread: the caller may be cancelled, and it must still be done.
+        with as_storage_error():
+            self._discard()
+
+    def close(self) -> None:
+        with self._guard:
+            self._closed = True
+            busy = self._busy
+        if not busy:
+            self._release()
+
+    def _held(self, work: Callable[[A], R], argument: A) -> R:
+        """Run *work* in a thread with the descriptor held open."""
+        with self._guard:
+            self._busy = True
+        try:
+            return work(argument)
+        finally:
+            with self._guard:
+                self._busy = False
+                closed = self._closed
+            if closed:
+                self._release()
+
+    def _release(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+        self._settle()
+
+    def _write(self, chunks: list[bytes]) -> None:
+        for chunk in chunks:
+            self._hash.update(chunk)  # releases the interpreter lock for what is over 2 KiB
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            self._size += len(chunk)
+        self._settle(keeping=max(0, self._promised - self._size))
+
+    def _commit(self, expected: Expected) -> Stored:
+        digest = Digest(self._hash.hexdigest())
+        if expected.size is not None and expected.size != self._size:
+            raise IntegrityError(f"got {self._size} bytes, was promised {expected.size}")
+        for name, wanted in expected.hashes.items():
+            got = digest if name == "sha256" else self._hashed(name)
+            if got is not None and got != wanted.lower():
+                raise IntegrityError(f"got {name} {got}, was promised {wanted}")
+        self._home.place(self.path, digest)
+        self._settle()
+        return Stored(digest=digest, size=self._size)
+
+    def _hashed(self, name: str) -> str | None:
+        """Another digest of what was written; None for an algorithm that is not to be had."""
+        try:
+            hashed = hashlib.new(name, usedforsecurity=False)
+        except ValueError:
+            return None
+        for offset in range(0, self._size, _COPY):
+            hashed.update(os.pread(self._descriptor, _COPY, offset))
+        return hashed.hexdigest()
+
+    def _discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._settle()
+
+    def _settle(self, *, keeping: int = 0) -> None:
+        """Give back what was reserved, but for *keeping* bytes."""
+        with self._guard:
+            given, self._reserved = self._reserved - keeping, keeping
+        self._home.released(given)
+
+
+@contextlib.contextmanager
+def as_storage_error() -> Iterator[None]:
+    """Errors of the operating system become StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"the store failed: {error}") from error

@@ -120,27 +120,29 @@ class Eviction:
         wanted = total - int(limit * LOW)
         pick = _Pick(frozenset[Digest]().union(*pinned), wanted, now)
         doomed = await asyncio.to_thread(pick.of, self._blobs.root)
-        gone = await self._removed(doomed)
+        removed, freed = await self._removed(doomed)
+        left = total - freed.total()
+        short = max(0, wanted - freed.total())
+        return Evicted(removed=removed, freed=freed, left=left, short=short)
+
+    async def _removed(self, doomed: list[Held]) -> tuple[Counter[str], Counter[str]]:
+        """Remove them, but for those that somebody reads or writes; returns blobs and bytes."""
         removed: Counter[str] = Counter()
         freed: Counter[str] = Counter()
-        for one in gone:
-            name = CLASSES[size_class(one.size)][1]
-            removed[name] += 1
-            freed[name] += one.size
-        short = max(0, wanted - freed.total())
-        return Evicted(removed=removed, freed=freed, left=total - freed.total(), short=short)
-
-    async def _removed(self, doomed: list[Held]) -> list[Held]:
-        """Remove them, but for those that somebody reads or writes; returns which are gone."""
-        gone: list[Held] = []
+        gone: set[Digest] = set()
         for start in range(0, len(doomed), BATCH):
-            removed = await self._blobs.run(_remove, self._blobs.root, doomed[start:][:BATCH])
-            self._blobs.tally.add(-sum(one.size for one in removed))
-            gone += removed
-        keys = await self._catalog.naming({one.digest for one in gone})
+            for one in await self._blobs.run(
+                _remove, self._blobs.root, doomed[start : start + BATCH]
+            ):
+                name = CLASSES[size_class(one.size)][1]
+                removed[name] += 1
+                freed[name] += one.size
+                gone.add(one.digest)
+        self._blobs.tally.add(-freed.total())
+        keys = await self._catalog.naming(gone)
         for start in range(0, len(keys), BATCH):
-            await self._catalog.forget(keys[start:][:BATCH])
-        return gone
+            await self._catalog.forget(keys[start : start + BATCH])
+        return removed, freed
 
 
 @dataclass(frozen=True, slots=True)

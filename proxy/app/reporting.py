@@ -125,6 +125,19 @@ class Reporting:
         """A fill began or ended."""
         self._metrics.filling(mirror, change)
 
+    def unstored(self, mirror: str, error: BaseException) -> None:
+        """A body was passed on because there was no room for it; why was told already."""
+        self._metrics.unstored(mirror)
+        self._log.event("unstored", level=Level.DEBUG, mirror=mirror, error=error)
+
+    def trouble(self, what: str, text: str) -> None:
+        """The store is in trouble, or (an empty *text*) no longer."""
+        self._metrics.trouble(what, present=bool(text))
+        if text:
+            self._log.event("store_trouble", level=Level.ERROR, concerns=what, what=text)
+        else:
+            self._log.event("store_recovered", level=Level.WARNING, concerns=what)
+
     def failed(self, what: str, error: BaseException) -> None:
         """Work of the server's own failed."""
         if isinstance(error, UpstreamMissing):

@@ -35,10 +35,10 @@ from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo
 from proxy.observe.log import Level, Log, Style
 from proxy.observe.metrics import Metrics
-from proxy.storage.catalog import DiskCatalog
-from proxy.storage.disk import DiskBlobs
 from proxy.storage.eviction import Eviction
+from proxy.storage.opening import Store, opened
 from proxy.storage.ports import NothingPinned
+from proxy.storage.trouble import Trouble
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.credentials import Credentials, netrc_path
 from proxy.upstream.oauth import refresh
@@ -105,7 +105,8 @@ class Worker:
             metrics = Metrics(CollectorRegistry())
             metrics.running(__version__)
             reporting = Reporting(metrics, self._log, requests=settings.log.requests)
-            blobs, catalog = await self._store(stack)
+            store = await self._store(stack, reporting)
+            blobs, catalog = store.blobs, store.catalog
             crew = None
             if place.size > 1:
                 crew = Crew(place.number, place.size, place.meeting, blobs)
@@ -132,7 +133,7 @@ class Worker:
             noting = asyncio.create_task(note_uses(blobs, reporting.failed))
             stack.push_async_callback(_ended, noting)
             if place.number == 0:
-                self._tidy(stack, blobs, catalog, metrics)
+                self._tidy(stack, store, metrics)
             self._content = self._door(stack, reporting)
             pages = Pages(
                 lambda: self._mirrors,
@@ -146,19 +147,20 @@ class Worker:
             await stack.enter_async_context(self._listening(pages, verdicts))
             yield
 
-    async def _store(self, stack: contextlib.AsyncExitStack) -> tuple[DiskBlobs, DiskCatalog]:
-        root = self._settings.cache.path
-        blobs = DiskBlobs(root, limit=self._settings.cache.max_size)
-        stack.push_async_callback(blobs.aclose)
-        catalog = DiskCatalog(
-            root / "catalog",
+    async def _store(self, stack: contextlib.AsyncExitStack, reporting: Reporting) -> Store:
+        cache = self._settings.cache
+        store = opened(
+            cache.layers,
+            spare=self._place.meeting / "spare",
+            limit=cache.max_size,
+            trouble=Trouble(reporting.trouble),
             on_loss=lambda what: self._log.event("catalog_loss", level=Level.ERROR, what=what),
         )
-        stack.push_async_callback(catalog.aclose)
+        stack.push_async_callback(store.aclose)
         if self._place.number == 0:
-            left = await asyncio.to_thread(blobs.collect_leftovers)
+            left = await asyncio.to_thread(store.blobs.main.collect_leftovers)
             self._log.event("leftovers", level=Level.DEBUG, files=left)
-        return blobs, catalog
+        return store
 
     def _upstream(self, stack: contextlib.AsyncExitStack, reporting: Reporting) -> AiohttpUpstream:
         settings = self._settings
@@ -192,19 +194,12 @@ class Worker:
         stack.push_async_callback(crew.aclose)
         stack.push_async_callback(crew.drain, self._settings.server.drain_timeout)
 
-    def _tidy(
-        self,
-        stack: contextlib.AsyncExitStack,
-        blobs: DiskBlobs,
-        catalog: DiskCatalog,
-        metrics: Metrics,
-    ) -> None:
-        cache = self._settings.cache
+    def _tidy(self, stack: contextlib.AsyncExitStack, store: Store, metrics: Metrics) -> None:
         janitor = Janitor(
-            root=cache.path,
-            catalog=catalog,
-            eviction=Eviction(blobs, catalog, NothingPinned()),
-            keep_superseded=cache.keep_superseded,
+            root=store.root,
+            catalog=store.catalog,
+            evictions=[Eviction(one, store.catalog, NothingPinned()) for one in store.written],
+            keep_superseded=self._settings.cache.keep_superseded,
             clock=time.time,
             metrics=metrics,
             log=self._log,

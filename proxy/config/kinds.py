@@ -7,6 +7,7 @@ be written instead. Readers never repeat a value that may be a secret.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -160,6 +161,23 @@ def _path(value: Any) -> Path:
     return path
 
 
+def _paths(value: Any) -> tuple[Path, ...]:
+    given = value if isinstance(value, list) else [value]
+    paths = tuple(_path(one) for one in given)
+    if not paths or len(set(paths)) < len(paths):
+        raise ValueError("write one folder, or a list of several different ones")
+    return paths
+
+
+def _parsed_paths(text: str) -> str | list[str]:
+    several = text.split(os.pathsep)
+    return several if len(several) > 1 else text
+
+
+def _shown_paths(paths: tuple[Path, ...]) -> str | list[str]:
+    return str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]
+
+
 def _file(value: Any) -> Path:
     path = _path(value)
     if not path.is_file():
@@ -210,6 +228,7 @@ DEADLINE = duration(least=0.001)
 SIZE = Kind("size", _size, show=spelt_size)
 FLAG = Kind("true or false", _flag, parse=_parsed_flag)
 PATH = Kind("absolute path", _path, show=str)
+PATHS = Kind("absolute path, or a list of them", _paths, parse=_parsed_paths, show=_shown_paths)
 FILE = Kind("absolute path of a file", _file, show=str)
 HOST = Kind("address or host name", _host)
 HOSTS = Kind("list of hosts", _hosts, show=sorted)

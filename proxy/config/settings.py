@@ -20,6 +20,7 @@ from proxy.config.kinds import (
     HOST,
     HOSTS,
     PATH,
+    PATHS,
     SIZE,
     SOURCE,
     TEXT,
@@ -67,9 +68,14 @@ class Server:
 class Cache:
     """Where bodies and the catalog are kept, and how much of them; `max_size` in bytes."""
 
-    path: Path
+    layers: tuple[Path, ...]
     max_size: int | None
     keep_superseded: float
+
+    @property
+    def path(self) -> Path:
+        """The first folder."""
+        return self.layers[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +142,9 @@ SERVER = (
 CACHE = (
     Key(
         name="path",
-        kind=PATH,
+        kind=PATHS,
         default="~/.cache/pkgproxy",
-        help="Folder for bodies and the catalog; the default follows XDG_CACHE_HOME.",
+        help="Folder, or several searched in order (docs/cache.md); default: see XDG_CACHE_HOME.",
     ),
     Key(
         name="max_size",
@@ -453,6 +459,10 @@ def mirror_of(values: Mapping[str, Any], policy: Policy | None, *, offline: bool
     )
 
 
+def _cache(path: tuple[Path, ...], **values: Any) -> Cache:
+    return Cache(layers=path, **values)
+
+
 def settings_of(
     sections: Mapping[str, Mapping[str, Any]],
     auth_file: Path | None,
@@ -463,7 +473,7 @@ def settings_of(
     """The settings that checked values of all *sections* and the rest make."""
     return Settings(
         server=Server(**sections["server"]),
-        cache=Cache(**sections["cache"]),
+        cache=_cache(**sections["cache"]),
         log=Logging(**sections["log"]),
         upstream=UpstreamSettings(**sections["upstream"]),
         advisories=AdvisorySettings(**sections["advisories"]),

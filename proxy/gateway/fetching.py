@@ -114,6 +114,11 @@ class Fetching:
     # -- the flight ----------------------------------------------------------------------
 
     async def _fly(self, order: Order, publish: Callable[[Fetched], None]) -> None:
+        known = await self._adopted(order)
+        if known is not None:
+            await self._catalog.put(known)
+            publish(known)
+            return
         try:
             async with self._upstream.open(self._ask(order)) as reply:
                 await self._received(order, reply, publish)
@@ -124,6 +129,28 @@ class Fetching:
             self._suspects[order.key] = _Suspect(self._clock(), order.expected, error)
             self._events.wrong(order.mirror.key, shown(order.mirror, order.source), error)
             raise
+
+    async def _adopted(self, order: Order) -> Entry | None:
+        """The entry for bytes that are here under no name, or under another mirror's.
+
+        They are read through first: nobody has vouched for them since they were written.
+        """
+        digest, size = order.expected.digest, order.expected.size
+        stored = None if digest is None else await self._blobs.check(digest)
+        if stored is None or size not in (None, stored.size):
+            return None
+        entry = Entry(
+            key=order.key,
+            digest=stored.digest,
+            size=stored.size,
+            media_type="application/octet-stream",
+            source=order.source.path,
+            url=shown(order.mirror, order.source),
+            validators=Validators(),
+            checked_at=self._clock(),
+            fresh_for=0.0,
+        )
+        return _entries(order, entry)[0]
 
     def _ask(self, order: Order) -> Ask:
         return Ask(
@@ -152,7 +179,7 @@ class Fetching:
         try:
             spool = await self._blobs.spool(expected.size)
         except StorageError as error:
-            self._events.failed(order.key, error)
+            self._events.unstored(order.mirror.key, error)
             publish(Unstorable("storage"))
             return
         fill = Fill(spool, expected=expected, length=expected.size)

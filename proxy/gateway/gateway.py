@@ -57,6 +57,7 @@ from proxy.gateway.indexes import Indexes
 from proxy.gateway.members import Members
 from proxy.gateway.plain import PlainFiles
 from proxy.gateway.ports import Ports
+from proxy.gateway.presence import is_here
 from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
 from proxy.gateway.warming import Warming
@@ -171,7 +172,12 @@ class Gateway:
             await self._check_not_blocked(current.generation)
             if want.head and not await self._views.find(current.generation, form.name):
                 return heading(current, form)
-            view = await self._views.get(current.generation, form, want.coding)
+            try:
+                view = await self._views.get(current.generation, form, want.coding)
+            except StorageError:
+                if not await self._forget_if_lost(current.generation):
+                    raise
+                continue
             blob = await self._blobs.open(view.digest, view.size)
             if blob is not None:
                 return view_answer(current, form, want.coding, view, blob)
@@ -206,13 +212,12 @@ class Gateway:
         await self._catalog.forget([view.key])
         await self._forget_if_lost(generation)
 
-    async def _forget_if_lost(self, generation: Generation) -> None:
+    async def _forget_if_lost(self, generation: Generation) -> bool:
         """A generation whose bytes are gone is none: the next to ask fetches it anew."""
-        source = await self._blobs.open(generation.entry.digest, generation.entry.size)
-        if source is None:
+        lost = not await is_here(self._blobs, generation.entry)
+        if lost:
             await self._catalog.forget([generation.index.key])
-        else:
-            source.close()
+        return lost
 
     # -- artifacts -----------------------------------------------------------------------
 

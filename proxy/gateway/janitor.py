@@ -7,15 +7,15 @@ nothing names any more are removed. Neither is ever urgent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from proxy.core.model import View
 from proxy.errors import StorageError
 from proxy.observe.log import Level, Log
 from proxy.observe.metrics import Metrics
-from proxy.storage.disk import DiskBlobs
-from proxy.storage.eviction import Evicted, Eviction
+from proxy.storage.eviction import Eviction
+from proxy.storage.layers import LayeredBlobs
 from proxy.storage.ports import Catalog
 from proxy.storage.sweep import Swept, remembered, sweep, usage
 
@@ -66,7 +66,7 @@ class Janitor:
         *,
         root: Path,
         catalog: Catalog,
-        eviction: Eviction,
+        evictions: Sequence[Eviction],
         keep_superseded: float,
         clock: Callable[[], float],
         metrics: Metrics,
@@ -74,7 +74,7 @@ class Janitor:
     ) -> None:
         self._root = root
         self._catalog = catalog
-        self._eviction = eviction
+        self._evictions = evictions
         self._keep = keep_superseded
         self._clock = clock
         self._metrics = metrics
@@ -103,27 +103,26 @@ class Janitor:
         found = await asyncio.to_thread(usage, self._root)
         self._metrics.stored(size=found.size, entries=await self._catalog.count())
 
-    async def evict(self) -> Evicted | None:
-        """Make room where the quota is exceeded; None: there was no need, or it was in vain."""
+    async def evict(self) -> None:
+        """Make room where a quota is exceeded, unless that was in vain a moment ago."""
         now = self._clock()
-        if now < self._in_vain_until or not self._eviction.is_due():
-            return None
-        evicted = await self._eviction.run(now)
-        if evicted is None:
-            return None
-        self._metrics.evicted(evicted.removed, evicted.freed, evicted.left)
-        level = Level.WARNING if evicted.short else Level.INFO
-        self._log.event(
-            "evicted",
-            level=level,
-            blobs=evicted.removed.total(),
-            bytes=evicted.freed.total(),
-            left=evicted.left,
-            short=evicted.short,
-        )
-        if evicted.short:
-            self._in_vain_until = now + IN_VAIN
-        return evicted
+        if now < self._in_vain_until:
+            return
+        for eviction in self._evictions:
+            evicted = await eviction.run(now) if eviction.is_due() else None
+            if evicted is None:
+                continue
+            self._metrics.evicted(evicted.removed, evicted.freed)
+            self._log.event(
+                "evicted",
+                level=Level.WARNING if evicted.short else Level.INFO,
+                blobs=evicted.removed.total(),
+                bytes=evicted.freed.total(),
+                left=evicted.left,
+                short=evicted.short,
+            )
+            if evicted.short:
+                self._in_vain_until = now + IN_VAIN
 
     async def sweep(self) -> Swept:
         """Forget superseded views and remove what nothing names."""
@@ -134,7 +133,7 @@ class Janitor:
         return swept
 
 
-async def note_uses(blobs: DiskBlobs, failed: Callable[[str, BaseException], None]) -> None:
+async def note_uses(blobs: LayeredBlobs, failed: Callable[[str, BaseException], None]) -> None:
     """Write down now and then which blobs this worker has used, until cancelled."""
     while True:
         await asyncio.sleep(NOTE)

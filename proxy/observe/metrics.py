@@ -166,6 +166,17 @@ METRICS: tuple[Metric, ...] = (
         help="Entries in the catalog.",
     ),
     _counter(
+        "pkgproxy_unstored_total",
+        _MIRROR,
+        "Bodies passed on without being stored, for there was no room.",
+    ),
+    Metric(
+        name="pkgproxy_store_trouble",
+        kind=Kind.GAUGE,
+        labels=("concerns",),
+        help="Processes that find the store in trouble: writing, blobs, reading or catalog.",
+    ),
+    _counter(
         "pkgproxy_evicted_blobs_total",
         ("size",),
         "Blobs removed to keep the quota, by size class: small, medium, large or huge.",
@@ -325,12 +336,19 @@ class Metrics:
         self._gauges["pkgproxy_store_bytes"].set(size)
         self._gauges["pkgproxy_store_entries"].set(entries)
 
-    def evicted(self, removed: Mapping[str, int], freed: Mapping[str, int], left: int) -> None:
-        """Room was made: blobs and bytes removed, by size class; *left* bytes remain."""
+    def evicted(self, removed: Mapping[str, int], freed: Mapping[str, int]) -> None:
+        """Room was made: blobs and bytes removed, by size class."""
         for name, count in removed.items():
             self._counter("pkgproxy_evicted_blobs_total", name).inc(count)
             self._counter("pkgproxy_evicted_bytes_total", name).inc(freed[name])
-        self._gauges["pkgproxy_store_bytes"].set(left)
+
+    def unstored(self, mirror: str) -> None:
+        """A body was passed on without being stored."""
+        self._counter("pkgproxy_unstored_total", mirror).inc()
+
+    def trouble(self, concerns: str, *, present: bool) -> None:
+        """The store is in trouble with what it *concerns*, or no longer."""
+        self._gauges["pkgproxy_store_trouble"].labels(concerns).set(present)
 
     def running(self, version: str) -> None:
         """Say which version this is."""

@@ -102,12 +102,12 @@ class DiskCatalog:
             self._on_loss(f"the catalog's value of {key!r} cannot be read: {error}")
             await self.forget([key])
             return None
-        self._keep(value, key)
+        self.keep(value, key)
         return value
 
     async def put(self, value: Remembered) -> None:
         await self._run(self._put, value.key, encoded(value))
-        self._keep(value, value.key)
+        self.keep(value)
 
     async def forget(self, keys: Iterable[str]) -> None:
         doomed = list(keys)
@@ -141,7 +141,9 @@ class DiskCatalog:
         await self._run(self._cache.close)
         await asyncio.to_thread(self._thread.shutdown)
 
-    def _keep(self, value: Remembered, key: str) -> None:
+    def keep(self, value: Remembered, key: str = "") -> None:
+        """Have `peek` answer *value*, until it is not asked for in a while."""
+        key = key or value.key
         self._recent[key] = value
         self._recent.move_to_end(key)
         if len(self._recent) > IN_MEMORY:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from proxy.core.model import Digest
 from proxy.errors import StorageError
-from proxy.storage.folder import blob_path, prepared
+from proxy.storage.folder import blob_path, prepared, verified
 from proxy.storage.leftovers import collect, locked_file
 from proxy.storage.ports import Stored
 from proxy.storage.spool import DiskSpool, as_storage_error
@@ -121,6 +121,21 @@ class DiskBlobs:
         """Write down which blobs were used since the last time; returns for how many."""
         return await self.run(self._uses.write) if len(self._uses) else 0
 
+    async def check(self, digest: Digest) -> Stored | None:
+        found = await self.run(verified, self.path(digest))
+        if found is not None and found.digest != digest:
+            await self.remove([digest])
+            return None
+        return found
+
+    def has_room(self) -> bool:
+        """Whether something small can be stored."""
+        try:
+            self._check_room(0)
+        except (OSError, StorageError):
+            return False
+        return os.access(self.workspace, os.W_OK)
+
     async def adopt(self, path: Path, stored: Stored) -> None:
         await self.run(self.place, path, stored.digest)
 
@@ -159,20 +174,21 @@ class DiskBlobs:
             self.reserved -= count
 
     def _spool(self, reserve: int) -> DiskSpool:
+        self._check_room(reserve)
+        path, descriptor = locked_file(self._spools)
+        self.released(-reserve)
+        return DiskSpool(self, path, descriptor, reserve)
+
+    def _check_room(self, reserve: int) -> None:
+        """Raises OSError, and StorageError where *reserve* bytes must not be stored."""
         found = os.statvfs(self.root)
         free = found.f_bavail * found.f_frsize - self.reserved
         free -= margin(found.f_blocks * found.f_frsize)
         if reserve > free:
             raise StorageError(f"{reserve} bytes wanted, {max(free, 0)} free in {self.root}")
-        self._check_quota(reserve)
-        path, descriptor = locked_file(self._spools)
-        self.released(-reserve)
-        return DiskSpool(self, path, descriptor, reserve)
-
-    def _check_quota(self, reserve: int) -> None:
-        """Eviction makes room behind us; what it cannot keep up with is not stored."""
         if self.limit is None:
             return
+        # Eviction makes room behind us; what it cannot keep up with is not stored.
         left = int(self.limit * (1 + SLACK)) - self.tally.read() - self.reserved
         if reserve > min(left, self.limit) or left <= 0:
             raise StorageError(

@@ -7,6 +7,7 @@ time is when it was last used, as far as that has been written down. Nothing her
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from proxy.core.model import Digest
 from proxy.errors import StorageError
+from proxy.storage.ports import Stored
 
 FORMAT = "1"
 """The layout's version, in `<root>/FORMAT`; another one is refused."""
@@ -60,6 +62,16 @@ def _held(folder: str) -> Iterator[Held]:
             continue
         if _DIGEST.fullmatch(entry.name):
             yield Held(Digest(entry.name), found.st_size, found.st_mtime)
+
+
+def verified(path: Path) -> Stored | None:
+    """Read a file through: what it is; None where it is not there. Raises OSError."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return Stored(digest=Digest(digest), size=file.tell())
+    except FileNotFoundError:
+        return None
 
 
 def prepared(root: Path) -> None:

@@ -72,6 +72,10 @@ class Blobs(Protocol):
         """Open a blob; None where it is absent, or not *size* bytes long (then it is removed)."""
         ...
 
+    async def check(self, digest: Digest) -> Stored | None:
+        """Read the blob through; None where it is absent, or damaged (then it is removed)."""
+        ...
+
     def path(self, digest: Digest) -> Path:
         """Where the blob is, or would be (for renderers, which are given paths)."""
         ...

@@ -57,6 +57,9 @@ class Told:
     def filling(self, mirror: str, change: int) -> None:
         self.fills += change
 
+    def unstored(self, mirror: str, error: BaseException) -> None:
+        self.failures.append(error)
+
     def failed(self, what: str, error: BaseException) -> None:
         self.failures.append(error)
 

@@ -89,7 +89,9 @@ def test_every_event_reaches_its_family(metrics: Metrics) -> None:
     metrics.hidden(mirror, "cool-down", 3)
     metrics.open_circuits(1)
     metrics.rendered(mirror, frozenset({"json", "html"}), 0.1)
-    metrics.evicted({"small": 1}, {"small": 7}, 5)
+    metrics.unstored(mirror)
+    metrics.trouble("blobs", present=True)
+    metrics.evicted({"small": 1}, {"small": 7})
     metrics.stored(size=5, entries=2)
     metrics.running("1.0")
     with metrics.fill(mirror):

@@ -1,0 +1,124 @@
+"""Blobs in several folders: searched in order, the first that can be written taking new ones.
+
+What the writable folder has no room for goes to a spare one, small and elsewhere, so that indexes
+can be made while a disk is full; what does not fit there either is not stored (the gateway passes
+files through). A folder that fails while it is read counts as one that lacks the blob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from proxy.core.model import Digest
+from proxy.errors import StorageError
+from proxy.storage.disk import DiskBlob, DiskBlobs
+from proxy.storage.ports import Stored
+from proxy.storage.read_only import ReadOnlyBlobs
+from proxy.storage.spool import DiskSpool
+from proxy.storage.trouble import Trouble
+
+SPARE = 1 << 30
+"""Bytes that the spare folder may hold: the indexes of several large channels, rendered."""
+
+Layer = DiskBlobs | ReadOnlyBlobs
+
+
+class LayeredBlobs:
+    """See `proxy.storage.ports.Blobs`. One of *layers* is *main*, which takes what is new."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        main: DiskBlobs,
+        spare: DiskBlobs | None = None,
+        trouble: Trouble | None = None,
+    ) -> None:
+        self.main = main
+        self.spare = spare
+        self._layers = (*layers, *(() if spare is None or spare is main else (spare,)))
+        self._trouble = trouble or Trouble()
+        self._damaged: set[Digest] = set()  # removed here, though still in a read-only layer
+
+    def __repr__(self) -> str:
+        return f"<LayeredBlobs {list(self._layers)}>"
+
+    async def spool(self, reserve: int | None = None) -> DiskSpool:
+        try:
+            spool = await self.main.spool(reserve)
+        except StorageError as error:
+            self._trouble.raised("blobs", error)
+            if self.spare is None:
+                raise
+            return await self.spare.spool(reserve)
+        self._trouble.over("blobs")
+        return spool
+
+    async def open(self, digest: Digest, size: int) -> DiskBlob | None:
+        for layer in self._layers:
+            try:
+                found = await self._opened(layer, digest, size)
+            except StorageError as error:
+                self._trouble.raised("reading", error)
+                continue
+            if found is not None:
+                return found
+        return None
+
+    async def check(self, digest: Digest) -> Stored | None:
+        for layer in self._layers:
+            if isinstance(layer, DiskBlobs):
+                found = await layer.check(digest)
+            else:
+                found = await self.main.run(layer.check, digest)
+            if found is not None:
+                self._damaged.discard(digest)
+                return found
+        return None
+
+    def path(self, digest: Digest) -> Path:
+        if len(self._layers) == 1:
+            return self.main.path(digest)
+        paths = [layer.path(digest) for layer in self._layers]
+        return next((path for path in paths if path.exists()), self.main.path(digest))
+
+    def used(self, digest: Digest) -> None:
+        self.main.used(digest)
+
+    async def write_uses(self) -> int:
+        """Write down which blobs were used since the last time; returns for how many."""
+        return await self.main.write_uses()
+
+    @property
+    def workspace(self) -> Path:
+        if self.spare is None or self.main.has_room():
+            return self.main.workspace
+        return self.spare.workspace
+
+    async def adopt(self, path: Path, stored: Stored) -> None:
+        spare = self.spare
+        if spare is not None and path.is_relative_to(spare.workspace):
+            await spare.adopt(path, stored)
+        else:
+            await self.main.adopt(path, stored)
+
+    async def remove(self, digests: Iterable[Digest]) -> int:
+        doomed = list(digests)
+        for layer in self._layers:
+            if isinstance(layer, ReadOnlyBlobs):
+                self._damaged.update(one for one in doomed if layer.path(one).exists())
+        freed = await self.main.remove(doomed)
+        if self.spare is not None and self.spare is not self.main:
+            freed += await self.spare.remove(doomed)
+        return freed
+
+    async def aclose(self) -> None:
+        """Wait for what is being written, then end the threads."""
+        for layer in self._layers:
+            if isinstance(layer, DiskBlobs):
+                await layer.aclose()
+
+    async def _opened(self, layer: Layer, digest: Digest, size: int) -> DiskBlob | None:
+        if isinstance(layer, DiskBlobs):
+            return await layer.open(digest, size)
+        return None if digest in self._damaged else layer.open(digest, size)

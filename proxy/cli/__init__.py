@@ -36,6 +36,9 @@ app.add_typer(policy_app, name="policy")
 BAD_CONFIG = 2
 """Exit status for a configuration or a command line that is wrong."""
 
+UNREACHABLE = 3
+"""Exit status where no server answers."""
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file (TOML)."),
@@ -98,6 +101,61 @@ def serve(  # noqa: PLR0917 - typer's options
         sys.stdout.flush()
 
     raise typer.Exit(run(Start(settings=settings, reload=read, say=say)))
+
+
+@app.command()
+def prefetch(  # noqa: PLR0917 - typer's options
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="environment.yml, requirements.txt, a lock, or a list of specs."),
+    ],
+    url: Annotated[
+        str, typer.Option(help="The running server.", envvar="PKGPROXY_URL")
+    ] = "http://127.0.0.1:8080",
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option("--mirror", "-m", help="Mirror to take from, such as conda/main; repeatable."),
+    ] = None,
+    platform: Annotated[
+        list[str] | None,
+        typer.Option("--platform", "-p", help="Platform, such as linux-64; repeatable."),
+    ] = None,
+    python: Annotated[
+        list[str] | None, typer.Option(help="Version of Python, such as 3.12; repeatable.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="Of the files, where their names don't tell it.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Files at the same time.")] = 8,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what is needed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Have a running server fetch all that projects need, with their dependencies.
+
+    Exit status: 0 all of it is there, 1 some could not be had, 2 a file or an option is wrong, 3
+    the server does not answer.
+    """
+    from proxy.cli.prefetch import Order, run  # noqa: PLC0415
+
+    order = Order(
+        files=tuple(files),
+        url=url,
+        mirrors=tuple(mirror or ()),
+        platforms=tuple(platform or ()),
+        pythons=tuple(python or ()),
+        form=form,
+        jobs=jobs,
+        as_json=as_json,
+        dry_run=dry_run,
+    )
+    try:
+        status = run(order)
+    except ConfigError as error:
+        _refuse(error)
+    except ProxyError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(UNREACHABLE) from None
+    raise typer.Exit(status)
 
 
 @app.command()

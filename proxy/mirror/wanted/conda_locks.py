@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from rattler import LockFile
+from rattler.exceptions import IoError, ParseCondaLockError
 from rattler.lock import CondaLockedBinaryPackage, LockedPackage, PypiLockedPackage
 
 from proxy.ecosystems.pypi.names import normalised
@@ -55,7 +56,7 @@ def read_pixi_lock(path: Path, targets: Targets) -> Wanted:
     documents.text(path)  # says better than rattler what is wrong with the file itself
     try:
         lock = LockFile.from_path(path)
-    except Exception as error:  # rattler has no narrower one
+    except (ParseCondaLockError, IoError) as error:
         raise ConfigError(f"{path}: is no lock of pixi's: {_on_one_line(error)}") from error
     items = (
         _of_pixi(package, f"{path}: {name}")

@@ -1,0 +1,53 @@
+"""The port to a running proxy, which is asked as any client asks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A mirror that it lists. `source` is without secrets; `url` ends in a slash."""
+
+    type: str
+    name: str
+    source: str
+    url: str
+
+    @property
+    def key(self) -> str:
+        """`<type>/<name>`."""
+        return f"{self.type}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled:
+    """A file that it has now: bytes, and their SHA-256. `here`: it had it before."""
+
+    size: int
+    sha256: str
+    here: bool
+
+
+class Server(Protocol):
+    """A running proxy.
+
+    Errors are those of `proxy.errors`: Denied where policy refuses, UpstreamMissing where there is
+    no such file, UpstreamTimeout and UpstreamFailed where it, or who stands behind it, fails.
+    """
+
+    url: str
+    """Without a slash at the end; it may hold a secret."""
+
+    async def mirrors(self) -> tuple[Served, ...]:
+        """What it serves."""
+        ...
+
+    async def read(self, url: str, *, accept: str = "*/*") -> bytes:
+        """The body at *url*, which is bounded."""
+        ...
+
+    async def pull(self, url: str) -> Pulled:
+        """Have it fetch what is at *url*; the bytes are not kept here."""
+        ...

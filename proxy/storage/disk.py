@@ -122,6 +122,8 @@ class DiskBlobs:
         return await self.run(self._uses.write) if len(self._uses) else 0
 
     async def check(self, digest: Digest) -> Stored | None:
+        if not self.path(digest).exists():  # nearly always, and then a client waits for upstream
+            return None
         found = await self.run(verified, self.path(digest))
         if found is not None and found.digest != digest:
             await self.remove([digest])

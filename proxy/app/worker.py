@@ -22,12 +22,14 @@ from prometheus_client import CollectorRegistry
 
 from proxy import __version__
 from proxy.advisories.store import Places
+from proxy.app.hits import Hits
 from proxy.app.reporting import Reporting
 from proxy.config import Settings
 from proxy.core.model import Mirror, Resource
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.errors import ConfigError, UnknownMirror
 from proxy.gateway.answer import Answer, Want
+from proxy.gateway.basis import Watched
 from proxy.gateway.crew import Crew
 from proxy.gateway.engine import Engine
 from proxy.gateway.janitor import Janitor, note_uses
@@ -43,8 +45,11 @@ from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.credentials import Credentials, netrc_path
 from proxy.upstream.oauth import refresh
 from proxy.web.content import Content
+from proxy.web.door import Door
+from proxy.web.keeping import Keeping
 from proxy.web.pages import Pages
 from proxy.web.paths import Mirrors
+from proxy.web.ready import Shelf
 from proxy.web.sending import Outlet
 from proxy.web.verdicts import Verdicts
 
@@ -106,7 +111,11 @@ class Worker:
             metrics.running(__version__)
             reporting = Reporting(metrics, self._log, requests=settings.log.requests)
             store = await self._store(stack, reporting)
-            blobs, catalog = store.blobs, store.catalog
+            blobs = store.blobs
+            self._shelf = Shelf(time.time, sized=metrics.ready)
+            self._hits = Hits(metrics, self._log, requests=settings.log.requests)
+            stack.callback(self._hits.settle)
+            watched = Watched(store.catalog, self._shelf.changed)
             crew = None
             if place.size > 1:
                 crew = Crew(place.number, place.size, place.meeting, blobs)
@@ -115,12 +124,13 @@ class Worker:
                 Ports(
                     upstream=upstream,
                     blobs=blobs,
-                    catalog=catalog,
+                    catalog=watched,
                     team=crew or Solo(),
                     ecosystems=ECOSYSTEMS,
                     clock=time.time,
                     events=reporting,
-                )
+                ),
+                changed=self._shelf.clear,
             )
             stack.push_async_callback(engine.aclose)
             self._gateway = engine.gateway
@@ -133,8 +143,8 @@ class Worker:
             noting = asyncio.create_task(note_uses(blobs, reporting.failed))
             stack.push_async_callback(_ended, noting)
             if place.number == 0:
-                self._tidy(stack, store, metrics)
-            self._content = self._door(stack, reporting)
+                self._tidy(stack, store, watched, metrics)
+            self._content = self._answering(stack, reporting, watched)
             pages = Pages(
                 lambda: self._mirrors,
                 metrics.exposition,
@@ -194,11 +204,17 @@ class Worker:
         stack.push_async_callback(crew.aclose)
         stack.push_async_callback(crew.drain, self._settings.server.drain_timeout)
 
-    def _tidy(self, stack: contextlib.AsyncExitStack, store: Store, metrics: Metrics) -> None:
+    def _tidy(
+        self,
+        stack: contextlib.AsyncExitStack,
+        store: Store,
+        catalog: Watched,
+        metrics: Metrics,
+    ) -> None:
         janitor = Janitor(
             root=store.root,
-            catalog=store.catalog,
-            evictions=[Eviction(one, store.catalog, NothingPinned()) for one in store.written],
+            catalog=catalog,
+            evictions=[Eviction(one, catalog, NothingPinned()) for one in store.written],
             keep_superseded=self._settings.cache.keep_superseded,
             clock=time.time,
             metrics=metrics,
@@ -206,7 +222,9 @@ class Worker:
         )
         stack.push_async_callback(_ended, asyncio.create_task(janitor.run()))
 
-    def _door(self, stack: contextlib.AsyncExitStack, reporting: Reporting) -> Content:
+    def _answering(
+        self, stack: contextlib.AsyncExitStack, reporting: Reporting, catalog: Watched
+    ) -> Content:
         outlet = Outlet()
         stack.callback(outlet.close)
         return Content(
@@ -215,6 +233,7 @@ class Worker:
             mirrors=self._mirrors,
             outlet=outlet,
             requests=reporting,
+            keeping=Keeping(self._shelf, catalog, self._hits),
         )
 
     @contextlib.asynccontextmanager
@@ -230,18 +249,29 @@ class Worker:
         application.router.add_route("*", "/{path:.+}", self._content.handle)
         runner = web.AppRunner(
             application,
-            access_log=None,
             handle_signals=False,
-            keepalive_timeout=KEEP_ALIVE,
             shutdown_timeout=self._settings.server.drain_timeout,
             handler_cancellation=True,
         )
         await runner.setup()
-        site = web.SockSite(runner, self._place.listening, backlog=BACKLOG)
-        await site.start()
+        aiohttps = runner.server
+        assert aiohttps is not None
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Door(
+                aiohttps,
+                self._shelf,
+                self._hits,
+                access_log=None,
+                keepalive_timeout=KEEP_ALIVE,
+            ),
+            sock=self._place.listening,
+            backlog=BACKLOG,
+        )
         try:
             yield
         finally:
+            server.close()
             await runner.cleanup()
 
     # -- what siblings ask ---------------------------------------------------------------

@@ -52,6 +52,27 @@ class Nothing:
     """No body: the answer to a HEAD whose file is not here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """From when on the times in an answer's headers count; both in seconds."""
+
+    checked_at: float
+    fresh_for: float
+
+    def age(self, now: float) -> int:
+        """The value of Age (RFC 9111 section 5.1)."""
+        return max(0, int(now - self.checked_at))
+
+    def ttl(self, now: float) -> float:
+        """Seconds for which it is fresh, as `before_request` has it."""
+        return self.fresh_for - abs(now - self.checked_at)
+
+
+def public(ttl: float) -> str:
+    """The Cache-Control of what is fresh for *ttl* seconds more."""
+    return f"public, max-age={max(0, int(ttl))}"
+
+
 Payload = Slice | Growing | Passing | Nothing
 
 
@@ -60,7 +81,8 @@ class Answer:
     """One representation, ready to be sent. `close` gives back what it holds.
 
     `length` is that of the whole representation; None while unknown. `content_range` is set
-    where upstream already cut the range out (then `length` is the part's).
+    where upstream already cut the range out (then `length` is the part's). `counted`: its Age, or
+    the max-age of an index, changes with time.
     """
 
     body: Payload
@@ -74,6 +96,7 @@ class Answer:
     vary: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     content_range: str | None = None
+    counted: Counted | None = None
     holding: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def close(self) -> None:

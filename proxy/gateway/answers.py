@@ -7,7 +7,7 @@ import zlib
 from proxy.core.cache_status import CacheStatus
 from proxy.core.model import Artifact, Entry, Form, View
 from proxy.core.rows import Row
-from proxy.gateway.answer import IMMUTABLE, Answer, Nothing, Slice
+from proxy.gateway.answer import IMMUTABLE, Answer, Counted, Nothing, Slice, public
 from proxy.gateway.fill import Growing
 from proxy.gateway.indexes import Current
 from proxy.storage.ports import OpenBlob
@@ -80,5 +80,6 @@ def heading(current: Current, form: Form) -> Answer:
         length=None,
         media_type=form.media_type,
         status=current.status,
-        cache_control=f"public, max-age={max(0, int(current.ttl))}",
+        cache_control=public(current.ttl),
+        counted=Counted(current.generation.entry.checked_at, current.generation.entry.fresh_for),
     )

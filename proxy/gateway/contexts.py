@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from proxy.core.advisories import Advisories
@@ -17,6 +17,7 @@ from proxy.core.digest import Digest
 from proxy.core.model import Entry, Index, Mirror
 from proxy.core.policy import ABSENT, MALICIOUS, Policy
 from proxy.ecosystems.base import Context
+from proxy.gateway.basis import holds_until
 from proxy.gateway.ports import Ports
 from proxy.gateway.sights import Sights
 
@@ -41,7 +42,11 @@ class _Current:
 class Contexts:
     """The contexts of all mirrors, as of now."""
 
-    def __init__(self, ports: Ports, sights: Sights) -> None:
+    def __init__(
+        self, ports: Ports, sights: Sights, changed: Callable[[], None] = lambda: None
+    ) -> None:
+        """*changed* hears that any answer may be another one now."""
+        self._changed = changed
         self._clock = ports.clock
         self._ecosystems = ports.ecosystems
         self._sights = sights
@@ -62,14 +67,12 @@ class Contexts:
             )
             for mirror in known
         }
-        self._current.clear()
-        self._completed.clear()
+        self._forget()
 
     def advise(self, advisories: Mapping[str, Advisories]) -> None:
         """From now on these are known, by OSV's ecosystem; what is malicious is refused."""
         self._advisories = advisories
-        self._current.clear()
-        self._completed.clear()
+        self._forget()
 
     def of(self, mirror: str) -> Context:
         """What holds now for all indexes of the mirror with that key."""
@@ -77,6 +80,7 @@ class Contexts:
         current = self._current.get(mirror)
         if current is None or now >= current.until:
             current = self._current[mirror] = self._as_of(mirror, now)
+        holds_until(current.until)
         return current.context
 
     def next(self, mirror: str) -> Context | None:
@@ -110,6 +114,11 @@ class Contexts:
             while len(self._completed) > KNOWN:
                 self._completed.popitem(last=False)
         return found
+
+    def _forget(self) -> None:
+        self._current.clear()
+        self._completed.clear()
+        self._changed()
 
     def _as_of(self, mirror: str, now: float) -> _Current:
         context = self._configured[mirror]

@@ -25,13 +25,20 @@ from proxy.gateway.warming import Warming
 class Engine:
     """Built once per process; closed when its last request is over."""
 
-    def __init__(self, ports: Ports, *, impatient: float = IMPATIENT) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        impatient: float = IMPATIENT,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """*changed* hears that mirrors, policies or advisories are others now."""
         self._ports = ports
         self._pool = Pool()
         self.views = Views(ports, self._pool)
         self._sights = Sights(ports, self._pool)
         self._closures = Closures(ports, self._pool)
-        self.contexts = Contexts(ports, self._sights)
+        self.contexts = Contexts(ports, self._sights, changed)
         self.indexes = Indexes(ports, self.views, self.contexts, self._closures)
         self.warming = Warming(self.indexes, ports.clock, ports.events)
         self.advising = Advising(self._pool, ports.clock, ports.events, self._advise)

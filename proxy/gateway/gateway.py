@@ -49,6 +49,7 @@ from proxy.gateway.answers import (
     verified,
     view_answer,
 )
+from proxy.gateway.basis import unsure
 from proxy.gateway.contexts import Contexts
 from proxy.gateway.deriving import ENDING, Deriving, origin
 from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable
@@ -122,6 +123,7 @@ class Gateway:
             except Landed:  # the catalog is about to know it
                 await asyncio.sleep(attempt * LANDING)
             except Elsewhere as elsewhere:
+                unsure()
                 answer = await self._asked(elsewhere.leader, resource, want)
                 if answer is not None:
                     return answer

@@ -27,6 +27,7 @@ from proxy.errors import (
     UpstreamRefused,
 )
 from proxy.gateway.addresses import address
+from proxy.gateway.basis import holds_until, judged, rests_on_all_of
 from proxy.gateway.closures import Closures, lists
 from proxy.gateway.contexts import Contexts
 from proxy.gateway.fill import Fill
@@ -92,6 +93,7 @@ class Indexes:
         """
         held = await self._held(index, mirror)
         before = before_request(held, now=self._clock(), bounds=mirror.bounds)
+        judged(before if newer_than is None else Miss())
         if newer_than is not None and not _checked_after(held, newer_than):
             return await self._refreshed(index, mirror, held)
         match before:
@@ -188,6 +190,8 @@ class Indexes:
             keys = await self._catalog.keys(f"{mirror.key} ")
             paths = tuple(key.partition(" ")[2] for key in keys)
             self._paths[mirror.key] = now + KNOWN_FOR, paths
+        holds_until(until)
+        rests_on_all_of(mirror.key)
         return paths
 
     async def _companion(self, index: Index, mirror: Mirror) -> Entry:

@@ -17,7 +17,8 @@ from proxy.core.http_date import parse_http_date
 from proxy.core.model import Absence, Bounds, Entry, Mirror, Plain
 from proxy.errors import UNOBTAINABLE, Offline, ProxyError, UpstreamMissing
 from proxy.gateway.addresses import address
-from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
+from proxy.gateway.answer import Answer, Counted, Nothing, Passing, Slice, Want
+from proxy.gateway.basis import judged
 from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable, variant_key
 from proxy.gateway.ports import Ports
 from proxy.gateway.responses import media_type
@@ -61,6 +62,7 @@ class PlainFiles:
             anonymous=plain.anonymous,
         )
         before = before_request(held, now=self._clock(), bounds=mirror.bounds)
+        judged(before)
         match before:
             case Fresh(entry=entry, ttl=ttl):
                 return await self._stored(plain, entry, CacheStatus.hit(ttl), order, want)
@@ -111,6 +113,7 @@ class PlainFiles:
     ) -> Entry | Absence | None:
         """The entry for these request headers: by way of the newest one's `Vary`."""
         found = await self._newest(plain.key, bounds)
+        judged(before_request(found, now=self._clock(), bounds=bounds))
         if not isinstance(found, Entry):
             return found
         vary = found.headers.get("vary")
@@ -148,7 +151,8 @@ class PlainFiles:
             for name in ("content-disposition", "content-language")
             if name in entry.headers
         }
-        headers["age"] = str(max(0, int(self._clock() - entry.checked_at)))
+        counted = Counted(entry.checked_at, entry.fresh_for)
+        headers["age"] = str(counted.age(self._clock()))
         vary = entry.headers.get("vary", "")
         return Answer(
             body=Nothing(),
@@ -161,6 +165,7 @@ class PlainFiles:
             or f"public, max-age={int(entry.fresh_for)}",
             vary=tuple(name.strip() for name in vary.split(",") if name.strip()),
             headers=headers,
+            counted=counted,
         )
 
     # -- asking upstream -----------------------------------------------------------------

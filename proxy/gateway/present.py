@@ -9,6 +9,7 @@ from proxy.core import here
 from proxy.core.model import Artifact, Entry, Index, Mirror
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.errors import UnknownPath
+from proxy.gateway.basis import holds_until
 from proxy.gateway.ports import Ports
 from proxy.gateway.presence import is_here
 from proxy.storage.ports import Blobs, Catalog
@@ -33,7 +34,9 @@ class Present:
         until, tables = self._looks.get(mirror.key, (0.0, {}))
         if self._clock() >= until:
             tables = await look(self._catalog, self._blobs, mirror)
-            self._looks[mirror.key] = self._clock() + LOOKED_FOR, tables
+            until = self._clock() + LOOKED_FOR
+            self._looks[mirror.key] = until, tables
+        holds_until(until)
         return tables.get(index.path, b"")
 
 

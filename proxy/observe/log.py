@@ -83,6 +83,10 @@ class Log:
     ) -> None:
         self._stream = stream
         self._line = _json if style is Style.JSON else _text
+        self._head = _json_head if style is Style.JSON else _text_head
+        self._words = _json_words if style is Style.JSON else _text_words
+        self.end = "}\n" if style is Style.JSON else "\n"
+        self.seconds = ',"seconds":' if style is Style.JSON else " seconds="
         self._clock = clock
         self._queue: SimpleQueue[str | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -123,6 +127,27 @@ class Log:
             self.dropped += 1
             return
         self._queue.put(self._line(self._clock(), level, name, fields))
+
+    def words(self, **fields: Value) -> str:
+        """*fields* as they stand in a line, to be given to `lines` any number of times."""
+        return self._words(fields)
+
+    def head(self, name: str, level: Level, now: float) -> str:
+        """What a line about *name* at *now* begins with; words follow, then `end`."""
+        return self._head(now, level, name)
+
+    def lines(self, lines: list[str]) -> None:
+        """Write lines made of `head`, `words` and `end`, as `event` would."""
+        if self._queue.qsize() >= QUEUED // 4:  # each of these is of several lines
+            self.dropped += len(lines)
+            return
+        start = size = 0
+        for number, line in enumerate(lines):
+            if size + len(line) > BATCH and number > start:
+                self._queue.put("".join(lines[start:number]))
+                start, size = number, 0
+            size += len(line)
+        self._queue.put("".join(lines[start:]))
 
     def crash(self, name: str, error: BaseException, /, **fields: Value) -> None:
         """An unexpected *error*, with where it came from."""
@@ -218,21 +243,32 @@ def _plain(value: Value) -> str | int | float | bool:
 
 
 def _json(now: float, level: Level, name: str, fields: dict[str, Value]) -> str:
-    record: dict[str, str | int | float | bool] = {
-        "time": _stamp(now),
-        "level": level.name.lower(),
-        "event": name,
-    }
-    for key, value in _fields(fields):
-        record[f"{key}_" if key in ("time", "level", "event") else key] = value
+    return f"{_json_head(now, level, name)}{_json_words(fields)}}}\n"
+
+
+def _json_head(now: float, level: Level, name: str) -> str:
+    return f'{{"time":"{_stamp(now)}","level":"{level.name.lower()}","event":{json.dumps(name)}'
+
+
+def _json_words(fields: dict[str, Value]) -> str:
     # ASCII only: no C1 control, separator or bidirectional mark reaches a terminal.
-    return json.dumps(record, separators=(",", ":")) + "\n"
+    words = []
+    for key, value in _fields(fields):
+        named = f"{key}_" if key in ("time", "level", "event") else key
+        words.append(f",{json.dumps(named)}:{json.dumps(value)}")
+    return "".join(words)
 
 
 def _text(now: float, level: Level, name: str, fields: dict[str, Value]) -> str:
-    words = [_stamp(now), level.name.lower(), _quoted(name)]
-    words += [f"{_quoted(key)}={_quoted(value)}" for key, value in _fields(fields)]
-    return " ".join(words) + "\n"
+    return f"{_text_head(now, level, name)}{_text_words(fields)}\n"
+
+
+def _text_head(now: float, level: Level, name: str) -> str:
+    return f"{_stamp(now)} {level.name.lower()} {_quoted(name)}"
+
+
+def _text_words(fields: dict[str, Value]) -> str:
+    return "".join(f" {_quoted(key)}={_quoted(value)}" for key, value in _fields(fields))
 
 
 def _quoted(value: str | float) -> str:

@@ -9,7 +9,7 @@ into that folder and each of them exposes the sum.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -183,6 +183,16 @@ METRICS: tuple[Metric, ...] = (
     ),
     _counter("pkgproxy_evicted_bytes_total", ("size",), "Bytes of these blobs."),
     Metric(
+        name="pkgproxy_ready_answers",
+        kind=Kind.GAUGE,
+        help="Answers that lie ready in memory to be given again.",
+    ),
+    Metric(
+        name="pkgproxy_ready_bytes",
+        kind=Kind.GAUGE,
+        help="Bytes of memory that they take, with what tells requests apart.",
+    ),
+    Metric(
         name="pkgproxy_build_info",
         kind=Kind.GAUGE,
         labels=("version",),
@@ -254,6 +264,35 @@ class Metrics:
         served.seconds.observe(seconds)
         if first_byte is not None:
             served.first_byte.observe(first_byte)
+
+    def answered_again(
+        self,
+        *,
+        mirror: str,
+        method: str,
+        result: Result,
+        status: int,
+        sent: int,
+        seconds: Sequence[float],
+        has_body: bool,
+    ) -> None:
+        """As many requests as *seconds* has entries were answered alike, with *sent* bytes in all.
+
+        Each was written at once, so that where it *has_body* the first byte took as long.
+        """
+        key = (mirror, method, result, status // 100)
+        served = self._served.get(key)
+        if served is None:
+            served = self._served.setdefault(key, self._bind(mirror, method, result, status))
+        served.requests.inc(len(seconds))
+        served.sent.inc(sent)
+        slow = [one for one in seconds if one > _SERVED[0]]
+        for histogram in (served.seconds, served.first_byte) if has_body else (served.seconds,):
+            # What `observe` does, at once for all that fall into the lowest bucket.
+            histogram._sum.inc(sum(seconds) - sum(slow))
+            histogram._buckets[0].inc(len(seconds) - len(slow))
+            for one in slow:
+                histogram.observe(one)
 
     def _bind(self, mirror: str, method: str, result: Result, status: int) -> _Served:
         # The client chooses the method's text; only those that are served get a series.
@@ -349,6 +388,11 @@ class Metrics:
     def trouble(self, concerns: str, *, present: bool) -> None:
         """The store is in trouble with what it *concerns*, or no longer."""
         self._gauges["pkgproxy_store_trouble"].labels(concerns).set(present)
+
+    def ready(self, answers: int, size: int) -> None:
+        """So many answers lie ready, in *size* bytes."""
+        self._gauges["pkgproxy_ready_answers"].set(answers)
+        self._gauges["pkgproxy_ready_bytes"].set(size)
 
     def running(self, version: str) -> None:
         """Say which version this is."""

@@ -36,9 +36,11 @@ from proxy.core.negotiation import choose, choose_coding
 from proxy.ecosystems.base import Ecosystem
 from proxy.errors import Denied, MethodNotAllowed, ProxyError, UpstreamError, UpstreamMissing
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
+from proxy.gateway.basis import gathered
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.render import CODINGS
 from proxy.web.errors import problem
+from proxy.web.keeping import Given, Keeping
 from proxy.web.paths import Mirrors
 from proxy.web.sending import SMALL, Meter, Outlet, Way
 
@@ -68,6 +70,7 @@ class Exchange:
     agent: str = ""
     error: ProxyError | None = None
     response: web.StreamResponse | None = None
+    span: range | None = None  # what of the body is sent
 
 
 class Requests(Protocol):
@@ -88,7 +91,10 @@ class Content:
         mirrors: Mirrors,
         outlet: Outlet,
         requests: Requests,
+        keeping: Keeping | None = None,
     ) -> None:
+        """*keeping*: what is told of answers that may be given again; None: nobody."""
+        self._keeping = keeping
         self._gateway = gateway
         self._ecosystems = ecosystems
         self._outlet = outlet
@@ -134,11 +140,25 @@ class Content:
             return _redirect(request, found.path, canonical, exchange)
         resource = ecosystem.classify(found.mirror.key, found.path)
         want, vary = _wanted(request, resource)
-        answer = await self._gateway.open(resource, found.mirror, want)
+        mark = None if self._keeping is None else self._keeping.mark(found.mirror.key)
+        with gathered() as basis:
+            answer = await self._gateway.open(resource, found.mirror, want)
         try:
             answer.vary = (*answer.vary, *vary)
             exchange.cache = answer.status
-            return await self._sent(request, answer, exchange)
+            response = await self._sent(request, answer, exchange)
+            if self._keeping is not None and mark is not None:
+                given = Given(
+                    request=request,
+                    path=exchange.path,
+                    response=response,
+                    resource=resource,
+                    answer=answer,
+                    span=exchange.span,
+                    sent=exchange.meter.sent,
+                )
+                await self._keeping.keep(given, basis, mark)
+            return response
         finally:
             await answer.close()
 
@@ -180,6 +200,7 @@ class Content:
         exchange: Exchange,
     ) -> web.StreamResponse:
         """Send the bytes in *span* of the body, under these headers."""
+        exchange.span = span
         status = 206 if "Content-Range" in headers else 200
         headers["Content-Type"] = answer.media_type
         known = span.stop != _OPEN_END

@@ -23,7 +23,7 @@ from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo, Team
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.memory import MemoryCatalog
-from proxy.storage.ports import Blobs
+from proxy.storage.ports import Blobs, Catalog
 from tests.lab.fake_upstream import FakeFile, FakeUpstream
 
 HOST = "https://upstream.example.org"
@@ -196,8 +196,13 @@ async def world(
     *,
     team: Team | None = None,
     patience: float = 60.0,
+    remembering: Catalog | None = None,
+    changed: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[World]:
-    """A gateway with three mirrors, taken down in order."""
+    """A gateway with three mirrors, taken down in order.
+
+    *remembering*: the catalog it uses, where that is not to be `World.catalog`.
+    """
     mirrors = {
         "conda/c": Mirror(name="c", type="conda", source=f"{HOST}/channel/", bounds=bounds),
         "pypi/p": Mirror(name="p", type="pypi", source=f"{HOST}/simple/", bounds=bounds),
@@ -214,13 +219,14 @@ async def world(
         Ports(
             upstream=upstream,
             blobs=blobs,
-            catalog=catalog,
+            catalog=remembering or catalog,
             team=team or Solo(),
             ecosystems=ECOSYSTEMS,
             clock=clock,
             events=told,
         ),
         impatient=patience,
+        changed=changed,
     )
     engine.gateway.configure(mirrors.values())
     made = World(upstream, engine, catalog, blobs, folder, told, mirrors)

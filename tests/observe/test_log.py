@@ -53,6 +53,33 @@ def test_json_keeps_types() -> None:
     }
 
 
+@pytest.mark.parametrize("style", Style)
+def test_lines_put_together_from_parts_are_those_of_events(style: Style) -> None:
+    first, second = {"path": 'a "b" =', "status": 200}, {"client": "", "agent": "x\ny"}
+    stream = io.BytesIO()
+    with Log(stream, style=style, clock=lambda: NOW) as log:
+        head = log.head("request", Level.INFO, NOW)
+        words = log.words(**first) + f"{log.seconds}0.250000" + log.words(**second)
+        log.lines([f"{head}{words}{log.end}"] * 3)
+    made = stream.getvalue().decode().replace("0.250000", "0.25").splitlines()
+    assert made == lines(style, ("request", {**first, "seconds": 0.25, **second})) * 3
+
+
+def test_many_lines_are_written_in_whole_ones_of_a_batch_at_most() -> None:
+    class Stream(io.BytesIO):
+        def write(self, data: Any) -> int:
+            written.append(bytes(data))
+            return len(data)
+
+    written: list[bytes] = []
+    many = ["x" * size + "\n" for size in (10, 2000, 2000, 2000, 5000, 10, 10)] * 20
+    with Log(Stream()) as log:
+        log.lines(many)
+    assert b"".join(written).decode() == "".join(many)
+    assert all(one.endswith(b"\n") for one in written)
+    assert all(len(one) <= BATCH or one.count(b"\n") == 1 for one in written)
+
+
 def test_fields_cannot_replace_what_every_event_has() -> None:
     (line,) = lines(Style.JSON, ("request", {"time": "x", "event": "y"}))
     record = json.loads(line)

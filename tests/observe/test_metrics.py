@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -67,6 +68,28 @@ def test_a_clients_method_cannot_make_series(metrics: Metrics) -> None:
     assert len(counted) == 1
 
 
+@pytest.mark.parametrize("has_body", [True, False])
+def test_many_that_are_counted_at_once_are_counted_as_one_by_one(
+    metrics: Metrics, has_body: bool
+) -> None:
+    seconds = [0.0, 0.000001, 0.0005, 0.00051, 0.3, 500.0]
+    alike: dict[str, Any] = {
+        "mirror": "conda/main",
+        "method": "GET",
+        "result": Result.HIT,
+        "status": 206,
+    }
+    metrics.answered_again(**alike, sent=6 * 70, seconds=seconds, has_body=has_body)
+    others = Metrics(CollectorRegistry())
+    for one in seconds:
+        others.answered(**alike, sent=70, seconds=one, first_byte=one if has_body else None)
+    ours, theirs = (
+        {key: value for key, value in samples(it.exposition()).items() if "_created" not in key[0]}
+        for it in (metrics, others)
+    )
+    assert ours == pytest.approx(theirs)
+
+
 def test_statuses_are_counted_by_class(metrics: Metrics) -> None:
     for status in (200, 206, 304, 404, 503):
         answer(metrics, Result.HIT, 0, status=status)
@@ -93,6 +116,7 @@ def test_every_event_reaches_its_family(metrics: Metrics) -> None:
     metrics.trouble("blobs", present=True)
     metrics.evicted({"small": 1}, {"small": 7})
     metrics.stored(size=5, entries=2)
+    metrics.ready(1, 3000)
     metrics.running("1.0")
     with metrics.fill(mirror):
         seen = samples(metrics.exposition())

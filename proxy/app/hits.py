@@ -1,0 +1,114 @@
+"""What is said of requests that were answered from what lay ready: a line each, and counted.
+
+It is the same as `Reporting.finished` says of the flow's answers. The parts of a line that come
+again are made once; the rest is put together once per turn of the event loop, for all requests
+of that turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from proxy.core.cache_status import Result
+from proxy.observe.log import Level, Log
+from proxy.observe.metrics import Metrics
+
+
+@dataclass(slots=True, eq=False)
+class Stencil:
+    """What is said of every request that one ready answer was given to."""
+
+    mirror: str
+    method: str
+    result: Result
+    status: int
+    sent: int
+    has_body: bool
+    before: str  # the words of a line up to the seconds
+    after: str  # and from there to the client
+    seconds: list[float] = field(default_factory=list)  # of this turn
+
+
+class Hits:
+    """See `proxy.web.door.Hits` and `proxy.web.keeping.Stencils`."""
+
+    def __init__(self, metrics: Metrics, log: Log, *, requests: bool) -> None:
+        """*requests*: whether every request gets a log line."""
+        self._metrics = metrics
+        self._log = log
+        self._requests = requests
+        self._pending: list[tuple[Stencil, str, str, float, float]] = []
+        self._schedule: Callable[..., asyncio.Handle] = asyncio.get_running_loop().call_soon
+
+    def stencil(
+        self,
+        *,
+        mirror: str,
+        method: str,
+        path: str,
+        status: int,
+        result: Result,
+        sent: int | None,
+    ) -> Stencil:
+        """See `proxy.web.keeping.Stencils`."""
+        words, size = self._log.words, sent or 0
+        return Stencil(
+            mirror=mirror,
+            method=method,
+            result=result,
+            status=status,
+            sent=size,
+            has_body=sent is not None,
+            before=words(method=method, path=path, status=status, result=result, bytes=size)
+            + self._log.seconds,
+            after=words(mirror=mirror),
+        )
+
+    def words(self, **fields: str) -> str:
+        """See `proxy.web.door.Hits`."""
+        return self._log.words(**fields)
+
+    def add(self, told: Stencil, client: str, agent: str, now: float, seconds: float) -> None:
+        """See `proxy.web.door.Hits`."""
+        pending = self._pending
+        if not pending:
+            self._schedule(self.settle)
+        pending.append((told, client, agent, now, seconds))
+
+    def settle(self) -> None:
+        """Say and count what has been added."""
+        pending, self._pending = self._pending, []
+        turn: dict[Stencil, None] = {}
+        for stencil, _, _, _, seconds in pending:
+            stencil.seconds.append(seconds)
+            turn[stencil] = None
+        for stencil in turn:
+            self._count(stencil)
+        if self._requests and self._log.level <= Level.INFO:
+            self._write(pending)
+
+    def _count(self, stencil: Stencil) -> None:
+        seconds, stencil.seconds = stencil.seconds, []
+        self._metrics.answered_again(
+            mirror=stencil.mirror,
+            method=stencil.method,
+            result=stencil.result,
+            status=stencil.status,
+            sent=stencil.sent * len(seconds),
+            seconds=seconds,
+            has_body=stencil.has_body,
+        )
+
+    def _write(self, pending: list[tuple[Stencil, str, str, float, float]]) -> None:
+        log = self._log
+        moment, head = -1, ""
+        lines = []
+        for stencil, client, agent, now, seconds in pending:
+            if int(now * 1000) != moment:  # the time's last digits are milliseconds
+                moment, head = int(now * 1000), log.head("request", Level.INFO, now)
+            lines.append(
+                f"{head}{stencil.before}{seconds:.6f}{stencil.after}{client}{agent}{log.end}"
+            )
+        log.lines(lines)

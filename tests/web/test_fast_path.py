@@ -1,0 +1,373 @@
+"""What lies ready is exactly what the flow would say, whatever changes; and it is reported so."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proxy.core.advisories import Advisories, Advisory
+from proxy.core.model import Bounds, Entry, Index
+from proxy.core.policy import Names, Specs, YoungerThan
+from proxy.gateway.contexts import STEP
+from tests.ecosystems.policies import DAY, deny, policy
+from tests.gateway.world import HOST, NAME, PACKAGE, at, channel, repodata
+from tests.lab.fake_upstream import FakeFile
+from tests.web.twins import Twins, twins
+
+SMALL = "small-1.0-0.conda"
+SHARDS = "/conda/c/linux-64/repodata_shards.msgpack.zst"
+INDEX = "/conda/c/linux-64/repodata.json"
+WHEEL = "demo-1.0-py3-none-any.whl"
+JSON = "application/vnd.pypi.simple.v1+json"
+BOUNDS = Bounds(fresh_min=0, fresh_default=600, stale_while_revalidate=300)
+
+
+def page(*versions: str) -> FakeFile:
+    """A project's page."""
+    files = [
+        {
+            "filename": WHEEL.replace("1.0", version),
+            "url": f"{HOST}/files/{WHEEL.replace('1.0', version)}",
+            "hashes": {"sha256": hashlib.sha256(f"wheel {version}".encode()).hexdigest()},
+            "core-metadata": {"sha256": hashlib.sha256(b"Name: demo").hexdigest()},
+            "upload-time": "1970-01-02T00:00:00Z",
+        }
+        for version in versions
+    ]
+    body = {"meta": {"api-version": "1.1"}, "name": "demo", "files": files, "versions": versions}
+    return FakeFile(body=json.dumps(body).encode(), media_type=JSON, etag=f'"{len(versions)}"')
+
+
+FILES: dict[str, FakeFile | bytes] = {
+    **channel({NAME: PACKAGE, SMALL: b"small " * 100}),
+    f"{HOST}/simple/demo/": page("1.0"),
+    f"{HOST}/files/{WHEEL}": b"wheel 1.0",
+    f"{HOST}/files/{WHEEL}.metadata": b"Name: demo",
+    f"{HOST}/tree/a.txt": FakeFile(
+        body=b"0123456789" * 30, etag='"a"', cache_control="max-age=100", media_type="text/plain"
+    ),
+    f"{HOST}/tree/by-language.txt": FakeFile(
+        body=b"bonjour", cache_control="max-age=1000", headers={"vary": "Accept-Language"}
+    ),
+    f"{HOST}/tree/by-agent.txt": FakeFile(
+        body=b"to you", cache_control="max-age=1000", headers={"vary": "User-Agent"}
+    ),
+    f"{HOST}/tree/by-host.txt": FakeFile(
+        body=b"for here", cache_control="max-age=1000", headers={"vary": "Host"}
+    ),
+    f"{HOST}/tree/empty.txt": b"",
+    f"{HOST}/tree/big.bin": FakeFile(body=PACKAGE, etag='"big"'),
+}
+
+PATHS = (
+    INDEX,
+    f"{INDEX}.zst",
+    SHARDS,
+    "a shard",
+    f"/conda/c/linux-64/{NAME}",
+    f"/conda/c/linux-64/{SMALL}",
+    "/pypi/p/simple/demo/",
+    "a wheel",
+    "a wheel.metadata",
+    "/files/f/a.txt",
+    "/files/f/by-language.txt",
+    "/files/f/by-agent.txt",
+    "/files/f/by-host.txt",
+    "/files/f/empty.txt",
+    "/files/f/big.bin",
+    "/files/f/absent.txt",
+)
+"""Those that are no paths are looked up (`_path`)."""
+
+HEADERS: tuple[Mapping[str, str], ...] = (
+    {},
+    {"User-Agent": "one"},
+    {"user-agent": "two", "accept": "*/*"},
+    {"Accept-Encoding": "gzip"},
+    {"Accept-Encoding": "zstd, gzip;q=0.5"},
+    {"Accept-Encoding": "identity;q=0"},
+    {"Accept": JSON},
+    {"Accept": "text/html", "Accept-Encoding": "gzip"},
+    {"Accept": "image/png"},
+    {"Accept-Language": "fr"},
+    {"Range": "bytes=0-9"},
+    {"Range": "bytes=-5"},
+    {"Range": "bytes=1-2,5-6"},
+    {"Range": "bytes=9999999-"},
+    {"Range": "bytes=0-9", "If-Range": "@"},
+    {"Range": "bytes=0-9", "If-Range": '"other"'},
+    {"If-None-Match": "@"},
+    {"If-None-Match": '"other", W/@'},
+    {"If-None-Match": "*"},
+    {"If-None-Match": "@", "Accept-Encoding": "gzip"},
+    {"If-Match": '"other"'},
+    {"If-Modified-Since": "Sat, 01 Jan 2050 00:00:00 GMT"},
+    {"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"},
+    {"Cache-Control": "no-cache", "Pragma": "no-cache"},
+    {"Cookie": "a=b", "Authorization": "Basic eDp5"},
+)
+"""In values, @ is the ETag that the path had when the test began."""
+
+
+class Visitor:
+    """Asks for paths by the names above, and makes things change."""
+
+    def __init__(self, doors: Twins) -> None:
+        self.doors = doors
+        self.world = doors.world
+        self._paths: dict[str, str] = {}
+        self._etags: dict[str, str] = {}
+        self._versions = ["1.0"]
+
+    async def prepare(self) -> None:
+        """Have everything here, and know what it is called."""
+        packed = (await self.doors.slow.ask("GET", SHARDS)).body
+        listed = msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(packed))["shards"]
+        self._paths["a shard"] = f"/conda/c/linux-64/shards/{listed['thing'].hex()}.msgpack.zst"
+        reply = await self.doors.slow.ask("GET", "/pypi/p/simple/demo/", {"Accept": JSON})
+        url = json.loads(reply.body)["files"][0]["url"]
+        self._paths["a wheel"] = f"/pypi/p/{url.removeprefix('../../')}"
+        self._paths["a wheel.metadata"] = f"{self._paths['a wheel']}.metadata"
+        for name in PATHS:
+            reply = await self.doors.slow.ask("GET", self.path(name))
+            await self.world.settled()
+            if any(line.startswith("Etag:") for line in reply.head):
+                self._etags[name] = reply["etag"]
+
+    def path(self, name: str) -> str:
+        return self._paths.get(name, name)
+
+    async def ask(self, method: str, name: str, headers: Mapping[str, str]) -> int:
+        """Ask until it may lie ready, and once more; the last answer's status."""
+        etag = self._etags.get(name, '"none"')
+        named = {key: value.replace("@", etag) for key, value in headers.items()}
+        for _ in range(3):
+            reply = await self.doors.ask(method, self.path(name), named)
+        return reply.status
+
+    # -- what changes --------------------------------------------------------------------
+
+    async def new_page(self) -> None:
+        """Upstream lists another file."""
+        self._versions.append(f"1.{len(self._versions)}")
+        self.world.upstream.files[f"{HOST}/simple/demo/"] = page(*self._versions)
+        await self._refresh("pypi/p", "simple/demo/")
+
+    async def new_channel(self) -> None:
+        self._versions.append("x")
+        more = {f"more{len(self._versions)}-1.0-0.conda": b"more"}
+        body = repodata({NAME: PACKAGE, SMALL: b"small " * 100, **more})
+        self.world.upstream.files[at("linux-64/repodata.json")] = FakeFile(body=body)
+        await self._refresh("conda/c", "linux-64/repodata.json")
+
+    async def new_file(self) -> None:
+        """Upstream has another file, which is seen when ours is stale."""
+        self._versions.append("x")
+        body = f"file {len(self._versions)}".encode()
+        self.world.upstream.files[f"{HOST}/tree/a.txt"] = FakeFile(
+            body=body, cache_control="max-age=100"
+        )
+
+    async def confirmed(self) -> None:
+        """Upstream says that nothing is new, so that lifetimes begin anew."""
+        for key, path in (("conda/c", "linux-64/repodata.json"), ("pypi/p", "simple/demo/")):
+            await self._refresh(key, path)
+
+    async def hidden(self) -> None:
+        self.doors.reload(policy(deny(Names(("small", "demo")), "house")))
+
+    async def young(self) -> None:
+        """By ages: what is old enough changes with the steps of time."""
+        self.doors.reload(policy(deny(YoungerThan(10 * DAY + 3 * STEP), "young")))
+
+    async def listed(self) -> None:
+        """An allow-list with dependencies: it depends on which indexes are here."""
+        self.doors.reload(policy(deny(Specs(("small",), dependencies=True), "list")))
+
+    async def allowed(self) -> None:
+        self.doors.reload(None)
+
+    async def malicious(self) -> None:
+        evil = Advisory(id="MAL-1", malicious=True, everything=True)
+        known = Advisories(by_name={"demo": (evil,), "small": (evil,)})
+        self.world.engine.contexts.advise({"PyPI": known})
+
+    async def harmless(self) -> None:
+        self.world.engine.contexts.advise({})
+
+    async def later(self) -> None:
+        self.world.now += 0.7
+
+    async def seconds_later(self) -> None:
+        self.world.now += 3
+
+    async def minutes_later(self) -> None:
+        self.world.now += 101
+
+    async def when_it_ends(self) -> None:
+        """The very moment in which the index's freshness ends."""
+        held = await self.doors.sibling.get("conda/c linux-64/repodata.json")
+        assert isinstance(held, Entry)
+        self.world.now = max(self.world.now, held.checked_at + held.fresh_for)
+
+    async def a_step_later(self) -> None:
+        self.world.now = (self.world.now // STEP + 1) * STEP
+
+    async def earlier(self) -> None:
+        """The clock is put back."""
+        self.world.now -= 7
+
+    async def much_earlier(self) -> None:
+        self.world.now -= 500
+
+    async def forgotten(self) -> None:
+        """Somebody sweeps: views, files and indexes are gone."""
+        for start in ("view ", "files/f ", "conda/c "):
+            keys = await self.doors.catalog.keys(start)
+            await self.doors.catalog.forget(keys)
+
+    async def sibling_writes(self) -> None:
+        """Another process was told something new by upstream: we see it when ours is stale."""
+        for key in ("conda/c linux-64/repodata.json", "files/f a.txt", "pypi/p simple/demo/"):
+            held = await self.doors.sibling.get(key)
+            if isinstance(held, Entry):
+                await self.doors.sibling.put(
+                    dataclasses.replace(held, checked_at=self.world.now, fresh_for=50.0)
+                )
+
+    async def sibling_forgets(self) -> None:
+        """Another process sweeps the catalog."""
+        await self.doors.sibling.forget(await self.doors.sibling.keys("view "))
+
+    async def down(self) -> None:
+        """Upstream loses a file."""
+        self.world.upstream.files.pop(f"{HOST}/tree/by-language.txt", None)
+
+    async def _refresh(self, key: str, path: str) -> None:
+        index = self.world.resource(key, path)
+        assert isinstance(index, Index)
+        self.world.engine.indexes.refresh_soon(index, self.world.mirrors[key])
+        await self.world.settled()
+
+
+Change = Callable[[Visitor], Awaitable[None]]
+CHANGES: tuple[Change, ...] = (
+    Visitor.new_page,
+    Visitor.new_channel,
+    Visitor.new_file,
+    Visitor.confirmed,
+    Visitor.hidden,
+    Visitor.young,
+    Visitor.listed,
+    Visitor.allowed,
+    Visitor.malicious,
+    Visitor.harmless,
+    Visitor.later,
+    Visitor.seconds_later,
+    Visitor.minutes_later,
+    Visitor.when_it_ends,
+    Visitor.a_step_later,
+    Visitor.earlier,
+    Visitor.much_earlier,
+    Visitor.forgotten,
+    Visitor.sibling_writes,
+    Visitor.sibling_forgets,
+    Visitor.down,
+)
+
+
+def visit(
+    folder: Path, script: Callable[[Visitor], Awaitable[None]], bounds: Bounds = BOUNDS
+) -> None:
+    """Run *script* between the twins."""
+
+    async def main() -> None:
+        async with twins(folder, FILES, bounds=bounds) as doors, asyncio.timeout(60):
+            visitor = Visitor(doors)
+            await visitor.prepare()
+            await script(visitor)
+
+    asyncio.run(main())
+
+
+def test_every_kind_of_request_gets_what_the_flow_would_give(tmp_path: Path) -> None:
+    async def script(visitor: Visitor) -> None:
+        statuses: dict[int, int] = {}
+        for name in PATHS:
+            for method in ("GET", "HEAD"):
+                for headers in HEADERS:
+                    compared = visitor.doors.compared
+                    status = await visitor.ask(method, name, headers)
+                    ready = visitor.doors.compared - compared
+                    statuses[status] = statuses.get(status, 0) + ready
+                    assert ready or not _should_lie_ready(method, name, headers, status)
+        assert {status for status, ready in statuses.items() if ready} == {200, 206, 304}
+        assert set(statuses) >= {404, 406, 412, 416}
+
+    visit(tmp_path, script)
+
+
+def _should_lie_ready(method: str, name: str, headers: Mapping[str, str], status: int) -> bool:
+    if status not in (200, 206, 304) or name == "/files/f/by-host.txt":
+        return False
+    large = status == 200 and (name == "/files/f/big.bin" or name.endswith(NAME))
+    parts = status == 206 and "," in headers["Range"]
+    return not ((large and method == "GET") or parts)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_after_every_change_the_flow_would_still_say_the_same(
+    tmp_path: Path, change: Change
+) -> None:
+    async def script(visitor: Visitor) -> None:
+        questions = [("GET", name, HEADERS[number]) for name in PATHS for number in (0, 3, 16)]
+        for question in questions:
+            await visitor.ask(*question)
+        before = visitor.doors.compared
+        await change(visitor)
+        # Once each, so that the first answer behind the change is seen.
+        for question in questions:
+            await visitor.doors.ask(question[0], visitor.path(question[1]), question[2])
+        for question in questions:
+            await visitor.ask(*question)
+        assert visitor.doors.compared > before
+
+    visit(tmp_path, script)
+
+
+QUESTIONS = st.tuples(
+    st.sampled_from(("GET", "GET", "GET", "HEAD")),
+    st.sampled_from(PATHS),
+    st.sampled_from(HEADERS),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    asked=st.lists(QUESTIONS, min_size=2, max_size=8),
+    changes=st.lists(st.sampled_from(CHANGES), max_size=8),
+)
+def test_whatever_happens_in_whatever_order(
+    asked: list[tuple[str, str, Mapping[str, str]]], changes: list[Change]
+) -> None:
+    async def script(visitor: Visitor) -> None:
+        for question in asked:
+            await visitor.ask(*question)
+        for change in changes:
+            await change(visitor)
+            for question in asked:
+                await visitor.ask(*question)
+
+    with tempfile.TemporaryDirectory() as folder:
+        visit(Path(folder), script)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from tests.lab.channel import Form, Layout, build_channel, tree
 from tests.lab.origin import Basic, Behaviour, Origin
 from tests.lab.server import MirrorConfig, ProxyServer
-from tests.lab.simple_index import Degraded, SimpleIndex, build_index
+from tests.lab.simple_index import Degraded, SimpleIndex, build_index, family
 
 USER, PASSWORD = "proxy-user", "upstream-secret"
 ALWAYS_STALE = {"fresh_min": 0, "fresh_max": 0, "fresh_default": 0, "stale_while_revalidate": 0}
@@ -42,6 +42,10 @@ class World:
     proxy: ProxyServer
     full: SimpleIndex
     poor: SimpleIndex
+
+    def index(self, mirror: str) -> SimpleIndex:
+        """What the PyPI mirror of that name mirrors."""
+        return self.full if mirror == "full" else self.poor
 
     def channel(self, mirror: str) -> str:
         return f"{self.proxy.url}/conda/{mirror}"
@@ -71,7 +75,9 @@ def make_world(folder: Path, *, workers: int = 1) -> Iterator[World]:
     poor_host = Behaviour(validators=False)
     with Origin(www, guarded) as origin, Origin(files, poor_host) as file_host:
         kind = Degraded(files=files, url=file_host.url)
-        poor = build_index(www / "poor", kind=kind)
+        # Of their own bytes, like the channels' packages.
+        others = [replace(wheel, payload=wheel.payload + 1) for wheel in family()]
+        poor = build_index(www / "poor", others, kind)
         proxy = ProxyServer(folder / "proxy", mirrors_of(origin), workers=workers)
         with proxy:
             yield World(origin=origin, file_host=file_host, proxy=proxy, full=full, poor=poor)
@@ -109,8 +115,10 @@ FILES: Mapping[str, int] = {
 
 def _build_channels(folder: Path) -> None:
     everything = tree()
-    for name, layout in LAYOUTS.items():
-        build_channel(folder / name, layout=layout)
+    for number, (name, layout) in enumerate(LAYOUTS.items()):
+        # Of their own bytes: the store has equal ones once, and fetches them for one mirror only.
+        own = [replace(recipe, payload=recipe.payload + number) for recipe in everything]
+        build_channel(folder / name, own, layout)
     related = Layout(relations={"base": "../below"})
     build_channel(folder / "upper", everything[:1], related)
     build_channel(folder / "below", everything[1:])

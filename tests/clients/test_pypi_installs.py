@@ -57,7 +57,7 @@ def test_a_cold_download_asks_upstream_once_for_each_wheel(
     world.file_host.forget()
     downloads = Pip(tmp_path).download(world.simple(mirror), "lab-lone", "lab-big")
     assert {path.name: path.read_bytes() for path in downloads.iterdir()} == {
-        name: world.full.files[name].body
+        name: world.index(mirror).files[name].body
         for name in ("lab_lone-1.0-py3-none-any.whl", "lab_big-1.0-py3-none-any.whl")
     }
     asked = _wheel_requests(world)
@@ -100,7 +100,7 @@ def test_file_links_stay_here_and_keep_their_hashes(world: World, mirror: str) -
     reply = _page(world, mirror, "lab-core")
     assert reply.headers["content-type"] == JSON
     (file,) = json.loads(reply.body)["files"]
-    listed = world.full.files[file["filename"]]
+    listed = world.index(mirror).files[file["filename"]]
     url = urljoin(f"{world.simple(mirror)}lab-core/", file["url"])
     assert urlsplit(url).netloc == urlsplit(world.proxy.url).netloc
     assert not urlsplit(url).query

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from proxy.core.model import Mirror
@@ -31,12 +31,16 @@ def _settings(mirrors: list[Mirror], address: str) -> list[str]:
     if any(mirror.type == "conda" for mirror in mirrors):
         lines.append(f"conda config --set channel_alias {address}/conda")
     pypi = next((mirror for mirror in mirrors if mirror.type == "pypi"), None)
-    if pypi is None:
-        return lines
-    index = f"{address}/{pypi.key}/simple/"
-    lines.append(f"pip config set global.index-url {index}")
-    host = urlsplit(address).hostname or ""
-    if host not in _LOOPBACK:  # pip ignores a plain http index elsewhere unless told otherwise
-        lines.append(f"pip config set global.trusted-host {host}")
-    lines.append(f"export UV_DEFAULT_INDEX={index}")
+    if pypi is not None:
+        lines += _index(f"{address}/{pypi.key}/simple/", urlsplit(address).hostname or "")
+    cran = next((mirror for mirror in mirrors if mirror.type == "cran"), None)
+    if cran is not None:
+        lines.append(f'in R: options(repos = c(CRAN = "{address}/{cran.key}"))')
     return lines
+
+
+def _index(index: str, host: str) -> Iterator[str]:
+    yield f"pip config set global.index-url {index}"
+    if host not in _LOOPBACK:  # pip ignores a plain http index elsewhere unless told otherwise
+        yield f"pip config set global.trusted-host {host}"
+    yield f"export UV_DEFAULT_INDEX={index}"

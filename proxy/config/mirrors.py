@@ -19,6 +19,10 @@ _SUBDIR = re.compile(
     r"noarch|linux-(32|64|aarch64|armv6l|armv7l|ppc64|ppc64le|riscv32|riscv64|s390x|loongarch64)"
     r"|osx-(64|arm64)|win-(32|64|arm64)|freebsd-64|zos-z|emscripten-wasm32|wasi-wasm32"
 )
+# What is within a repository of R packages: `contrib.url()` in R adds it.
+_CONTRIB = re.compile(
+    r"/(src/contrib|bin/(windows|macosx)/.*contrib/[^/]+|PACKAGES(\.\w+)?)(/.*)?$"
+)
 _CHANNEL_FILES = (".json", ".zst", ".bz2", ".conda")
 
 AUTO = "auto"
@@ -56,6 +60,8 @@ def wrong_source(kind: str, source: str) -> str | None:
         return f"write it without a query and a fragment: {redacted(source).split('?')[0]}"
     if kind == "conda":
         return _wrong_channel(parts.path.rstrip("/"))
+    if kind == "cran":
+        return _wrong_repository(parts.path.rstrip("/"))
     return None
 
 
@@ -66,6 +72,13 @@ def _wrong_channel(path: str) -> str | None:
     if _SUBDIR.fullmatch(last):
         return f"write the channel's URL, without /{last} at its end"
     return None
+
+
+def _wrong_repository(path: str) -> str | None:
+    inside = _CONTRIB.search(path)
+    if inside is None:
+        return None
+    return f"write the repository's URL, without {inside[0]} at its end"
 
 
 def with_slash(source: str) -> str:
@@ -91,5 +104,6 @@ def wrong_place(mirror: Mirror, others: Iterable[Mirror]) -> str | None:
 _FOLDERS: Mapping[str, Callable[[str], bool]] = {
     "conda": lambda folder: _SUBDIR.fullmatch(folder) is not None,
     "pypi": lambda folder: folder in ("simple", "packages", "pypi"),
+    "cran": lambda folder: folder in ("src", "bin", "web"),
     "files": lambda _: True,  # any folder may be there
 }

@@ -281,7 +281,7 @@ ADVISORIES = (
 MIRROR = (
     Key(
         name="type",
-        kind=one_of("conda", "pypi", "files"),
+        kind=one_of("conda", "pypi", "cran", "files"),
         default=None,
         help="What is mirrored; required.",
     ),
@@ -295,7 +295,7 @@ MIRROR = (
         name="source",
         kind=SOURCE,
         default=None,
-        help="Upstream's URL: a channel, a simple index (`auto`: pip's own), a folder; required.",
+        help="Upstream's URL: channel, simple index (`auto`: pip's), repository, folder; required.",
     ),
     Key(
         name="mode",
@@ -427,6 +427,7 @@ DEFAULT_MIRRORS: tuple[Mapping[str, str], ...] = (
     {"type": "conda", "name": "r", "source": f"{ANACONDA}/r"},
     {"type": "conda", "name": "msys2", "source": f"{ANACONDA}/msys2"},
     {"type": "pypi", "name": "pypi", "source": "auto"},
+    {"type": "cran", "name": "cran", "source": "https://cloud.r-project.org"},
 )
 """What is served where no mirror is configured."""
 

@@ -125,6 +125,9 @@ class Artifact:
     """An immutable file that an index lists under `row`, or a companion of one (`.metadata`).
 
     `fallback` is where to look when the index does not list it; None: then it does not exist.
+    `moved` is where upstream keeps it once another file has taken its place, `former` the path
+    that it had before. Not `vouched`: its index knows no digests, and is asked only where a policy
+    judges by it. `by_platform`: see `Plain`, where no digests are known.
     """
 
     mirror: str
@@ -133,6 +136,10 @@ class Artifact:
     row: str
     media_type: str
     fallback: Source | None = None
+    moved: Artifact | None = None
+    former: str | None = None
+    vouched: bool = True
+    by_platform: bool = False
 
     @property
     def key(self) -> str:
@@ -165,6 +172,7 @@ class Plain:
     `forward` names the request headers that upstream is given, because it may vary by them.
     `anonymous`: asked for without credentials. `absent_on_error`: where upstream fails and
     nothing is stored, say "absent" at once (only for files that are never essential).
+    `by_platform`: upstream may choose by the R that the User-Agent names, and not say so (`Vary`).
     """
 
     mirror: str
@@ -174,6 +182,7 @@ class Plain:
     forward: tuple[str, ...] = ()
     anonymous: bool = False
     absent_on_error: bool = False
+    by_platform: bool = False
 
     @property
     def key(self) -> str:

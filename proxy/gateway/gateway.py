@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import assert_never
 
 from proxy.core import policy as policies
@@ -227,6 +228,8 @@ class Gateway:
         is_judged = self._contexts.of(mirror.key).policy is not None
         # Where the index is the only authority, what upstream has withdrawn is gone here, too.
         strictly = is_judged or artifact.fallback is None
+        if not (artifact.vouched or is_judged):
+            return await self._unlisted(artifact, mirror, want)
         try:
             row = await self._row(artifact, mirror, strictly=strictly)
         except UNOBTAINABLE as error:
@@ -234,26 +237,36 @@ class Gateway:
                 raise
             return await self._without_index(artifact, error)
         if row is None:
-            if strictly:
+            if not strictly:
+                return await self._unlisted(artifact, mirror, want)
+            if artifact.moved is None:
                 raise _unlisted(artifact)
-            return await self._unlisted(artifact, mirror, want)
-        if row.denied is not None:
-            rule, reason = row.denied
-            if rule == policies.ABSENT.name:
-                raise Offline(f"{mirror.key} is offline, and {artifact.path} is not here")
-            raise Denied(artifact.path.rpartition("/")[2], rule=rule, reason=reason)
+            return await self._moved(artifact.moved, mirror, want)
+        _check_allowed(artifact, row)
         if row.derived:
             return await self._derived(artifact, mirror, row)
         try:
             return await self._listed(artifact, mirror, row, want)
-        except (UpstreamMissing, IntegrityError):
-            # Upstream's files and our index disagree: perhaps the index has moved on since.
-            since = self._fetching.suspected_since(artifact.key)
-            generation = await self._revalidated(artifact.index, mirror, since)
-            newer = await self._row_from(artifact, generation)
-            if newer is None or newer == row:
-                raise
+        except (UpstreamMissing, IntegrityError) as error:
+            return await self._newly_listed(artifact, mirror, row, want, error)
+
+    async def _newly_listed(
+        self, artifact: Artifact, mirror: Mirror, row: Row, want: Want, error: ProxyError
+    ) -> Answer:
+        """Upstream's files and our index disagree: perhaps the index has moved on since."""
+        since = self._fetching.suspected_since(artifact.key)
+        generation = await self._revalidated(artifact.index, mirror, since)
+        newer = await self._row_from(artifact, generation)
+        if newer is not None and newer != row:
+            _check_allowed(artifact, newer)
             return await self._listed(artifact, mirror, newer, want)
+        if artifact.moved is None or isinstance(error, IntegrityError):
+            raise error
+        if newer is None:
+            return await self._moved(artifact.moved, mirror, want)
+        # Some servers have a file elsewhere sooner than the index that does not list it any more.
+        there = Row(size=row.size, hashes=row.hashes)
+        return await self._listed(artifact.moved, mirror, there, want)
 
     async def _derived(self, artifact: Artifact, mirror: Mirror, row: Row) -> Answer:
         """What is read out of another file, and stored."""
@@ -275,7 +288,8 @@ class Gateway:
     async def _listed(self, artifact: Artifact, mirror: Mirror, row: Row, want: Want) -> Answer:
         source = Source(path=row.url or artifact.path)
         if not row.hashes:
-            return await self._plain.open(_as_plain(artifact, source), mirror, want)
+            answer = None if artifact.vouched else await self._verified_before(artifact)
+            return answer or await self._plain.open(_as_plain(artifact, source), mirror, want)
         held = await self._remembered(artifact.key)
         if isinstance(held, Entry) and keeps_promise(held, row):
             blob = await self._blobs.open(held.digest, held.size)
@@ -340,7 +354,24 @@ class Gateway:
         if answer is not None:
             return answer
         assert artifact.fallback is not None
-        return await self._plain.open(_as_plain(artifact, artifact.fallback), mirror, want)
+        try:
+            return await self._plain.open(_as_plain(artifact, artifact.fallback), mirror, want)
+        except UNOBTAINABLE as error:
+            if artifact.moved is None:
+                raise
+            try:
+                return await self._moved(artifact.moved, mirror, want)
+            except UpstreamMissing:  # not there; whether it is here only the first answer says
+                raise error from None
+
+    async def _moved(self, moved: Artifact, mirror: Mirror, want: Want) -> Answer:
+        """From where upstream has put it, judged by the index of that place."""
+        if self._contexts.of(mirror.key).policy is not None:
+            row = await self._row(moved, mirror, strictly=True)
+            if row is None:
+                raise _unlisted(moved)
+            _check_allowed(moved, row)
+        return await self._unlisted(moved, mirror, want)
 
     async def _without_index(self, artifact: Artifact, error: Exception) -> Answer:
         """The index cannot be had at all: what was once verified is still good."""
@@ -350,13 +381,19 @@ class Gateway:
         return answer
 
     async def _verified_before(self, artifact: Artifact) -> Answer | None:
-        held = await self._remembered(artifact.key)
-        if not isinstance(held, Entry) or "verified" not in held.headers:
-            return None
-        blob = await self._blobs.open(held.digest, held.size)
-        if blob is None:
-            return None
-        return file_answer(artifact, Row(size=held.size, hashes={"sha256": held.digest}), blob)
+        """What is here under its name, or under that which it had when an index vouched for it."""
+        keys = [artifact.key]
+        if artifact.former is not None:
+            keys.append(replace(artifact, path=artifact.former).key)
+        for key in keys:
+            held = await self._remembered(key)
+            if not isinstance(held, Entry) or "verified" not in held.headers:
+                continue
+            blob = await self._blobs.open(held.digest, held.size)
+            if blob is not None:
+                row = Row(size=held.size, hashes={"sha256": held.digest})
+                return file_answer(artifact, row, blob)
+        return None
 
     async def _row(self, artifact: Artifact, mirror: Mirror, *, strictly: bool) -> Row | None:
         """What the index says of it, asking upstream only where the held index does not say.
@@ -408,6 +445,16 @@ class Gateway:
         return seen if isinstance(seen, Entry) else await self._catalog.get(key)
 
 
+def _check_allowed(artifact: Artifact, row: Row) -> None:
+    """Raises Denied where policy hides the file, Offline where it cannot be had."""
+    if row.denied is None:
+        return
+    rule, reason = row.denied
+    if rule == policies.ABSENT.name:
+        raise Offline(f"{artifact.mirror} is offline, and {artifact.path} is not here")
+    raise Denied(artifact.path.rpartition("/")[2], rule=rule, reason=reason)
+
+
 def _unlisted(artifact: Artifact) -> ProxyError:
     """What to say of a file that the index does not list."""
     filename = artifact.path.rpartition("/")[2]
@@ -424,4 +471,5 @@ def _as_plain(artifact: Artifact, source: Source) -> Plain:
         path=artifact.path,
         source=source,
         media_type=artifact.media_type,
+        by_platform=artifact.by_platform,
     )

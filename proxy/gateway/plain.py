@@ -8,6 +8,7 @@ when they cannot be stored here.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -15,6 +16,7 @@ from proxy.core.cache_status import CacheStatus, Forward
 from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
 from proxy.core.http_date import parse_http_date
 from proxy.core.model import Absence, Bounds, Entry, Mirror, Plain
+from proxy.core.r_agent import USER_AGENT, r_agent
 from proxy.errors import UNOBTAINABLE, Offline, ProxyError, UpstreamMissing
 from proxy.gateway.addresses import address
 from proxy.gateway.answer import Answer, Counted, Nothing, Passing, Slice, Want
@@ -51,10 +53,10 @@ class PlainFiles:
 
     async def open(self, plain: Plain, mirror: Mirror, want: Want) -> Answer:
         """Answer a request for *plain*. Raises the upstream errors, and Elsewhere."""
-        headers = {name: want.headers[name] for name in plain.forward if name in want.headers}
-        held = await self._held(plain, headers, mirror.bounds)
+        key, headers = _asked_as(plain, want)
+        held = await self._held(key, headers, mirror.bounds)
         order = Order(
-            key=plain.key,
+            key=key,
             mirror=mirror,
             source=plain.source,
             held=held if isinstance(held, Entry) else None,
@@ -109,16 +111,16 @@ class PlainFiles:
     # -- what is held --------------------------------------------------------------------
 
     async def _held(
-        self, plain: Plain, headers: dict[str, str], bounds: Bounds
+        self, key: str, headers: Mapping[str, str], bounds: Bounds
     ) -> Entry | Absence | None:
         """The entry for these request headers: by way of the newest one's `Vary`."""
-        found = await self._newest(plain.key, bounds)
+        found = await self._newest(key, bounds)
         judged(before_request(found, now=self._clock(), bounds=bounds))
         if not isinstance(found, Entry):
             return found
         vary = found.headers.get("vary")
         if vary:
-            variant = await self._newest(variant_key(plain.key, vary, headers), bounds)
+            variant = await self._newest(variant_key(key, vary, headers), bounds)
             return variant if isinstance(variant, Entry) else None
         return found
 
@@ -163,7 +165,7 @@ class PlainFiles:
             last_modified=parse_http_date(entry.headers.get("last-modified", "")),
             cache_control=entry.headers.get("cache-control")
             or f"public, max-age={int(entry.fresh_for)}",
-            vary=tuple(name.strip() for name in vary.split(",") if name.strip()),
+            vary=_names(vary, plain),
             headers=headers,
             counted=counted,
         )
@@ -240,6 +242,28 @@ class PlainFiles:
             del self._passing[key]
             return False
         return bool(until)
+
+
+def _asked_as(plain: Plain, want: Want) -> tuple[str, dict[str, str]]:
+    """What the file is known by here, and the headers that upstream is asked with.
+
+    Where upstream gives each R the file made for it, each has an entry of its own, and upstream
+    is told the R as the client tells it: no more, since the rest of a User-Agent makes no
+    difference and would make variants.
+    """
+    headers = {name: want.headers[name] for name in plain.forward if name in want.headers}
+    agent = r_agent(want.headers.get(USER_AGENT, "")) if plain.by_platform else None
+    if agent is None:
+        return plain.key, headers
+    return f"{plain.key}\t{agent.platform}", {**headers, USER_AGENT: agent.text}
+
+
+def _names(vary: str, plain: Plain) -> tuple[str, ...]:
+    """What the answer depends on, for caches between us and the client."""
+    names = [name.strip() for name in vary.split(",") if name.strip()]
+    if plain.by_platform and USER_AGENT not in map(str.lower, names):
+        names.append("User-Agent")
+    return tuple(names)
 
 
 def _etag(entry: Entry) -> str | None:

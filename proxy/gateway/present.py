@@ -45,18 +45,22 @@ async def look(catalog: Catalog, blobs: Blobs, mirror: Mirror) -> Mapping[str, b
     verified: dict[str, list[str]] = defaultdict(list)
     named: dict[str, list[str]] = defaultdict(list)
     for key in await catalog.keys(f"{mirror.key} "):
-        artifact = _artifact(mirror, key.partition(" ")[2])
+        # Behind a tab it says which of several variants it is.
+        artifact = _artifact(mirror, key.partition(" ")[2].partition("\t")[0])
         if artifact is None:
             continue
         entry = await catalog.get(key)
         if not isinstance(entry, Entry) or not await is_here(blobs, entry):
             continue
+        name = artifact.path.rpartition("/")[2]
         promised = entry.headers.get("verified", "")
-        if promised:
+        if promised and artifact.vouched:
             digests = [entry.digest, *(one.partition("=")[2] for one in promised.split(","))]
             verified[artifact.index.path] += digests
         else:
-            named[artifact.index.path].append(artifact.path.rpartition("/")[2])
+            named[artifact.index.path].append(name)
+        if artifact.moved is not None:
+            named[artifact.moved.index.path].append(name)
     paths = verified.keys() | named.keys()
     return {path: here.table(verified[path], named[path]) for path in paths}
 
@@ -64,6 +68,6 @@ async def look(catalog: Catalog, blobs: Blobs, mirror: Mirror) -> Mapping[str, b
 def _artifact(mirror: Mirror, path: str) -> Artifact | None:
     try:
         resource = ECOSYSTEMS[mirror.type].classify(mirror.key, path)
-    except UnknownPath:  # a variant's key, or that of a kind that is no more
+    except UnknownPath:  # of a kind that is no more
         return None
     return resource if isinstance(resource, Artifact) else None

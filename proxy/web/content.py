@@ -31,15 +31,16 @@ from proxy.core.conditional import (
     plan_multipart,
 )
 from proxy.core.http_date import format_http_date
-from proxy.core.model import Form, Index, Plain, Resource
+from proxy.core.model import Artifact, Form, Index, Plain, Resource
 from proxy.core.negotiation import choose, choose_coding
+from proxy.core.r_agent import USER_AGENT
 from proxy.ecosystems.base import Ecosystem
 from proxy.errors import Denied, MethodNotAllowed, ProxyError, UpstreamError, UpstreamMissing
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
 from proxy.gateway.basis import gathered
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.render import CODINGS
-from proxy.web.errors import problem
+from proxy.web.errors import explained, problem
 from proxy.web.keeping import Given, Keeping
 from proxy.web.paths import Mirrors
 from proxy.web.sending import SMALL, Meter, Outlet, Way
@@ -264,7 +265,11 @@ class Content:
         if exchange.response is not None:
             _abort(request)
             return exchange.response
-        told = problem(error, ecosystem=exchange.mirror.partition("/")[0])
+        ecosystem = exchange.mirror.partition("/")[0]
+        told = problem(error, ecosystem=ecosystem)
+        where = explained(error, ecosystem=ecosystem, agent=exchange.agent)
+        if where is not None and not request.query_string:
+            return _led(where, error, exchange)
         exchange.status = told.status
         exchange.cache = _status_of(error)
         response = web.Response(
@@ -311,9 +316,14 @@ def _wanted(request: web.Request, resource: Resource) -> tuple[Want, tuple[str, 
 
 def _forwardable(resource: Resource, headers: Mapping[str, str]) -> dict[str, str]:
     """Those of the client's headers that the file may vary by; no others go any further."""
-    if not isinstance(resource, Plain):
-        return {}
-    return {name: headers[name] for name in resource.forward if name in headers}
+    match resource:
+        case Plain(forward=names, by_platform=by_platform):
+            wanted = (*names, USER_AGENT) if by_platform else names
+        case Artifact(by_platform=True):
+            wanted = (USER_AGENT,)
+        case _:
+            return {}
+    return {name: headers[name] for name in wanted if name in headers}
 
 
 def _headers(answer: Answer) -> dict[str, str]:
@@ -390,6 +400,20 @@ def _redirect(request: web.Request, path: str, canonical: str, exchange: Exchang
         "Server": SERVER,
     }
     return web.Response(status=301, headers=headers)
+
+
+def _led(where: str, error: ProxyError, exchange: Exchange) -> web.Response:
+    """To the same file with the reason in its address, which is refused there."""
+    exchange.status = 307
+    exchange.cache = _status_of(error)
+    exchange.error = None  # counted where it is refused
+    headers = {
+        "Location": where,
+        "Cache-Control": "no-store",
+        "Cache-Status": str(exchange.cache),
+        "Server": SERVER,
+    }
+    return web.Response(status=307, headers=headers)
 
 
 def _status_of(error: ProxyError) -> CacheStatus:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from urllib.parse import quote_plus
 
 import msgspec
 
 from proxy import errors
+from proxy.core.r_agent import may_be_r
 from proxy.errors import ProxyError
 
 
@@ -74,6 +76,9 @@ _PATIENT = {502: 503, 504: 503}
 RETRY_AFTER = 5
 """Seconds that a client is asked to wait where nothing better is known."""
 
+_PLAIN = ":;,()!*'@/?"
+"""What may stand in a query as it is (RFC 3986 section 3.4), and is read better so."""
+
 NEGATIVE_MAX_AGE = 10
 """Seconds for which a client may keep a 404 of ours: short, a mirror may be added any time."""
 
@@ -95,6 +100,18 @@ def problem(error: ProxyError, *, ecosystem: str) -> Problem:
         headers=_headers(error, status),
         members=_members(error),
     )
+
+
+def explained(error: ProxyError, *, ecosystem: str, agent: str) -> str | None:
+    """Where to lead a client that shows neither the body nor the reason phrase of a refusal.
+
+    R (`utils::download.file`) prints the address that it was led to at last and the status with
+    words of its own; so the reason stands in the address. A reference to a query alone leads to
+    the same file (RFC 3986 section 5.2.2).
+    """
+    if ecosystem != "cran" or not isinstance(error, errors.Denied) or not may_be_r(agent):
+        return None
+    return "?" + quote_plus(_phrase(f"refused by rule {error.rule}: {error.reason}"), safe=_PLAIN)
 
 
 def _members(error: ProxyError) -> dict[str, str]:

@@ -129,4 +129,7 @@ def _setup(mirrors: list[Mirror], base: str) -> str:
         url = _url(pypi, base)
         lines.append(f"pip config set global.index-url {url}")
         lines.append(f"export UV_DEFAULT_INDEX={url}")
+    cran = next((mirror for mirror in mirrors if mirror.type == "cran"), None)
+    if cran is not None:
+        lines.append(f'in R: options(repos = c(CRAN = "{base}/{cran.key}"))')
     return "\n".join(lines)

@@ -14,7 +14,7 @@ def _mirror(key: str) -> Mirror:
     return Mirror(type=kind, name=name, source="https://me:hunter2@host.example.org/")
 
 
-def test_without_configuration_it_points_conda_pip_and_uv_here() -> None:
+def test_without_configuration_it_points_conda_pip_uv_and_r_here() -> None:
     assert banner(USUAL, "http://127.0.0.1:8080") == (
         "pkgproxy serves at http://127.0.0.1:8080\n"
         "\n"
@@ -23,11 +23,13 @@ def test_without_configuration_it_points_conda_pip_and_uv_here() -> None:
         "  http://127.0.0.1:8080/conda/r/\n"
         "  http://127.0.0.1:8080/conda/msys2/\n"
         "  http://127.0.0.1:8080/pypi/pypi/\n"
+        "  http://127.0.0.1:8080/cran/cran/\n"
         "\n"
         "Point your tools here:\n"
         "  conda config --set channel_alias http://127.0.0.1:8080/conda\n"
         "  pip config set global.index-url http://127.0.0.1:8080/pypi/pypi/simple/\n"
         "  export UV_DEFAULT_INDEX=http://127.0.0.1:8080/pypi/pypi/simple/\n"
+        '  in R: options(repos = c(CRAN = "http://127.0.0.1:8080/cran/cran"))\n'
     )
 
 

@@ -45,9 +45,10 @@ def test_nothing_at_all_serves_the_usual_mirrors() -> None:
         "conda/r",
         "conda/msys2",
         "pypi/pypi",
+        "cran/cran",
     ]
     assert (loaded.settings.server.host, loaded.settings.server.port) == ("127.0.0.1", 8080)
-    assert loaded.settings.mirrors[-1].source == "auto"
+    assert loaded.settings.mirrors[-2].source == "auto"
     assert set(loaded.origins.values()) == {"default"}
 
 

@@ -39,6 +39,9 @@ def test_other_names_are_refused(name: str) -> None:
         ("pypi", "https://index.example.org/root/dev/+simple/"),
         ("pypi", "https://index.example.org"),
         ("pypi", "auto"),
+        ("cran", "https://cloud.r-project.org"),
+        ("cran", "https://host.example.org/api/repo/channel/cran"),
+        ("cran", "https://host.example.org/cran/__linux__/noble/latest"),
         ("files", "https://files.example.org/a/noarch"),
     ],
 )
@@ -51,6 +54,9 @@ def test_all_forms_of_sources_are_accepted(kind: str, source: str) -> None:
     [
         ("conda", "auto", '"auto" is for pypi'),
         ("files", "auto", '"auto" is for pypi'),
+        ("cran", "https://host.example.org/cran/src/contrib/", "without /src/contrib at"),
+        ("cran", "https://host.example.org/a/src/contrib/PACKAGES.gz", "without /src/contrib/P"),
+        ("cran", "https://host.example.org/bin/windows/contrib/4.5", "without /bin/windows/"),
         ("conda", "conda-forge", "begins with https://"),
         ("conda", "host.example.org/x", "begins with https://"),
         ("conda", "ftp://host.example.org/x", "begins with https://"),

@@ -199,13 +199,14 @@ async def world(
     remembering: Catalog | None = None,
     changed: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[World]:
-    """A gateway with three mirrors, taken down in order.
+    """A gateway with four mirrors, taken down in order.
 
     *remembering*: the catalog it uses, where that is not to be `World.catalog`.
     """
     mirrors = {
         "conda/c": Mirror(name="c", type="conda", source=f"{HOST}/channel/", bounds=bounds),
         "pypi/p": Mirror(name="p", type="pypi", source=f"{HOST}/simple/", bounds=bounds),
+        "cran/r": Mirror(name="r", type="cran", source=f"{HOST}/r/", bounds=bounds),
         "files/f": Mirror(name="f", type="files", source=f"{HOST}/tree/", bounds=bounds),
     }
     upstream, told = FakeUpstream(files), Told()

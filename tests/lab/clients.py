@@ -207,6 +207,58 @@ class Conda:
         return prefix
 
 
+class R:
+    """R, where this machine has it, with a library of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.library = folder / "library"
+        self.library.mkdir(parents=True, exist_ok=True)
+        self._environment = {
+            **clean_environment(folder),
+            "R_LIBS_USER": str(self.library),
+            "TMPDIR": str(folder),
+        }
+
+    @staticmethod
+    def executable() -> str | None:
+        """Where Rscript is; None where there is none."""
+        return shutil.which("Rscript")
+
+    def install(self, repository: str, *packages: str) -> dict[str, str]:
+        """Install with dependencies; the versions of all that is in the library by then.
+
+        Raises ClientError where R gives as much as a warning.
+        """
+        names = ", ".join(f'"{one}"' for one in packages)
+        self.run("options(warn = 2)", f"install.packages(c({names}))", repository=repository)
+        return self.installed()
+
+    def installed(self) -> dict[str, str]:
+        """The packages in the library, with their versions."""
+        found = self.library.glob("*/DESCRIPTION")
+        return {file.parent.name: _version(file.read_text()) for file in found}
+
+    def run(self, *lines: str, repository: str) -> str:
+        """Run *lines* with *repository* as CRAN; all that R prints. Raises ClientError."""
+        executable = self.executable()
+        assert executable is not None, "R is not installed"
+        script = self.folder / "script.R"
+        set_up = (
+            f'options(repos = c(CRAN = "{repository}"), width = 500)',
+            # What takes time and is not in question here.
+            "options(install.opts = c('--no-docs', '--no-byte-compile', '--no-test-load'))",
+            "options(Ncpus = 1L)",
+        )
+        script.write_text("\n".join([*set_up, *lines, ""]))
+        command = [executable, "--no-init-file", "--no-site-file", str(script)]
+        return _run(command, self.folder, self._environment)
+
+
+def _version(description: str) -> str:
+    return description.partition("Version: ")[2].partition("\n")[0]
+
+
 def _listed(channels: str | Sequence[str]) -> Sequence[str]:
     return [channels] if isinstance(channels, str) else channels
 

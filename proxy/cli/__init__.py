@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from proxy import __version__
-from proxy.errors import ConfigError, ProxyError, StorageError
+from proxy.errors import ConfigError, ProxyError
 
 if TYPE_CHECKING:  # a command imports what it needs when it is run
     from proxy.config import Settings
@@ -210,16 +210,36 @@ def metrics() -> None:
 def cache_usage(config: ConfigOption = None) -> None:
     """Show what the cache holds."""
     from proxy.cli.cache import used  # noqa: PLC0415
+    from proxy.config import load  # noqa: PLC0415
 
-    _with_cache(config, used)
+    with _refusing():
+        for line in used(load(config, os.environ).settings):
+            typer.echo(line)
 
 
 @cache_app.command("sweep")
 def cache_sweep(config: ConfigOption = None) -> None:
     """Remove what nothing refers to any more; a server does so once a day."""
     from proxy.cli.cache import swept  # noqa: PLC0415
+    from proxy.config import load  # noqa: PLC0415
 
-    _with_cache(config, swept)
+    with _refusing():
+        typer.echo(swept(load(config, os.environ).settings))
+
+
+@cache_app.command("verify")
+def cache_verify(config: ConfigOption = None) -> None:
+    """Read all blobs and the catalog through; remove what is damaged and say what that was."""
+    from proxy.cli.cache import verified  # noqa: PLC0415
+    from proxy.config import load  # noqa: PLC0415
+
+    with _refusing():
+        found = verified(load(config, os.environ).settings)
+        for line in found.wrong:
+            typer.echo(line)
+        typer.echo(f"{found.blobs} blobs, {found.size} bytes read; {len(found.wrong)} wrong")
+        if found.wrong:
+            raise typer.Exit(1)
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -322,18 +342,6 @@ def _refusing() -> Iterator[None]:
     except ConfigError as error:
         _refuse(error)
     except ProxyError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-
-
-def _with_cache(path: Path | None, work: Callable[[Settings], str]) -> None:
-    from proxy.config import load  # noqa: PLC0415
-
-    try:
-        typer.echo(work(load(path, os.environ).settings))
-    except ConfigError as error:
-        _refuse(error)
-    except StorageError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
 

@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from proxy.cli.cache import store_of
 from proxy.config import Settings
 from proxy.config.policies import misfits, read_one
 from proxy.core.model import Mirror
@@ -34,8 +35,6 @@ from proxy.gateway.explaining import (
     difference,
     held,
 )
-from proxy.storage.catalog import DiskCatalog
-from proxy.storage.disk import DiskBlobs
 
 _SHOWN = 20
 """Names that are listed unless all are asked for."""
@@ -116,13 +115,8 @@ def _asked(settings: Settings, question: Question) -> list[Compared]:
         return found
 
     async def main() -> list[Compared]:
-        blobs = DiskBlobs(settings.cache.path)
-        catalog = DiskCatalog(settings.cache.path / "catalog")
-        try:
-            return await answer(question, catalog, blobs, now=time.time(), run=run)
-        finally:
-            await catalog.aclose()
-            await blobs.aclose()
+        async with store_of(settings) as store:
+            return await answer(question, store.catalog, store.blobs, now=time.time(), run=run)
 
     return asyncio.run(main())
 
@@ -142,12 +136,12 @@ def dependencies(settings: Settings, name: str) -> list[Kept]:
 async def _dependencies(
     settings: Settings, mirror: Mirror, specs: tuple[tuple[str, ...], ...]
 ) -> list[Kept]:
-    blobs = DiskBlobs(settings.cache.path)
-    catalog = DiskCatalog(settings.cache.path / "catalog")
     ecosystem = ECOSYSTEMS[mirror.type]
     found: dict[tuple[str, str], Kept] = {}
-    try:
-        here = {index.path: (index, entry) for index, entry in await held(catalog, mirror, None)}
+    async with store_of(settings) as store:
+        blobs = store.blobs
+        known = await held(store.catalog, mirror, None)
+        here = {index.path: (index, entry) for index, entry in known}
         for index, _ in here.values():
             paths = ecosystem.companions(index, here)
             listed = tuple(here[path] for path in paths if path in here)
@@ -163,9 +157,6 @@ async def _dependencies(
                 for one in kept:
                     found.setdefault((one.subdir, one.filename), one)
             output.path.unlink()
-    finally:
-        await catalog.aclose()
-        await blobs.aclose()
     return [found[key] for key in sorted(found)]
 
 

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import diskcache
-from diskcache.core import MODE_RAW
 
 from proxy.core.model import Digest
 from proxy.errors import StorageError
+from proxy.storage.catalog_file import BUSY, is_damage, mark_damaged, opened
 from proxy.storage.ports import Remembered
 from proxy.storage.rows import decoded, encoded, keys_in, named_in
 
@@ -32,40 +30,18 @@ R = TypeVar("R")
 IN_MEMORY = 20_000
 """Values kept in memory, about 1 kB each: the hot part of a busy server's catalog."""
 
-BUSY = 30.0
-"""Seconds that SQLite waits for another process's write before it gives up."""
-
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
-_CACHED = 2 << 10  # SQLite pages of 4 kB kept per connection: 8 MB
-_INLINE = 1 << 20  # bytes of a value that stay within SQLite: all do
-
-
-class _Plain(diskcache.Disk):  # type: ignore[misc]  # diskcache is untyped
-    """Text keys and byte values, and never anything that has to be unpickled."""
-
-    def put(self, key: str) -> tuple[str, bool]:
-        return key, True
-
-    def get(self, key: object, raw: object) -> str:
-        return str(key) if raw else ""
-
-    def store(self, value: bytes, read: bool, key: object = None) -> tuple[Any, ...]:  # noqa: FBT001
-        return 0, MODE_RAW, None, sqlite3.Binary(value)
-
-    def fetch(self, mode: int, filename: object, value: object, read: bool) -> bytes:  # noqa: FBT001
-        if mode != MODE_RAW or filename is not None or not isinstance(value, bytes):
-            return b""  # which no value is: it counts as one that cannot be read
-        return value
-
-    def remove(self, file_path: str) -> None:
-        """Nothing: no value is a file of its own, and a row that names one was planted."""
-
 
 class DiskCatalog:
     """See `proxy.storage.ports.Catalog`."""
 
-    def __init__(self, folder: Path, *, on_loss: Callable[[str], None] = lambda _: None) -> None:
-        """Open or create the catalog in *folder*. A damaged file is moved aside.
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        on_loss: Callable[[str], None] = lambda _: None,
+        alone: bool = True,
+    ) -> None:
+        """Open or create the catalog in *folder*, mended if nobody else uses it: *alone*.
 
         *on_loss* hears of whatever had to be given up. Raises StorageError.
         """
@@ -74,11 +50,7 @@ class DiskCatalog:
         self._recent: OrderedDict[str, Remembered] = OrderedDict()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-            with _alone(folder.parent):
-                # Not before: a sibling may be about to move a damaged one aside.
-                folder.mkdir(exist_ok=True, mode=0o750)
-                self._cache = self._opened()
+            self._cache = opened(folder, on_loss, alone=alone)
         except (sqlite3.Error, diskcache.Timeout, OSError) as error:
             raise StorageError(f"the catalog in {folder} cannot be opened: {error}") from error
 
@@ -91,7 +63,7 @@ class DiskCatalog:
     async def get(self, key: str) -> Remembered | None:
         # On the event loop: reading takes 30 µs and never waits for a writer (SQLite's WAL), a
         # turn in a thread takes ten times that.
-        with _as_storage_error():
+        with self._as_storage_error():
             data = self._get(key)
         if data is None:
             self._recent.pop(key, None)
@@ -124,16 +96,23 @@ class DiskCatalog:
 
     async def digests(self, prefix: str = "") -> set[Digest]:
         # Not in the thread that writes: reading all of a large catalog takes seconds.
-        with _as_storage_error():
+        with self._as_storage_error():
             return await asyncio.to_thread(lambda: {one for _, one in self._named(prefix)})
 
     async def naming(self, digests: Collection[Digest]) -> list[str]:
         if not digests:
             return []
-        with _as_storage_error():
+        with self._as_storage_error():
             return await asyncio.to_thread(
                 lambda: [key for key, one in self._named("") if one in digests]
             )
+
+    async def is_sound(self) -> bool:
+        """Read the file through; where it is damaged, have it mended when it is opened next."""
+        sound = await asyncio.to_thread(self._is_sound)
+        if not sound:
+            mark_damaged(self._folder)
+        return sound
 
     async def aclose(self) -> None:
         """Close the file."""
@@ -148,6 +127,15 @@ class DiskCatalog:
         self._recent.move_to_end(key)
         if len(self._recent) > IN_MEMORY:
             self._recent.popitem(last=False)
+
+    @contextlib.contextmanager
+    def _as_storage_error(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, diskcache.Timeout, OSError) as error:
+            if is_damage(error):
+                mark_damaged(self._folder)
+            raise StorageError(f"the catalog failed: {error}") from error
 
     # -- in the thread -------------------------------------------------------------------
 
@@ -171,67 +159,18 @@ class DiskCatalog:
         with contextlib.closing(self._connected()) as connection:
             yield from named_in(connection, prefix)
 
+    def _is_sound(self) -> bool:
+        with contextlib.closing(self._connected()) as connection:
+            try:
+                (word,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            except sqlite3.DatabaseError:
+                return False
+        return bool(word == "ok")
+
     def _connected(self) -> sqlite3.Connection:
         return sqlite3.connect(self._folder / "cache.db", timeout=BUSY)
 
     async def _run(self, work: Callable[..., R], *arguments: object) -> R:
         loop = asyncio.get_running_loop()
-        with _as_storage_error():
+        with self._as_storage_error():
             return await loop.run_in_executor(self._thread, work, *arguments)
-
-    def _opened(self) -> Any:
-        try:
-            return _opened(self._folder)
-        except sqlite3.DatabaseError as error:
-            # A full disk or a lock is no reason to lose what is remembered.
-            code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-            if code & 0xFF not in _DAMAGED:
-                raise
-            aside = self._moved_aside()
-            self._on_loss(f"the catalog was damaged ({error}) and lies in {aside} now")
-            return _opened(self._folder)
-
-    def _moved_aside(self) -> Path:
-        aside = next(
-            path
-            for number in range(1, 10_000)
-            if not (path := self._folder.with_name(f"{self._folder.name}.broken-{number}")).exists()
-        )
-        self._folder.rename(aside)
-        self._folder.mkdir(mode=0o750)
-        return aside
-
-
-@contextlib.contextmanager
-def _as_storage_error() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, diskcache.Timeout, OSError) as error:
-        raise StorageError(f"the catalog failed: {error}") from error
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of *folder*: of several workers one makes, or mends, the catalog."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _opened(folder: Path) -> Any:
-    # Only an explicit `forget` removes anything: no eviction, no culling, no expiry.
-    return diskcache.Cache(
-        str(folder),
-        timeout=BUSY,
-        disk=_Plain,
-        disk_min_file_size=_INLINE,
-        eviction_policy="none",
-        cull_limit=0,
-        statistics=0,
-        size_limit=1 << 62,
-        sqlite_cache_size=_CACHED,
-        sqlite_mmap_size=0,
-    )

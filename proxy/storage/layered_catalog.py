@@ -111,6 +111,10 @@ class LayeredCatalog:
         # Those in catalogs that are only read go with blobs that cannot be removed, either.
         return await self._main.naming(digests)
 
+    async def is_sound(self) -> bool:
+        """Read the file that is written through; where it is damaged, that is noted in it."""
+        return await self._main.is_sound()
+
     async def aclose(self) -> None:
         """Close the files."""
         await self._catch_up()

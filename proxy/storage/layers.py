@@ -36,12 +36,12 @@ class LayeredBlobs:
     ) -> None:
         self.main = main
         self.spare = spare
-        self._layers = (*layers, *(() if spare is None or spare is main else (spare,)))
+        self.layers = (*layers, *(() if spare is None or spare is main else (spare,)))
         self._trouble = trouble or Trouble()
         self._damaged: set[Digest] = set()  # removed here, though still in a read-only layer
 
     def __repr__(self) -> str:
-        return f"<LayeredBlobs {list(self._layers)}>"
+        return f"<LayeredBlobs {list(self.layers)}>"
 
     async def spool(self, reserve: int | None = None) -> DiskSpool:
         try:
@@ -55,7 +55,7 @@ class LayeredBlobs:
         return spool
 
     async def open(self, digest: Digest, size: int) -> DiskBlob | None:
-        for layer in self._layers:
+        for layer in self.layers:
             try:
                 found = await self._opened(layer, digest, size)
             except StorageError as error:
@@ -66,20 +66,20 @@ class LayeredBlobs:
         return None
 
     async def check(self, digest: Digest) -> Stored | None:
-        for layer in self._layers:
-            if isinstance(layer, DiskBlobs):
-                found = await layer.check(digest)
-            else:
-                found = await self.main.run(layer.check, digest)
+        for layer in self.layers:
+            try:
+                found = await self._checked(layer, digest)
+            except StorageError as error:
+                self._trouble.raised("reading", error)
+                continue
             if found is not None:
-                self._damaged.discard(digest)
                 return found
         return None
 
     def path(self, digest: Digest) -> Path:
-        if len(self._layers) == 1:
+        if len(self.layers) == 1:
             return self.main.path(digest)
-        paths = [layer.path(digest) for layer in self._layers]
+        paths = [layer.path(digest) for layer in self.layers]
         return next((path for path in paths if path.exists()), self.main.path(digest))
 
     def used(self, digest: Digest) -> None:
@@ -104,7 +104,7 @@ class LayeredBlobs:
 
     async def remove(self, digests: Iterable[Digest]) -> int:
         doomed = list(digests)
-        for layer in self._layers:
+        for layer in self.layers:
             if isinstance(layer, ReadOnlyBlobs):
                 self._damaged.update(one for one in doomed if layer.path(one).exists())
         freed = await self.main.remove(doomed)
@@ -114,7 +114,7 @@ class LayeredBlobs:
 
     async def aclose(self) -> None:
         """Wait for what is being written, then end the threads."""
-        for layer in self._layers:
+        for layer in self.layers:
             if isinstance(layer, DiskBlobs):
                 await layer.aclose()
 
@@ -122,3 +122,13 @@ class LayeredBlobs:
         if isinstance(layer, DiskBlobs):
             return await layer.open(digest, size)
         return None if digest in self._damaged else layer.open(digest, size)
+
+    async def _checked(self, layer: Layer, digest: Digest) -> Stored | None:
+        if isinstance(layer, DiskBlobs):
+            return await layer.check(digest)
+        found = await self.main.run(layer.check, digest)
+        if found is None:
+            self._damaged.add(digest)
+        else:
+            self._damaged.discard(digest)
+        return found

@@ -21,6 +21,7 @@ from proxy.storage.disk import DiskBlobs
 from proxy.storage.layered_catalog import LayeredCatalog
 from proxy.storage.layers import SPARE, Layer, LayeredBlobs
 from proxy.storage.read_only import ReadOnlyBlobs, ReadOnlyCatalog, refusal
+from proxy.storage.spool import as_storage_error
 from proxy.storage.trouble import Trouble
 
 _OWNER = 200  # bytes of the lock file
@@ -72,15 +73,19 @@ def opened(
         trouble.raised(
             "writing", f"no folder of cache.path can be written: {why}; for now {root} is"
         )
-    with contextlib.ExitStack() as undo:
+    with contextlib.ExitStack() as undo, as_storage_error():
         others = [path for path in layers if path != root]
         main = DiskBlobs(root, limit=SPARE if root == spare else limit)
         by_path: dict[Path, Layer] = {path: ReadOnlyBlobs(path) for path in others}
         by_path[root] = main
-        catalogs = [ReadOnlyCatalog(path / "catalog") for path in others]
-        lock = _claimed(root)
+        catalogs = [
+            ReadOnlyCatalog(path / "catalog", settled=bool(refusals[path])) for path in others
+        ]
+        lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         undo.callback(os.close, lock)
-        catalog = DiskCatalog(root / "catalog", on_loss=on_loss)
+        alone = _claimed(root, lock)
+        catalog = DiskCatalog(root / "catalog", on_loss=on_loss, alone=alone)
+        _share(root, lock)
         more = main if root == spare else None if spare is None else DiskBlobs(spare, limit=SPARE)
         undo.pop_all()
     order = (*layers, root) if root == spare else tuple(layers)
@@ -92,36 +97,40 @@ def opened(
     )
 
 
-def _claimed(root: Path) -> int:
-    """A descriptor that holds a share of the folder's lock. Raises StorageError.
+def _claimed(root: Path, lock: int) -> bool:
+    """Lock the folder; returns whether nobody else has: then others wait for `_share`.
 
     The lock belongs to a machine, whichever of its processes hold it. In the file stands its
     number, which is another after each boot and the same in all of its containers, and its name.
+    Raises StorageError.
     """
-    name = socket.gethostname()
-    here = _BOOT.read_text().strip() if _BOOT.exists() else name
-    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _owner(descriptor)[0] != here:
-                os.pwrite(descriptor, f"{here} {name}\n".ljust(_OWNER).encode()[:_OWNER], 0)
-        # Not a step down in one: another machine may write its name first, and is then found.
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        owner = _owner(descriptor)
-    except OSError as error:
-        os.close(descriptor)
-        raise StorageError(f"the cache folder {root} cannot be locked: {error}") from error
-    if owner[0] != here:
-        os.close(descriptor)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _share(root, lock)
+        return False
+    if _owner(lock)[0] != _machine():
+        line = f"{_machine()} {socket.gethostname()}".ljust(_OWNER)
+        os.pwrite(lock, line.encode()[:_OWNER], 0)
+    return True
+
+
+def _share(root: Path, lock: int) -> None:
+    """Hold the lock together with all of this machine. Raises StorageError."""
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    number, name = _owner(lock)
+    if number != _machine():
         raise StorageError(
-            f"the cache folder {root} is written by a server on {owner[1]}: two machines cannot "
+            f"the cache folder {root} is written by a server on {name}: two machines cannot "
             "both write one; name a folder of your own in cache.path, and this one behind it"
         )
-    return descriptor
 
 
-def _owner(descriptor: int) -> tuple[str, str]:
+def _machine() -> str:
+    return _BOOT.read_text().strip() if _BOOT.exists() else socket.gethostname()
+
+
+def _owner(lock: int) -> tuple[str, str]:
     """The machine that holds the lock: its number and its name."""
-    words = os.pread(descriptor, _OWNER, 0).decode(errors="replace").split()
+    words = os.pread(lock, _OWNER, 0).decode(errors="replace").split()
     return (words[0], words[1]) if len(words) > 1 else ("", "")

@@ -1,8 +1,6 @@
 """A cache folder that is only read: on media that cannot be written, or not ours to write.
 
-Nothing in it is locked, noted, counted or removed. Its catalog was closed when it was handed
-over; where SQLite cannot make the files that it shares with writers beside it, it is told that
-nobody changes it.
+Nothing in it is locked, noted, counted, made or removed.
 """
 
 from __future__ import annotations
@@ -30,6 +28,7 @@ MARKER = ".readonly"
 PROBE = 256 << 10
 """Bytes that must fit: a catalog makes some files when it is opened."""
 
+_OPTIONS = ("mode=ro", "mode=ro&immutable=1")  # the second where no file can be made beside it
 _REFUSALS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 
 
@@ -94,9 +93,16 @@ class ReadOnlyBlobs:
 class ReadOnlyCatalog:
     """The catalog in such a folder. Its methods wait for the disk, but for no writer."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises StorageError where the catalog cannot be read; a missing one is empty."""
+    def __init__(self, folder: Path, *, settled: bool) -> None:
+        """*settled*: nobody writes it, so that SQLite need not make files beside it.
+
+        Raises StorageError where the catalog cannot be read; a missing one is empty.
+        """
         self._path = folder / "cache.db"
+        log = folder / "cache.db-wal"
+        # Left behind by a writer that was killed: it holds values, if it can be read.
+        left = log.exists() and log.stat().st_size > 0
+        self._options = ("mode=ro&immutable=1",) if settled and not left else _OPTIONS
         self._connection: sqlite3.Connection | None = None
         if self._path.exists():
             with self._as_storage_error():
@@ -145,7 +151,7 @@ class ReadOnlyCatalog:
 
     def _connected(self) -> sqlite3.Connection:
         """Raises sqlite3.Error."""
-        for option in ("mode=ro", "mode=ro&immutable=1"):
+        for option in self._options:
             address = f"file:{quote(str(self._path))}?{option}"
             connection = sqlite3.connect(address, uri=True)
             try:

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from proxy.core.model import Absence, Digest, Entry, Validators, View
 from proxy.errors import StorageError
 from proxy.storage.catalog import DiskCatalog
+from proxy.storage.folder import prepared
 from proxy.storage.memory import MemoryCatalog
+from proxy.storage.opening import opened
 from proxy.storage.ports import Catalog, Remembered
 
 Script = Callable[[Catalog], Awaitable[None]]
@@ -52,7 +54,7 @@ def absence(key: str) -> Absence:
     return Absence(key=key, checked_at=1.0, fresh_for=2.0)
 
 
-@pytest.fixture(params=["disk", "memory"])
+@pytest.fixture(params=["disk", "memory", "layers"])
 def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Script], None]:
     """Runs a script over each implementation."""
 
@@ -61,6 +63,11 @@ def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Script], N
             if request.param == "memory":
                 await script(MemoryCatalog())
                 return
+            if request.param == "layers":
+                store = opened([tmp_path / "cache", *_read_only(tmp_path)])
+                await script(store.catalog)
+                await store.aclose()
+                return
             catalog = DiskCatalog(tmp_path / "catalog")
             await script(catalog)
             await catalog.aclose()
@@ -68,6 +75,14 @@ def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Script], N
         asyncio.run(main())
 
     return run
+
+
+def _read_only(folder: Path) -> list[Path]:
+    """A store that is empty and only read."""
+    if not (folder / "shipped").exists():
+        prepared(folder / "shipped")
+        (folder / "shipped" / ".readonly").touch()
+    return [folder / "shipped"]
 
 
 @given(st.lists(values, max_size=5))
@@ -105,6 +120,26 @@ def test_keys_are_found_by_how_they_begin(play: Callable[[Script], None]) -> Non
         for prefix in ("", "a", "ab", "view x\tjson\t", "é", "%", "nothing"):
             expected = sorted(key for key in keys if key.startswith(prefix))
             assert sorted(await catalog.keys(prefix)) == expected
+
+    play(script)
+
+
+def test_blobs_are_found_by_what_names_them_and_the_other_way_round(
+    play: Callable[[Script], None],
+) -> None:
+    def view(key: str, digit: str) -> View:
+        digest = Digest(digit * 64) if digit else Digest("")
+        return View(key=key, digest=digest, size=1, media_type="", made_at=0)
+
+    async def script(catalog: Catalog) -> None:
+        for value in (view("a 1", "1"), view("a 2", "2"), view("b", "1"), view("none", "")):
+            await catalog.put(value)
+        await catalog.put(absence("a 3"))
+        assert await catalog.digests() == {"1" * 64, "2" * 64}
+        assert await catalog.digests("a ") == {"1" * 64, "2" * 64}
+        assert await catalog.digests("b") == {"1" * 64}
+        assert sorted(await catalog.naming([Digest("1" * 64), Digest("3" * 64)])) == ["a 1", "b"]
+        assert await catalog.naming([]) == []
 
     play(script)
 
@@ -237,6 +272,77 @@ def test_a_damaged_file_is_moved_aside_and_a_new_one_begun(tmp_path: Path) -> No
     asyncio.run(main())
     assert (tmp_path / "catalog.broken-1" / "cache.db").exists()
     assert "catalog.broken-1" in lost[0]
+
+
+def _written(folder: Path, count: int) -> None:
+    async def main() -> None:
+        catalog = DiskCatalog(folder)
+        for number in range(count):
+            await catalog.put(absence(f"key {number}"))
+        await catalog.aclose()
+
+    asyncio.run(main())
+
+
+def _spoil(path: Path) -> None:
+    """Overwrite pages in the middle of the file."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2 // 4096 * 4096)
+        file.write(b"\xff" * 8192)
+
+
+def test_damage_costs_the_values_in_it_and_no_others(tmp_path: Path) -> None:
+    folder, lost = tmp_path / "catalog", list[str]()
+    _written(folder, 3000)
+    _spoil(folder / "cache.db")
+
+    async def found(catalog: DiskCatalog) -> int:
+        count = 0
+        for number in range(3000):
+            with contextlib.suppress(StorageError):
+                count += await catalog.get(f"key {number}") is not None
+        return count
+
+    async def main() -> None:
+        catalog = DiskCatalog(folder)
+        assert not await catalog.is_sound()
+        await catalog.aclose()
+        sibling = DiskCatalog(folder, on_loss=lost.append, alone=False)
+        await sibling.aclose()
+        assert lost == [], "what others use is not moved away from under them"
+        catalog = DiskCatalog(folder, on_loss=lost.append)
+        assert await catalog.is_sound()
+        assert 2500 < await found(catalog) == await catalog.count() < 3000
+        await catalog.put(absence("new"))
+        await catalog.aclose()
+
+    asyncio.run(main())
+    assert "values were saved" in lost[0]
+    assert (tmp_path / "catalog.broken-1" / "cache.db").exists()
+
+
+def test_damage_met_while_it_is_used_is_mended_at_the_next_start(tmp_path: Path) -> None:
+    folder, lost = tmp_path / "catalog", list[str]()
+    _written(folder, 3000)
+
+    async def main() -> None:
+        catalog = DiskCatalog(folder)
+        _spoil(folder / "cache.db")
+        failures = 0
+        for number in range(3000):
+            try:
+                await catalog.get(f"key {number}")
+            except StorageError:
+                failures += 1
+        assert failures > 0
+        with contextlib.suppress(StorageError):
+            await catalog.aclose()
+        catalog = DiskCatalog(folder, on_loss=lost.append)
+        assert await catalog.is_sound()
+        await catalog.aclose()
+
+    asyncio.run(main())
+    assert len(lost) == 1
 
 
 def test_a_file_that_cannot_be_opened_now_is_not_given_up(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import contextlib
 import os
 import struct
 from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +42,12 @@ BACKLOG = 1024
 """Siblings' requests that may wait to be accepted: a herd comes all at once, and one that is turned
 away is fetched twice."""
 
+MOST_HOPS = 3
+"""Workers that a request goes through at the most. A file, its index and the file again may have
+different leaders; where workers do not see what the others write (a full disk), it would never end.
+"""
+
+_hops: ContextVar[int] = ContextVar("hops", default=0)
 _LENGTH = struct.Struct("<I")
 _LARGEST = 1 << 20  # bytes of a message; a resource or an answer takes a few hundred
 _KINDS: dict[str, type[Resource]] = {
@@ -58,6 +65,7 @@ class _Ask(msgspec.Struct, frozen=True):
     kind: str
     resource: msgspec.Raw
     want: Want
+    hops: int = 0  # workers that the request has come through
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -265,8 +273,10 @@ class Crew(Place):
         if ask.verb == "refresh":
             await refresh(resource)
             return
+        _hops.set(ask.hops)  # of this connection's task
         try:
-            answer = await open_(resource, ask.want)
+            with self.alone() if ask.hops >= MOST_HOPS else contextlib.nullcontext():
+                answer = await open_(resource, ask.want)
         except ProxyError as error:
             await _send(writer, _Reply(error=_told(error)))
             return
@@ -333,7 +343,8 @@ def _opened(where: Whereabouts) -> int:
 
 def _ask(verb: str, resource: Resource, want: Want) -> _Ask:
     kind = type(resource).__name__.lower()
-    return _Ask(verb=verb, kind=kind, resource=msgspec.Raw(_encode(resource)), want=want)
+    raw = msgspec.Raw(_encode(resource))
+    return _Ask(verb=verb, kind=kind, resource=raw, want=want, hops=_hops.get() + 1)
 
 
 def _told(error: ProxyError) -> tuple[str, dict[str, Any], str]:

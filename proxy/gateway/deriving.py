@@ -96,7 +96,7 @@ class Deriving:
                 body = await self._in_ranges(artifact, mirror, row)
             except (_Unranged, zipfile.BadZipFile):
                 body = await self._from_whole(artifact, mirror, row)
-        spool = await self._blobs.spool(len(body))
+        spool = await self._blobs.needed(len(body))
         expected = Expected(size=len(body))
         stored = await Fill(spool, expected=expected, length=len(body)).run(_once(body))
         entry = Entry(

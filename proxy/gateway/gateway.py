@@ -333,8 +333,11 @@ class Gateway:
                 answer = verified(artifact, row, fill, fill.length, status)
                 answer.holding.enter_context(fill.reader())
                 return answer
-            case Entry():
-                raise Landed
+            case Entry(digest=digest, size=size):  # it was here all the while
+                blob = await self._blobs.open(digest, size)
+                if blob is None:
+                    raise Landed
+                return file_answer(artifact, row, blob)
             case Unstorable():
                 return await self._plain.passed(order, want, artifact.media_type)
             case other:

@@ -391,7 +391,7 @@ class Indexes:
     async def _keep(
         self, body: AsyncIterator[bytes], expected: Expected, length: int | None
     ) -> Stored:
-        spool = await self._blobs.spool(length)
+        spool = await self._blobs.needed(length)
         return await Fill(spool, expected=expected, length=length).run(body)
 
     async def _probe(self, index: Index, mirror: Mirror) -> bool:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from proxy.core.model import Digest
 from proxy.errors import StorageError
-from proxy.storage.folder import blob_path, prepared, verified
+from proxy.storage.folder import READING, blob_path, prepared, verified
 from proxy.storage.leftovers import collect, locked_file
 from proxy.storage.ports import Stored
 from proxy.storage.spool import DiskSpool, as_storage_error
@@ -92,12 +92,15 @@ class DiskBlobs:
         with as_storage_error():
             return self._spool(reserve or 0)
 
+    async def needed(self, reserve: int | None = None) -> DiskSpool:
+        return await self.spool(reserve)
+
     async def open(self, digest: Digest, size: int) -> DiskBlob | None:
         # On the event loop: opening a file whose folder is cached takes ten microseconds, a
         # turn in a thread five times that, and this is done for every hit.
         path = self.path(digest)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, READING)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -130,10 +133,10 @@ class DiskBlobs:
             return None
         return found
 
-    def has_room(self) -> bool:
-        """Whether something small can be stored."""
+    def has_room(self, reserve: int = 0) -> bool:
+        """Whether *reserve* bytes can be stored."""
         try:
-            self._check_room(0)
+            self._check_room(reserve)
         except (OSError, StorageError):
             return False
         return os.access(self.workspace, os.W_OK)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from proxy.core.model import Digest
 from proxy.storage.disk import DiskBlobs
-from proxy.storage.folder import Held, blob_path, held
+from proxy.storage.folder import READING, Held, blob_path, held
 from proxy.storage.ports import Catalog, Pinned
 
 LOW = 0.95
@@ -181,7 +181,7 @@ def _remove(root: Path, doomed: list[Held]) -> list[Held]:
 def _is_removed(path: Path) -> bool:
     """Remove a blob that nobody reads or writes. Raises OSError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, READING)
     except FileNotFoundError:
         return False
     try:

@@ -21,6 +21,9 @@ from proxy.storage.ports import Stored
 FORMAT = "1"
 """The layout's version, in `<root>/FORMAT`; another one is refused."""
 
+READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+"""How a blob is opened: a link that was planted under a digest leads nowhere."""
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PREFIX = re.compile(r"[0-9a-f]{2}")
 
@@ -67,7 +70,7 @@ def _held(folder: str) -> Iterator[Held]:
 def verified(path: Path) -> Stored | None:
     """Read a file through: what it is; None where it is not there. Raises OSError."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, READING), "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return Stored(digest=Digest(digest), size=file.tell())
     except FileNotFoundError:

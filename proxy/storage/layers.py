@@ -1,8 +1,8 @@
 """Blobs in several folders: searched in order, the first that can be written taking new ones.
 
-What the writable folder has no room for goes to a spare one, small and elsewhere, so that indexes
-can be made while a disk is full; what does not fit there either is not stored (the gateway passes
-files through). A folder that fails while it is read counts as one that lacks the blob.
+Indexes that the writable folder has no room for go to a spare one, small and elsewhere, with what
+is made from them; other bodies are then not stored (the gateway passes files through). A folder
+that fails while it is read counts as one that lacks the blob.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class LayeredBlobs:
         self.spare = spare
         self.layers = (*layers, *(() if spare is None or spare is main else (spare,)))
         self._trouble = trouble or Trouble()
+        self._refused = 0  # bytes of the largest body that there was no room for
         self._damaged: set[Digest] = set()  # removed here, though still in a read-only layer
 
     def __repr__(self) -> str:
@@ -47,12 +48,23 @@ class LayeredBlobs:
         try:
             spool = await self.main.spool(reserve)
         except StorageError as error:
-            self._trouble.raised("blobs", error)
+            if not self._is_oversized(reserve):
+                self._refused = max(self._refused, reserve or 0)
+                self._trouble.raised("blobs", error)
+            raise
+        # Not before what was refused would fit: small bodies get in all the while.
+        if self._trouble.present and self.main.has_room(self._refused):
+            self._refused = 0
+            self._trouble.over("blobs")
+        return spool
+
+    async def needed(self, reserve: int | None = None) -> DiskSpool:
+        try:
+            return await self.spool(reserve)
+        except StorageError:
             if self.spare is None:
                 raise
             return await self.spare.spool(reserve)
-        self._trouble.over("blobs")
-        return spool
 
     async def open(self, digest: Digest, size: int) -> DiskBlob | None:
         for layer in self.layers:
@@ -117,6 +129,10 @@ class LayeredBlobs:
         for layer in self.layers:
             if isinstance(layer, DiskBlobs):
                 await layer.aclose()
+
+    def _is_oversized(self, reserve: int | None) -> bool:
+        """Whether it is no trouble that such a body is refused: none of its size ever fits."""
+        return self.main.limit is not None and (reserve or 0) > self.main.limit
 
     async def _opened(self, layer: Layer, digest: Digest, size: int) -> DiskBlob | None:
         if isinstance(layer, DiskBlobs):

@@ -68,6 +68,13 @@ class Blobs(Protocol):
         """Start a body; *reserve* bytes must be available. Raises StorageError if not."""
         ...
 
+    async def needed(self, reserve: int | None = None) -> Spool:
+        """Like `spool`, for what nothing can be served without (an index).
+
+        Where there is no room, such a body may go to another place, for as long as the server runs.
+        """
+        ...
+
     async def open(self, digest: Digest, size: int) -> OpenBlob | None:
         """Open a blob; None where it is absent, or not *size* bytes long (then it is removed)."""
         ...

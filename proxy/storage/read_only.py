@@ -18,7 +18,7 @@ from diskcache.core import MODE_RAW
 from proxy.core.model import Digest
 from proxy.errors import StorageError
 from proxy.storage.disk import DiskBlob
-from proxy.storage.folder import blob_path, check_format, verified
+from proxy.storage.folder import READING, blob_path, check_format, verified
 from proxy.storage.ports import Remembered, Stored
 from proxy.storage.rows import decoded, keys_in, named_in
 
@@ -70,7 +70,7 @@ class ReadOnlyBlobs:
     def open(self, digest: Digest, size: int) -> DiskBlob | None:
         """Open a blob; None where it is absent, or not *size* bytes long. Raises StorageError."""
         try:
-            descriptor = os.open(blob_path(self.root, digest), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(blob_path(self.root, digest), READING)
         except FileNotFoundError:
             return None
         except OSError as error:

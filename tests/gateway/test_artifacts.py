@@ -264,6 +264,50 @@ def test_a_full_disk_costs_the_cache_and_not_the_client(tmp_path: Path) -> None:
     play(tmp_path, script, channel(), blobs=_Full)
 
 
+def test_bytes_that_are_here_are_not_fetched_again_though_nothing_remembers_them(
+    tmp_path: Path,
+) -> None:
+    async def script(world: World) -> None:
+        await world.read("conda/c", PATH)
+        await world.settled()
+        world.catalog.values.clear()
+        assert await world.read("conda/c", PATH) == PACKAGE
+        assert await world.status("conda/c", PATH) == "hit"
+        assert world.upstream.count(URL) == 1
+
+    play(tmp_path, script, channel())
+
+
+def test_bytes_that_nothing_remembers_are_read_through_before_they_are_believed(
+    tmp_path: Path,
+) -> None:
+    async def script(world: World) -> None:
+        await world.read("conda/c", PATH)
+        await world.settled()
+        world.catalog.values.clear()
+        world.blobs.path(digest_of(PACKAGE)).write_bytes(b"?" * len(PACKAGE))
+        assert await world.read("conda/c", PATH) == PACKAGE
+        assert world.upstream.count(URL) == 2
+
+    play(tmp_path, script, channel())
+
+
+def test_everything_that_was_evicted_is_had_again(tmp_path: Path) -> None:
+    """The catalog still names it, as that of a worker does which has not heard of the eviction."""
+
+    async def script(world: World) -> None:
+        paths = ("linux-64/repodata.json", "linux-64/repodata.json.zst", PATH)
+        bodies = [await world.read("conda/c", path) for path in paths]
+        await world.settled()
+        for path in paths:
+            for blob in (tmp_path / "sha256").rglob("*"):
+                blob.unlink() if blob.is_file() else None
+            assert await world.read("conda/c", path) == bodies[paths.index(path)]
+            await world.settled()
+
+    play(tmp_path, script, channel())
+
+
 @pytest.mark.parametrize("hashes", [("md5", "0" * 32), ("sha256", "0" * 64)])
 def test_a_promise_in_any_digest_is_kept(tmp_path: Path, hashes: Iterable[str]) -> None:
     name, value = hashes

@@ -16,7 +16,7 @@ from proxy.gateway.answer import Answer, Want
 from proxy.gateway.crew import Crew, RemoteFill
 from proxy.gateway.fill import Fill, Landed
 from proxy.storage.disk import DiskBlobs
-from tests.gateway.world import HOST, World, body_of, world
+from tests.gateway.world import HOST, World, at, body_of, channel, world
 from tests.lab.fake_upstream import FakeFile
 
 BODY = bytes(range(256)) * 2000
@@ -71,6 +71,24 @@ def test_a_file_asked_for_at_every_worker_is_fetched_once(tmp_path: Path) -> Non
             assert set(await asyncio.gather(*reads)) == {BODY}
             asked = [workers[0].upstream.count(url(name)) for name in NAMES]
             assert asked == [1] * len(NAMES)
+
+    asyncio.run(main())
+
+
+def test_workers_that_do_not_see_what_the_others_remember_serve_all_the_same(
+    tmp_path: Path,
+) -> None:
+    packages = {f"thing-{number}.0-0.conda": BODY for number in range(8)}
+
+    async def main() -> None:
+        async with two(tmp_path, dict(channel(packages))) as workers:
+            for worker in workers:
+                worker.catalog.values = {}
+            async with asyncio.timeout(20):
+                for name in packages:
+                    for worker in workers:
+                        assert await worker.read("conda/c", f"linux-64/{name}") == BODY
+            assert workers[0].upstream.count(at("linux-64/repodata.json")) <= 2
 
     asyncio.run(main())
 

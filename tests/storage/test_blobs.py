@@ -177,6 +177,22 @@ def test_a_digest_that_is_none_never_becomes_a_path(tmp_path: Path, name: str) -
     play(tmp_path, script)
 
 
+def test_a_link_under_a_digest_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(SMALL)
+
+    async def script(blobs: DiskBlobs) -> None:
+        digest = Digest("f" * 64)
+        blobs.path(digest).parent.mkdir()
+        blobs.path(digest).symlink_to(tmp_path / "secret")
+        with pytest.raises(StorageError, match="cannot be opened"):
+            await blobs.open(digest, len(SMALL))
+        await blobs.remove([digest])
+        assert await blobs.open(digest, len(SMALL)) is None
+
+    play(tmp_path, script)
+    assert (tmp_path / "secret").read_bytes() == SMALL
+
+
 def test_a_body_that_does_not_fit_is_refused_before_it_begins(tmp_path: Path) -> None:
     async def script(blobs: DiskBlobs) -> None:
         with pytest.raises(StorageError, match="free"):

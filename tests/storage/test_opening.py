@@ -26,7 +26,7 @@ BODY, OTHER = b"a body" * 1000, b"another"
 
 async def put(store: Store, body: bytes) -> Digest:
     """Store *body*, with what remembers it."""
-    spool = await store.blobs.spool(len(body))
+    spool = await store.blobs.needed(len(body))
     await spool.write([body])
     stored = await spool.commit(Expected())
     spool.close()
@@ -267,6 +267,8 @@ def test_while_a_disk_is_full_new_things_go_elsewhere_and_it_is_told_once(tmp_pa
         await put(store, BODY)
         filler = fill_up(tmp_path / "disk")
         assert not store.blobs.main.has_room()
+        with pytest.raises(StorageError, match="bytes wanted"):
+            await store.blobs.spool(1000)
         for body in many:
             await put(store, body)
         for body in (BODY, *many):

@@ -1,0 +1,127 @@
+"""What clients notice of a full disk, a read-only cache, a lost catalog and a quota: nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import write_tree
+from tests.lab.channel import build_channel
+from tests.lab.clients import Rattler, fetch
+from tests.lab.origin import Origin
+from tests.lab.server import MirrorConfig, ProxyServer, eventually
+from tests.storage.test_opening import fill_up, small_disk
+
+pytestmark = pytest.mark.clients
+
+
+@contextlib.contextmanager
+def _pair(
+    folder: Path, tables: Mapping[str, Mapping[str, Any]] | None = None, *, workers: int = 1
+) -> Iterator[tuple[Origin, ProxyServer]]:
+    build_channel(folder / "www" / "channel")
+    build_channel(folder / "www" / "second")
+    write_tree(folder / "www" / "tree")
+    with Origin(folder / "www") as origin:
+        mirrors = [
+            MirrorConfig(type="conda", name="lab", source=f"{origin.url}/channel"),
+            MirrorConfig(type="conda", name="second", source=f"{origin.url}/second"),
+            MirrorConfig(type="files", name="lab", source=f"{origin.url}/tree"),
+        ]
+        yield origin, ProxyServer(folder / "proxy", mirrors, workers=workers, tables=tables)
+
+
+def _packages(proxy: ProxyServer, mirror: str) -> dict[str, str]:
+    """The paths of the packages of `noarch`, with their digests."""
+    listing = json.loads(fetch(f"{proxy.url}/conda/{mirror}/noarch/repodata.json").body)
+    found = listing["packages"] | listing["packages.conda"]
+    return {f"conda/{mirror}/noarch/{name}": record["sha256"] for name, record in found.items()}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_costs_the_cache_and_no_client(tmp_path: Path, workers: int) -> None:
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        tables = {"cache": {"path": str(disk / "cache")}}
+        with _pair(tmp_path, tables, workers=workers) as (_, proxy), proxy:
+            Rattler(tmp_path / "before").install(f"{proxy.url}/conda/lab", "app")
+            filler = fill_up(disk)
+            Rattler(tmp_path / "known").install(f"{proxy.url}/conda/lab", "app")
+            Rattler(tmp_path / "new").install(f"{proxy.url}/conda/second", "app")
+            packages = _packages(proxy, "second")
+            for _ in range(2):
+                for path, digest in packages.items():
+                    assert hashlib.sha256(fetch(f"{proxy.url}/{path}").body).hexdigest() == digest
+            assert proxy.log.count("store_trouble") in range(1, 3 * workers + 1)
+            assert "bytes wanted" in proxy.log
+            assert proxy.metric("pkgproxy_store_trouble", concerns="blobs") >= 1
+            filler.unlink()
+            eventually(
+                lambda: (
+                    fetch(f"{proxy.url}/files/lab/small-1").status == 200
+                    and "store_recovered" in proxy.log
+                ),
+                "the store recovers",
+            )
+
+
+def test_a_full_disk_at_the_start_is_told_and_costs_no_client(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        tables = {"cache": {"path": str(disk / "cache")}}
+        with _pair(tmp_path, tables) as (_, proxy), proxy:
+            fetch(f"{proxy.url}/files/lab/small-0")
+            proxy.stop()
+            fill_up(disk)
+            proxy.start()
+            Rattler(tmp_path / "new").install(f"{proxy.url}/conda/second", "app")
+            assert proxy.log.count("store_trouble") == 1
+            assert "No space left" in proxy.log
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_cache_that_is_only_read_is_served_and_what_is_new_can_be_had(
+    tmp_path: Path, workers: int
+) -> None:
+    with _pair(tmp_path, workers=workers) as (origin, proxy), proxy:
+        Rattler(tmp_path / "before").install(f"{proxy.url}/conda/lab", "app")
+        proxy.stop()
+        (proxy.folder / "cache" / ".readonly").touch()
+        held = sorted((proxy.folder / "cache").rglob("*"))
+        with origin.stopped():
+            proxy.start()
+            Rattler(tmp_path / "offline").install(f"{proxy.url}/conda/lab", "app")
+        Rattler(tmp_path / "new").install(f"{proxy.url}/conda/second", "app")
+        assert proxy.log.count("store_trouble") == workers
+        assert ".readonly" in proxy.log
+        proxy.stop()
+        assert sorted((proxy.folder / "cache").rglob("*")) == held
+
+
+def test_a_lost_catalog_costs_no_download_of_what_is_here(tmp_path: Path) -> None:
+    with _pair(tmp_path) as (origin, proxy), proxy:
+        packages = _packages(proxy, "lab")
+        for path in packages:
+            fetch(f"{proxy.url}/{path}")
+        proxy.stop()
+        shutil.rmtree(proxy.folder / "cache" / "catalog")
+        proxy.start()
+        origin.forget()
+        for path, digest in packages.items():
+            assert hashlib.sha256(fetch(f"{proxy.url}/{path}").body).hexdigest() == digest
+        assert origin.asked("*repodata*")
+        assert origin.asked("*") == origin.asked("*repodata*")
+
+
+def test_the_quota_is_kept(tmp_path: Path) -> None:
+    tables = {"cache": {"max_size": "1MB"}}
+    with _pair(tmp_path, tables) as (_, proxy), proxy:
+        for number in range(3):
+            assert fetch(f"{proxy.url}/files/lab/small-{number}").status == 200
+        assert fetch(f"{proxy.url}/files/lab/big-0").status == 200
+        assert proxy.metric("pkgproxy_unstored_total", mirror="files/lab") == 1

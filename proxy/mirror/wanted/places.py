@@ -96,7 +96,7 @@ class Places:
                 f"no mirror has the channel {redacted(name)}; the server's are {keys}: "
                 "write --mirror and one of them"
             )
-        return found[: len(_DEFAULTS) if name == "defaults" else 1]
+        return found if name == "defaults" else found[:1]
 
     def _named(self, name: str) -> list[Served]:
         found = [one for one in self._served if name in (one.key, one.name)]

@@ -28,6 +28,7 @@ from rattler.exceptions import (
     SolverError,
 )
 
+from proxy.core.urls import scrubbed
 from proxy.errors import ProxyError
 from proxy.mirror.wanted.targets import Platform
 
@@ -91,7 +92,7 @@ class Solver:
             InvalidMatchSpecError,
             InvalidChannelError,
         ) as error:
-            raise Unsolved(" ".join(str(error).split())) from error
+            raise Unsolved(" ".join(scrubbed(str(error)).split())) from error
         return Solution(files=tuple(_record(one) for one in records), python=_python(records))
 
 

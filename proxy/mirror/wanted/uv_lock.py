@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from packaging.markers import InvalidMarker, Marker
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from proxy.errors import ConfigError
 from proxy.mirror.wanted import documents
@@ -32,9 +33,22 @@ def read(path: Path, targets: Targets) -> Wanted:
     table = documents.toml(path)
     if table.value.get("version") != _VERSION:
         raise ConfigError(f"{table.at('version')}: only version {_VERSION} is understood")
+    for target in targets:
+        _check_python(table, target)
     graph = _Graph(table)
     items = (item for target in targets for item in graph.files(target))
     return Wanted(items=tuple(dict.fromkeys(items)))
+
+
+def _check_python(table: Table, target: Target) -> None:
+    text = table.optional("requires-python") or ""
+    where = table.at("requires-python")
+    try:
+        allowed = SpecifierSet(text).contains(target.python_full, prereleases=True)
+    except InvalidSpecifier as error:
+        raise ConfigError(f"{where}: {error}") from error
+    if not allowed:
+        raise ConfigError(f"{where}: the project needs {text}, so not {target}; write --python")
 
 
 @dataclass(frozen=True, slots=True)

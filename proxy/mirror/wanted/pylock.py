@@ -49,7 +49,9 @@ def _selected(lock: Pylock, target: Target, where: str) -> Iterator[Item]:
             )
         )
     except PylockSelectError as error:
-        raise ConfigError(f"{where}: cannot be installed for {target} (write --python, --platform): {error}") from error
+        raise ConfigError(
+            f"{where}: is not for {target}; write --python, --platform: {error}"
+        ) from error
     for package, _ in selected:
         yield from _files(package, target, f"{where}: {package.name}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import platform as machine
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -79,7 +78,7 @@ def targets_of(platforms: Sequence[str], pythons: Sequence[str]) -> Targets:
     return Targets(
         platforms=tuple(platform_named(name) for name in dict.fromkeys(names)),
         pythons=tuple(dict.fromkeys(python_named(text) for text in pythons))
-        or (machine.python_version(),),
+        or (".".join(str(part) for part in sys.version_info[:3]),),
         chosen=bool(platforms),
     )
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import aiohttp
 import msgspec
@@ -30,8 +31,9 @@ from proxy.errors import (
     UpstreamThrottled,
     UpstreamTimeout,
 )
-from proxy.upstream.served import Pulled, Served
+from proxy.upstream.served import Pulled, Refused, Served
 
+_EXPLAIN = "/api/v1/policy/explain"
 _CONNECT = 10.0  # seconds
 _SILENT = 300.0  # seconds: an index that the server fetches and renders first keeps it silent
 _ATTEMPTS = 4  # of one request, where the server says that it may help
@@ -50,6 +52,16 @@ class _Mirror(msgspec.Struct):
 
 class _Listing(msgspec.Struct):
     mirrors: list[_Mirror]
+
+
+class _Verdict(msgspec.Struct):
+    effect: str
+    rule: str
+    reason: str
+
+
+class _Explained(msgspec.Struct):
+    files: list[_Verdict]
 
 
 class RunningProxy:
@@ -99,6 +111,20 @@ class RunningProxy:
                 type=it.type, name=it.name, source=it.source, url=f"{self.url}/{it.type}/{it.name}/"
             )
             for it in listed
+        )
+
+    async def refused(self, mirror: str, package: str) -> tuple[Refused, ...]:
+        """See `proxy.upstream.served.Server.refused`."""
+        query = urlencode({"mirror": mirror, "package": package})
+        try:
+            body = await self.read(f"{self.url}{_EXPLAIN}?{query}")
+            files = msgspec.json.decode(body, type=_Explained).files
+        except (ProxyError, msgspec.MsgspecError):
+            return ()  # only an explanation; a server may keep its policies to itself
+        hidden = Counter((one.rule, one.reason) for one in files if one.effect == "deny")
+        return tuple(
+            Refused(rule=rule, reason=reason, files=count)
+            for (rule, reason), count in hidden.most_common()
         )
 
     async def read(self, url: str, *, accept: str = "*/*") -> bytes:

@@ -30,6 +30,15 @@ class Pulled:
     here: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """So many files of a package are hidden by a rule of the mirror's policy."""
+
+    rule: str
+    reason: str
+    files: int
+
+
 class Server(Protocol):
     """A running proxy.
 
@@ -42,6 +51,12 @@ class Server(Protocol):
 
     async def mirrors(self) -> tuple[Served, ...]:
         """What it serves."""
+        ...
+
+    async def refused(self, mirror: str, package: str) -> tuple[Refused, ...]:
+        """What the policy of *mirror* (`type/name`) hides of *package*; nothing where it does not
+        say.
+        """
         ...
 
     async def read(self, url: str, *, accept: str = "*/*") -> bytes:

@@ -203,6 +203,8 @@ def test_what_cannot_be_resolved_is_told(ship: Ship) -> None:
     ended = ship.prefetch(wanted, "-m", "full")
     assert ended.returncode == 1
     assert "lab-app 1.0 needs lab-web>=2" in ended.stderr
+    hidden = ship.prefetch(ship.file("requirements.txt", "lab-big>1\n"), "-m", "full")
+    assert "no-big hides 1 file of lab-big: It is too big" in hidden.stderr
     environment = ship.file("environment.yml", "channels: [lab]\ndependencies: [web >7]\n")
     assert "not there: environment on" in ship.prefetch(environment).stderr
 

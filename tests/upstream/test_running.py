@@ -21,7 +21,7 @@ from proxy.errors import (
     UpstreamTimeout,
 )
 from proxy.upstream.running import RunningProxy
-from proxy.upstream.served import Served
+from proxy.upstream.served import Refused, Served
 from tests.lab.scripted import Answer, Scripted
 
 BODY = bytes(range(256)) * 100
@@ -70,6 +70,26 @@ def test_another_server_is_told_from_a_proxy(body: bytes) -> None:
         server.play("/", Answer(body=body))
         with pytest.raises(UpstreamFailed, match="is no pkgproxy"):
             await running.mirrors()
+
+    _ran(work)
+
+
+def test_what_a_policy_hides_is_counted_by_rule_and_its_silence_is_no_failure() -> None:
+    async def work(server: Scripted, running: RunningProxy) -> None:
+        path = "/api/v1/policy/explain?mirror=conda%2Flab&package=web"
+        rows = [
+            *({"effect": "deny", "rule": "old", "reason": "why"} for _ in range(2)),
+            {"effect": "deny", "rule": "new", "reason": "so"},
+            {"effect": "allow", "rule": "default", "reason": ""},
+        ]
+        server.play(path, Answer(body=json.dumps({"files": rows}).encode()))
+        assert await running.refused("conda/lab", "web") == (
+            Refused(rule="old", reason="why", files=2),
+            Refused(rule="new", reason="so", files=1),
+        )
+        server.play(path, _problem(401, detail="not for you"), Answer(body=b"{}"))
+        assert await running.refused("conda/lab", "web") == ()
+        assert await running.refused("conda/lab", "web") == ()
 
     _ran(work)
 

@@ -35,7 +35,13 @@ T = TypeVar("T")
 
 
 class Unresolved(ProxyError):
-    """No set of versions fits all requirements; the message says which are at odds."""
+    """No set of versions fits all requirements; the message says which are at odds, `projects`
+    whose they are.
+    """
+
+    def __init__(self, message: str, projects: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.projects = projects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +105,9 @@ def _resolved(provider: _Provider, needs: list[Need]) -> tuple[Offer, ...]:
     try:
         result = resolver.resolve(needs, max_rounds=_ROUNDS)
     except ResolutionImpossible as error:
-        raise Unresolved("; ".join(provider.explained(error.causes))) from error
+        shown = "; ".join(provider.explained(error.causes))
+        projects = dict.fromkeys(one.requirement.project for one in error.causes)
+        raise Unresolved(shown, tuple(projects)) from error
     except ResolutionTooDeep as error:
         raise Unresolved(f"no answer was found within {error.round_count} steps") from error
     return tuple(dict.fromkeys(candidate.offer for candidate in result.mapping.values()))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.errors import ProxyError, UpstreamMissing
-from proxy.upstream.served import Pulled, Served
+from proxy.upstream.served import Pulled, Refused, Served
 
 BASE = "http://proxy.example.org"
 SIMPLE = f"{BASE}/pypi/pypi/simple/"
@@ -58,13 +58,16 @@ class Release:
 
 
 class FakeServer:
-    """See `proxy.upstream.served.Server`. `asked` counts; `failing` raises."""
+    """See `proxy.upstream.served.Server`. `asked` is what was; `failing` raises; `hidden` is by
+    mirror and package.
+    """
 
     def __init__(self, served: Iterable[Served] = (PYPI,)) -> None:
         self.url = BASE
         self.bodies: dict[str, bytes] = {}
         self.failing: dict[str, ProxyError] = {}
         self.asked: list[str] = []
+        self.hidden: dict[tuple[str, str], tuple[Refused, ...]] = {}
         self._served = tuple(served)
 
     def project(self, name: str, *releases: Release) -> None:
@@ -87,6 +90,9 @@ class FakeServer:
 
     async def mirrors(self) -> tuple[Served, ...]:
         return self._served
+
+    async def refused(self, mirror: str, package: str) -> tuple[Refused, ...]:
+        return self.hidden.get((mirror, package), ())
 
     async def read(self, url: str, *, accept: str = "*/*") -> bytes:
         self.asked.append(url)

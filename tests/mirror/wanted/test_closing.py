@@ -22,8 +22,8 @@ from proxy.mirror.wanted.values import (
     Requirements,
     Wanted,
 )
-from proxy.upstream.served import Served
-from tests.mirror.wanted.fake_server import BASE, FILES, PYPI, FakeServer, sources, wheel
+from proxy.upstream.served import Refused, Served
+from tests.mirror.wanted.fake_server import BASE, FILES, PYPI, SIMPLE, FakeServer, sources, wheel
 from tests.mirror.wanted.samples import targets
 
 CONDA = Served(
@@ -110,6 +110,27 @@ def test_one_target_that_fails_leaves_the_others(tmp_path: Path) -> None:
     assert closure.files[0].name == "native-1.0-cp312-cp312-win_amd64.whl"
     (failure,) = closure.failures
     assert failure.what == "requirements for Python 3.12 on linux-64"
+
+
+def test_what_a_policy_hides_is_told_where_it_is_missing(tmp_path: Path) -> None:
+    server = FakeServer([PYPI])
+    server.project("app", wheel("app-1.0", "core>=2"))
+    server.project("core", wheel("core-1.0"))
+    server.hidden["pypi/pypi", "core"] = (Refused(rule="cool-down", reason="It is new.", files=3),)
+    closure = _closed(server, tmp_path, _set("app"))
+    (failure,) = closure.failures
+    assert failure.rule == "cool-down"
+    assert failure.reason.endswith("; cool-down hides 3 files of core: It is new.")
+
+
+def test_pages_of_a_lock_are_asked_for_together(tmp_path: Path) -> None:
+    server = FakeServer([PYPI])
+    names = ("a", "b", "c")
+    for name in names:
+        server.project(name, wheel(f"{name}-1.0"))
+    items = [_locked(project=name, filename=f"{name}-1.0-py3-none-any.whl") for name in names]
+    assert len(_closed(server, tmp_path, *items).files) == 6
+    assert server.asked == [f"{SIMPLE}{name}/" for name in names]
 
 
 def test_a_locked_file_is_found_by_its_digest_or_else_by_its_name(tmp_path: Path) -> None:

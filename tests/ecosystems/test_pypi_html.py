@@ -29,6 +29,23 @@ WHEEL = f"{SHAPED}/{NAME}"
 VERSION = '<meta name="pypi:repository-version" content="{}">'
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<html><body>Please log in</body></html>",
+        '<!DOCTYPE html><a href="/forgotten">Forgot your password?</a>',
+        "<html><head><meta name=robots content=none></head></html>",
+    ],
+)
+def test_a_page_of_another_kind_is_no_empty_project(page: str) -> None:
+    with pytest.raises(BadIndex, match="lists no file"):
+        views_of(page)
+
+
+def test_a_page_of_the_simple_api_may_be_empty() -> None:
+    assert views_of(anchors(head=VERSION.format("1.0"))).json["files"] == []
+
+
 def test_a_full_anchor_is_read_completely() -> None:
     page = anchors(
         anchor(

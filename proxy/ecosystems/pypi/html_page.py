@@ -18,6 +18,7 @@ from proxy.ecosystems.pypi import content, names
 from proxy.ecosystems.pypi.files import advertised
 from proxy.ecosystems.pypi.links import resolved
 from proxy.ecosystems.pypi.markup import Tag, tags, unescaped
+from proxy.errors import BadIndex
 
 NEWEST_HTML = 4
 """PEP 833 froze the HTML form at version 1.4; what came later is in JSON alone."""
@@ -37,8 +38,8 @@ _SIZE = re.compile(r"\d{1,15}", re.ASCII)
 def read(page: str, base: str, project: str) -> dict[str, Any]:
     """The page at the URL *base* as a JSON document; URLs in it are absolute.
 
-    Raises BadIndex where the page is cut short or of another major version (PEP 629). Anchors
-    that lead to no file are left out.
+    Raises BadIndex where the page is cut short, of another major version (PEP 629), or no project's
+    page at all. Anchors that lead to no file are left out.
     """
     files: list[dict[str, Any]] = []
     metas: dict[str, str] = {}
@@ -54,6 +55,10 @@ def read(page: str, base: str, project: str) -> dict[str, Any]:
             case "base":
                 link = resolved(tag.attributes().get("href", ""), base)
                 base = base if link is None else link.url
+    if not files and not any(name.startswith("pypi:") for name in metas):
+        # Login and error pages come with 200, too; taken for an index, such a page would say that
+        # there is nothing. A project that is truly empty is told by PEP 629's version.
+        raise BadIndex("the page lists no file, and does not say that it is one of the Simple API")
     minor = content.minor_version(metas.get("pypi:repository-version") or "1.0")
     return _document(project, files, minor, metas)
 

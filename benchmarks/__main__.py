@@ -1,4 +1,7 @@
-"""Run the benchmarks named, or all, in a temporary folder; print tables, write JSON."""
+"""Run the benchmarks named, or all, in a temporary folder; print tables, write JSON.
+
+Trials measure nothing: they count broken promises, and run only where they are named.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from rich.console import Console
 from benchmarks import (
     answered,
     cold,
+    endurance,
     entries,
+    faults,
     herd,
     hit,
     install,
@@ -40,23 +45,32 @@ BENCHMARKS: dict[str, Callable[[Stage], Report]] = {
     "install": install.run,
 }
 
+TRIALS: dict[str, Callable[[Stage], Report]] = {
+    "faults": faults.faults,
+    "kills": endurance.killed,
+    "soak": endurance.soaked,
+}
+
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", nargs="*", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    known = BENCHMARKS | TRIALS
+    parser.add_argument(
+        "name", nargs="*", help=f"of {', '.join(known)}; default: {', '.join(BENCHMARKS)}"
+    )
     parser.add_argument("--full", action="store_true", help="the whole scale, and more rounds")
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"))
     parser.add_argument("--folder", type=Path, help="make the temporary folder in here")
     parser.add_argument("--page", type=Path, help="write a Markdown page, too")
     asked = parser.parse_args()
-    unknown = [name for name in asked.name if name not in BENCHMARKS]
+    unknown = [name for name in asked.name if name not in known]
     if unknown:
         parser.error(f"no benchmark is called {', '.join(unknown)}")
     console, reports = Console(width=None if sys.stdout.isatty() else 120), []
     for name in asked.name or BENCHMARKS:
         with tempfile.TemporaryDirectory(prefix="pkgproxy-bench-", dir=asked.folder) as folder:
-            reports.append(BENCHMARKS[name](Stage(folder=Path(folder), full=asked.full)))
+            reports.append(known[name](Stage(folder=Path(folder), full=asked.full)))
         show(reports[-1], console)
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     save(reports, asked.json)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proxy.config.admin import open_doors
 from proxy.config.credentials import KINDS, Credential, resolve
 from proxy.config.files import ConfigFile, paths
 from proxy.config.findings import DEFAULT, Findings
@@ -85,6 +86,9 @@ class _Loading:
         }
         self._check_environment()
         credentials = self._credentials()
+        for name, problem in open_doors(sections["admin"], credentials):
+            dotted = f"admin.{name}"
+            self._found.wrong.append(f"{self._found.origins[dotted]}: {dotted}: {problem}")
         policies = Policies(read_all(path, self._found), self._value("policy", POLICY))
         offline = self._value("offline", OFFLINE) is True
         tables = MirrorTables(self._files, credentials, policies, self._found, offline=offline)

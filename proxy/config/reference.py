@@ -28,6 +28,8 @@ _TITLES = {
     "cache": "Where bodies and the catalog are kept. Needs a restart to change.",
     "log": "What is logged, to standard error. Needs a restart to change.",
     "advisories": "Known vulnerabilities, for policies. Needs a restart to change.",
+    "admin": "The administration: pages and an API (docs/administration.md). Off unless one of "
+    "`listen` and `socket` is given. Needs a restart to change.",
     "upstream": "How upstream servers are spoken to. Needs a restart to change.",
 }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proxy.config.admin import ADDRESS, AdminSettings, admin_of
 from proxy.config.credentials import Credential
 from proxy.config.kinds import (
     DEADLINE,
@@ -106,6 +107,7 @@ class Settings:
     log: Logging
     upstream: UpstreamSettings
     advisories: AdvisorySettings
+    admin: AdminSettings
     auth_file: Path | None
     credentials: Mapping[str, Credential] = field(repr=False)
     mirrors: tuple[Mirror, ...]
@@ -278,6 +280,27 @@ ADVISORIES = (
     ),
 )
 
+ADMIN = (
+    Key(
+        name="listen",
+        kind=ADDRESS,
+        default=None,
+        help="Where the administration is to be had over TCP; needs a token unless it is loopback.",
+    ),
+    Key(
+        name="socket",
+        kind=PATH,
+        default=None,
+        help="Unix socket for it, for the server's user and group only.",
+    ),
+    Key(
+        name="credentials",
+        kind=TEXT,
+        default=None,
+        help='Name of a `[credentials.<name>]` table of kind "bearer": its token is asked for.',
+    ),
+)
+
 MIRROR = (
     Key(
         name="type",
@@ -403,6 +426,7 @@ SECTIONS: Mapping[str, tuple[Key, ...]] = {
     "log": LOG,
     "upstream": UPSTREAM,
     "advisories": ADVISORIES,
+    "admin": ADMIN,
 }
 """The sections of single settings, in the order of the reference."""
 
@@ -478,6 +502,7 @@ def settings_of(
         log=Logging(**sections["log"]),
         upstream=UpstreamSettings(**sections["upstream"]),
         advisories=AdvisorySettings(**sections["advisories"]),
+        admin=admin_of(sections["admin"], credentials),
         auth_file=auth_file,
         credentials=credentials,
         mirrors=mirrors,

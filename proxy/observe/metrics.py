@@ -23,6 +23,7 @@ from prometheus_client import (
     generate_latest,
     values,
 )
+from prometheus_client import Metric as Family
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from proxy.core.cache_status import Result
@@ -402,11 +403,18 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics as text (`CONTENT_TYPE`): of all processes, where they share a folder."""
+        return generate_latest(self._gathered())
+
+    def families(self) -> Iterator[Family]:
+        """All metrics as values: of all processes, where they share a folder."""
+        yield from self._gathered().collect()
+
+    def _gathered(self) -> CollectorRegistry:
         if not shared():
-            return generate_latest(self._registry)
+            return self._registry
         gathered = CollectorRegistry()
         MultiProcessCollector(gathered)  # type: ignore[no-untyped-call]
-        return generate_latest(gathered)
+        return gathered
 
     def _counter(self, name: str, *labels: str) -> Counter:
         bound = self._bound.get((name, *labels))

@@ -38,7 +38,7 @@ def test_the_sample_file_loads_with_everything_in_it(tmp_path: Path) -> None:
     ):
         text = text.replace(named, str(bundle))
     path.write_text(text)
-    loaded = load(path, {"EXAMPLE_TOKEN": "x", "EXAMPLE_PASSWORD": "x"})
+    loaded = load(path, {"EXAMPLE_TOKEN": "x" * 16, "EXAMPLE_PASSWORD": "x"})
     assert len(loaded.settings.credentials) == len(KINDS)
     assert {table["kind"] for table in _parsed()["credentials"].values()} == set(KINDS)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from proxy.core.cache_status import CacheStatus, Result
 from proxy.core.model import Index
 from proxy.errors import Denied, ProxyError, RequestError, UpstreamError, UpstreamMissing
+from proxy.observe.happenings import Hearing, Sort
 from proxy.observe.log import Level, Log
 from proxy.observe.metrics import Metrics
 from proxy.web.content import Exchange
@@ -20,10 +21,13 @@ SAY_AGAIN = 60.0
 class Reporting:
     """Hears the gateway, the web and upstream."""
 
-    def __init__(self, metrics: Metrics, log: Log, *, requests: bool) -> None:
-        """*requests*: whether every request gets a log line."""
+    def __init__(self, metrics: Metrics, log: Log, hearing: Hearing, *, requests: bool) -> None:
+        """*hearing* is told what an operator should hear of; *requests*: whether every request
+        gets a log line.
+        """
         self._metrics = metrics
         self._log = log
+        self._hearing = hearing
         self._requests = requests
         self._hidden: dict[str, Mapping[str, int]] = {}
         self._said: dict[tuple[str, str], float] = {}
@@ -45,6 +49,13 @@ class Reporting:
         )
         if isinstance(exchange.error, Denied):
             self._metrics.refused(exchange.mirror, exchange.error.rule)
+            self._hearing.tell(
+                Sort.REFUSAL,
+                mirror=exchange.mirror,
+                what=exchange.path,
+                cause=exchange.error.rule,
+                text=exchange.error.reason,
+            )
         loud = exchange.error is not None and exchange.status >= 500
         if not (self._requests or loud):
             return
@@ -142,6 +153,9 @@ class Reporting:
         """Work of the server's own failed."""
         if isinstance(error, UpstreamMissing):
             return  # an answer, not a failure
+        if isinstance(error, UpstreamError):
+            mirror, _, path = what.partition(" ")
+            self._upstream_failed(mirror, path, error)
         if isinstance(error, ProxyError):
             self._log.event("fetch_failed", level=Level.WARNING, key=what, error=error)
         else:
@@ -151,6 +165,13 @@ class Reporting:
         """A body was not what it should be."""
         self._metrics.integrity_failed(mirror)
         self._log.event("integrity", level=Level.ERROR, mirror=mirror, what=what, error=error)
+        self._hearing.tell(
+            Sort.INTEGRITY, mirror=mirror, what=what, cause=type(error).__name__, text=str(error)
+        )
+
+    def _upstream_failed(self, mirror: str, what: str, error: BaseException) -> None:
+        cause = type(error).__name__
+        self._hearing.tell(Sort.UPSTREAM, mirror=mirror, what=what, cause=cause, text=str(error))
 
     # -- upstream ------------------------------------------------------------------------
 

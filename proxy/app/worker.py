@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from proxy import __version__
 from proxy.advisories.store import Places
+from proxy.app.administration import Administration
 from proxy.app.hits import Hits
 from proxy.app.reporting import Reporting
 from proxy.config import Settings
@@ -35,6 +36,7 @@ from proxy.gateway.engine import Engine
 from proxy.gateway.janitor import Janitor, note_uses
 from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo
+from proxy.observe.happenings import Happenings, Hearing, Sibling, collecting
 from proxy.observe.log import Level, Log, Style
 from proxy.observe.metrics import Metrics
 from proxy.storage.eviction import Eviction
@@ -109,7 +111,8 @@ class Worker:
             self._log = stack.enter_context(_log(settings))
             metrics = Metrics(CollectorRegistry())
             metrics.running(__version__)
-            reporting = Reporting(metrics, self._log, requests=settings.log.requests)
+            hearing = await self._hearing(stack)
+            reporting = Reporting(metrics, self._log, hearing, requests=settings.log.requests)
             store = await self._store(stack, reporting)
             blobs = store.blobs
             self._shelf = Shelf(time.time, sized=metrics.ready)
@@ -155,7 +158,33 @@ class Worker:
                 lambda: self._mirrors, engine.explain, lambda key: engine.contexts.of(key).policy
             )
             await stack.enter_async_context(self._listening(pages, verdicts))
+            if isinstance(hearing, Happenings):
+                administration = Administration(
+                    settings=lambda: self._settings,
+                    mirrors=lambda: self._mirrors,
+                    engine=engine,
+                    catalog=watched,
+                    blobs=blobs,
+                    metrics=metrics,
+                    happenings=hearing,
+                    log=self._log,
+                    clock=time.time,
+                )
+                served_at = place.listening.getsockname()[:2]
+                await stack.enter_async_context(administration.listening(served_at))
             yield
+
+    async def _hearing(self, stack: contextlib.AsyncExitStack) -> Hearing:
+        """The first worker keeps what the operator should hear of; the others tell it."""
+        meeting = self._place.meeting
+        if self._place.number > 0:
+            sibling = Sibling(meeting, time.time)
+            stack.callback(sibling.close)
+            return sibling
+        happenings = Happenings(time.time)
+        if self._place.size > 1:
+            await stack.enter_async_context(collecting(happenings, meeting))
+        return happenings
 
     async def _store(self, stack: contextlib.AsyncExitStack, reporting: Reporting) -> Store:
         cache = self._settings.cache
@@ -303,7 +332,7 @@ class Worker:
             self._log.event("reload_failed", level=Level.ERROR, error=error)
             return
         old = self._settings
-        for name in ("server", "cache", "upstream", "log"):
+        for name in ("server", "cache", "upstream", "log", "admin"):
             if getattr(settings, name) != getattr(old, name):
                 self._log.event("reload_needs_restart", level=Level.WARNING, section=name)
         self._settings = settings

@@ -51,9 +51,7 @@ class AdminSettings:
     token: str | None = field(default=None, repr=False)
 
 
-def admin_of(
-    values: Mapping[str, Any], credentials: Mapping[str, Credential]
-) -> AdminSettings:
+def admin_of(values: Mapping[str, Any], credentials: Mapping[str, Credential]) -> AdminSettings:
     """The settings of checked *values*."""
     credential = credentials.get(values["credentials"] or "")
     token = credential.token if isinstance(credential, Bearer) else None
@@ -71,11 +69,9 @@ def open_doors(
     elif isinstance(credential, Bearer) and len(credential.token) < SHORTEST:
         yield "credentials", f"the token is too short; make it {SHORTEST} characters or longer"
     if name is None and listen is not None and not listen.is_loopback:
-        yield (
-            "listen",
-            f"{listen} can be reached from other machines: name a [credentials.<name>] table "
-            'of kind "bearer" in admin.credentials, or listen on 127.0.0.1',
-        )
+        remedy = 'name a [credentials.<name>] table of kind "bearer" in admin.credentials'
+        problem = f"{listen} can be reached from other machines"
+        yield "listen", f"{problem}: {remedy}, or listen on 127.0.0.1"
 
 
 def _address(value: Any) -> Address:

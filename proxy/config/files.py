@@ -28,11 +28,17 @@ class ConfigFile:
         """Raises ConfigError where the file cannot be read or is not TOML."""
         try:
             text = path.read_text(encoding="utf-8")
-            content = tomllib.loads(text)
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise ConfigError(f"{path}: is not UTF-8 text") from error
+        return cls.of(path, text)
+
+    @classmethod
+    def of(cls, path: Path, text: str) -> Self:
+        """The file that *text* would make at *path*. Raises ConfigError where it is not TOML."""
+        try:
+            content = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: is not TOML: {error}") from error
         except RecursionError as error:

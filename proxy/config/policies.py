@@ -58,8 +58,17 @@ def read_all(main: Path | None, found: Findings) -> dict[str, Policy]:
 
 def read_one(path: Path) -> Policy:
     """The policy in the file *path*. Raises ConfigError with all that is wrong."""
+    return _read(ConfigFile.read(path))
+
+
+def read_text(name: str, text: str) -> Policy:
+    """The policy that *text* would make as the file of *name*. Raises ConfigError likewise."""
+    return _read(ConfigFile.of(Path(f"{name}.toml"), text))
+
+
+def _read(file: ConfigFile) -> Policy:
     found = Findings()
-    policy = Reader(ConfigFile.read(path), found).policy()
+    policy = Reader(file, found).policy()
     if policy is None or found.wrong:
         raise ConfigError("\n".join(found.wrong))
     return policy

@@ -29,6 +29,9 @@ LONGEST = 2000
 """Characters of a text: paths are the client's to choose, and a datagram has its bounds."""
 
 
+_NOT_WAITING = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+
+
 class Sort(enum.Enum):
     """What kind of thing happened."""
 
@@ -130,13 +133,10 @@ class Mailbox(asyncio.DatagramProtocol):
 @contextlib.asynccontextmanager
 async def collecting(happenings: Happenings, meeting: Path) -> AsyncIterator[None]:
     """Take in what siblings that meet in the folder *meeting* tell, while entered."""
-    receiving = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    receiving.setblocking(False)
+    receiving = socket.socket(socket.AF_UNIX, _NOT_WAITING)
     receiving.bind(str(_post(meeting)))
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(
-        lambda: Mailbox(happenings), sock=receiving
-    )
+    transport, _ = await loop.create_datagram_endpoint(lambda: Mailbox(happenings), sock=receiving)
     try:
         yield
     finally:
@@ -150,8 +150,7 @@ class Sibling:
     def __init__(self, meeting: Path, clock: Callable[[], float]) -> None:
         self._post = str(_post(meeting))
         self._clock = clock
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        self._socket = socket.socket(socket.AF_UNIX, _NOT_WAITING)
 
     def tell(self, sort: Sort, *, mirror: str, what: str, cause: str, text: str) -> None:
         """Something happened now; where nobody listens, or too much is told, it is lost."""

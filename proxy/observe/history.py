@@ -145,7 +145,9 @@ def _counts(name: str, labels: Mapping[str, str]) -> Iterator[str]:
 class History:
     """Takes totals until cancelled, and keeps them."""
 
-    def __init__(self, families: Callable[[], Iterable[Metric]], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, families: Callable[[], Iterable[Metric]], clock: Callable[[], float]
+    ) -> None:
         """*families* collects the metrics; it may read files, and is called in a thread."""
         self._families = families
         self._clock = clock

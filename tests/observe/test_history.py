@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 from prometheus_client import CollectorRegistry
 
@@ -77,8 +78,8 @@ def test_the_last_hour_is_fine_and_what_lies_before_it_coarse() -> None:
     asyncio.run(main())
     hour, longer = history.over(3600), history.over(3 * 3600)
     assert len(hour) == FINE_KEPT
-    assert {after.at - before.at for before, after in zip(hour, hour[1:], strict=False)} == {FINE}
-    steps = {after.at - before.at for before, after in zip(longer, longer[1:], strict=False)}
+    assert {after.at - before.at for before, after in pairwise(hour)} == {FINE}
+    steps = {after.at - before.at for before, after in pairwise(longer)}
     assert max(steps) == COARSE
     assert longer[-1] == hour[-1]
     assert longer[0].at <= 1000 + COARSE

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import io
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from proxy.core.model import Bounds
 from proxy.core.policy import Policy
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.gateway.basis import Watched
+from proxy.observe.happenings import Happenings
 from proxy.observe.log import Log, Style
 from proxy.observe.metrics import Metrics
 from proxy.storage.catalog import DiskCatalog
@@ -242,7 +244,7 @@ def _content(
         ecosystems=ECOSYSTEMS,
         mirrors=Mirrors(made.mirrors.values()),
         outlet=outlet,
-        requests=Reporting(side.metrics, side.log, requests=True),
+        requests=Reporting(side.metrics, side.log, Happenings(time.time), requests=True),
         keeping=keeping,
     )
 

@@ -1,0 +1,162 @@
+"""The administration of a running server: put together, and listened for at its own doors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from proxy.app.supervisor import bind
+from proxy.config import Settings
+from proxy.config.admin import Address, AdminSettings
+from proxy.errors import ConfigError
+from proxy.gateway.engine import Engine
+from proxy.gateway.upkeep import Upkeep
+from proxy.observe.happenings import Happenings
+from proxy.observe.history import History
+from proxy.observe.log import Log
+from proxy.observe.metrics import Metrics
+from proxy.storage.ports import Blobs, Catalog
+from proxy.web.admin.application import application
+from proxy.web.admin.cache import CacheDesk
+from proxy.web.admin.guard import Guard
+from proxy.web.admin.overview import Watch
+from proxy.web.admin.pages import AdminPages, Shell
+from proxy.web.admin.policies import PolicyDesk
+from proxy.web.paths import Mirrors
+
+SHUTDOWN = 2.0
+"""Seconds that requests have to end when the server stops: all of them are short."""
+
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+
+
+class Administration:
+    """Built by the first worker, which alone has it."""
+
+    def __init__(
+        self,
+        *,
+        settings: Callable[[], Settings],
+        mirrors: Callable[[], Mirrors],
+        engine: Engine,
+        catalog: Catalog,
+        blobs: Blobs,
+        metrics: Metrics,
+        happenings: Happenings,
+        log: Log,
+        clock: Callable[[], float],
+    ) -> None:
+        self._admin = settings().admin
+        self._happenings = happenings
+        self._log = log
+        self._history = History(metrics.families, clock)
+        guard = Guard(self._admin.token, clock, hosts=_names(self._admin))
+        watch = Watch(self._history, happenings, mirrors, clock())
+        policies = PolicyDesk(
+            policies=lambda: settings().policies,
+            mirrors=mirrors,
+            now=lambda key: engine.contexts.of(key).policy,
+            ask=engine.explain,
+            families=metrics.families,
+        )
+        cache = CacheDesk(Upkeep(catalog, blobs), mirrors)
+        shell = Shell(guard)
+        self._served_at: tuple[str, int] = ("", 0)
+        self._application = application(
+            guard=guard,
+            operations=(*watch.operations(), *cache.operations(), *policies.operations()),
+            pages=AdminPages(
+                shell,
+                guard,
+                watch=watch,
+                policies=policies,
+                mirrors=mirrors,
+                address=self._address,
+            ),
+            shell=shell,
+            happenings=happenings,
+            crashed=lambda path, error: log.crash("admin_crashed", error, path=path),
+        )
+
+    @contextlib.asynccontextmanager
+    async def listening(self, served_at: tuple[str, int]) -> AsyncIterator[None]:
+        """Answer while entered, if there are to be any doors; clients are served at *served_at*.
+
+        Raises ConfigError.
+        """
+        if self._admin.listen is None and self._admin.socket is None:
+            yield
+            return
+        self._served_at = served_at
+        sampling = asyncio.create_task(self._history.run())
+        runner = web.AppRunner(
+            self._application,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN,
+            handler_cancellation=True,
+        )
+        await runner.setup()
+        try:
+            for site in self._sites(runner):
+                await site.start()
+                self._log.event("administration", at=site.name)
+            yield
+        finally:
+            await runner.cleanup()
+            sampling.cancel()
+            await asyncio.gather(sampling, return_exceptions=True)
+            if self._admin.socket is not None:
+                self._admin.socket.unlink(missing_ok=True)
+
+    def _sites(self, runner: web.AppRunner) -> list[web.BaseSite]:
+        sites: list[web.BaseSite] = []
+        if self._admin.listen is not None:
+            sites.append(web.SockSite(runner, _tcp(self._admin.listen)))
+        if self._admin.socket is not None:
+            sites.append(web.SockSite(runner, _unix(self._admin.socket)))
+        return sites
+
+    def _address(self, asked: str) -> str:
+        """Where clients reach the server: if at any address, then at the one *asked* for here."""
+        host, port = self._served_at
+        name = asked if asked and host in _ANY else host
+        return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _names(admin: AdminSettings) -> frozenset[str]:
+    return frozenset() if admin.listen is None else frozenset({admin.listen.host})
+
+
+def _tcp(listen: Address) -> socket.socket:
+    """A socket at that address. Raises ConfigError."""
+    try:
+        return bind(listen.host, listen.port, shared=False)
+    except OSError as error:
+        problem = f"admin.listen: cannot listen on {listen}: {error.strerror or error}"
+        raise ConfigError(problem) from error
+
+
+def _unix(path: Path) -> socket.socket:
+    """A socket at *path* for this user and group, in place of a dead one. Raises ConfigError."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise ConfigError(f"admin.socket: {path} is there already, and is no socket")
+        path.unlink()
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o117)
+    try:
+        made.bind(str(path))
+    except OSError as error:
+        made.close()
+        raise ConfigError(f"admin.socket: {path} cannot be made: {error.strerror}") from error
+    finally:
+        os.umask(before)
+    return made

@@ -1,0 +1,257 @@
+"""The administration's pages: rendered here, useful without a script.
+
+Every value that a template prints is escaped. The pages say nothing that the API does not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from proxy import __version__
+from proxy.observe.happenings import KEPT, Sort
+from proxy.observe.history import Traffic
+from proxy.web.admin import wording
+from proxy.web.admin.guard import COOKIE, SESSION, Guard, name_of
+from proxy.web.admin.overview import Wanted, Watch, Window
+from proxy.web.admin.plots import Series, plot
+from proxy.web.admin.policies import About, PolicyDesk
+from proxy.web.errors import Problem
+from proxy.web.paths import Mirrors
+from proxy.web.setup import clients
+
+STATIC = Path(__file__).parent / "static"
+"""The style sheet, the script and the icon."""
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+_PAGES = (
+    ("/", "Overview"),
+    ("/policies", "Policies"),
+    ("/events", "Events"),
+    ("/setup", "Set me up"),
+)
+_SPANS = {"hour": "The last hour", "day": "The last day", "week": "The last week"}
+_SECONDS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0}
+_SORTS = {"refusal": "refused", "integrity": "wrong body", "upstream": "upstream failed"}
+_STATES = {"well": "well", "unwell": "failing at times", "away": "away", "unknown": "not asked"}
+
+
+class Shell:
+    """Renders templates, with what every page needs."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._environment = Environment(
+            loader=FileSystemLoader(_TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+        )
+        self._environment.filters |= {
+            name: getattr(wording, name)
+            for name in ("size", "speed", "count", "share", "wait", "duration", "clock", "iso")
+        }
+        self._environment.filters["segment"] = _segment
+        self._environment.globals |= {"sorts": _SORTS, "states": _STATES, "pages": _PAGES}
+
+    def page(
+        self, template: str, here: str, *, status: int = 200, is_in: bool = True, **values: Any
+    ) -> web.Response:
+        """The page that *template* makes of *values*; *here* is its place in the menu."""
+        text = self._environment.get_template(template).render(
+            version=__version__,
+            here=here,
+            is_in=is_in,
+            asks=self._guard.asks,
+            word=self._guard.word,
+            said=values.pop("said", ""),
+            **values,
+        )
+        return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
+
+    def problem(self, told: Problem) -> web.Response:
+        """A page that says what went wrong."""
+        response = self.page("problem.html", "", status=told.status, problem=told)
+        response.headers.update(told.headers)
+        return response
+
+
+class AdminPages:
+    """Handlers of the pages."""
+
+    def __init__(
+        self,
+        shell: Shell,
+        guard: Guard,
+        *,
+        watch: Watch,
+        policies: PolicyDesk,
+        mirrors: Callable[[], Mirrors],
+        address: Callable[[str], str],
+    ) -> None:
+        """*address*: where clients reach the server, given the host that a request was for."""
+        self._shell = shell
+        self._guard = guard
+        self._watch = watch
+        self._policies = policies
+        self._mirrors = mirrors
+        self._address = address
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """For the application's router."""
+        return [
+            web.get("/", self._overview),
+            web.get("/policies", self._policy_page),
+            web.get("/events", self._events),
+            web.get("/setup", self._setup),
+            web.get("/login", self._login),
+            web.post("/login", self._logged_in),
+            web.post("/logout", self._logged_out),
+            web.static("/static", STATIC),
+        ]
+
+    async def _overview(self, request: web.Request) -> web.Response:
+        span = request.query.get("span", "hour")
+        if span not in _SPANS:
+            span = "hour"
+        found = await self._watch.overview(Window(seconds=_SECONDS[span]))
+        intervals = found.intervals
+        plots = (
+            plot(
+                "Hit ratio",
+                intervals,
+                (
+                    Series(
+                        name="of requests",
+                        value=lambda one: _ratio(one.traffic.hits, one.traffic.cacheable),
+                    ),
+                    Series(
+                        name="of bytes",
+                        value=lambda one: _ratio(one.traffic.bytes_hit, one.traffic.bytes_sent),
+                    ),
+                ),
+                said=wording.percent,
+                top=1.0,
+            ),
+            plot(
+                "Traffic",
+                intervals,
+                (
+                    Series(
+                        name="to clients",
+                        value=lambda one: one.traffic.bytes_sent / (one.end - one.begin),
+                    ),
+                    Series(
+                        name="from upstream",
+                        value=lambda one: one.traffic.bytes_fetched / (one.end - one.begin),
+                    ),
+                ),
+                said=wording.speed,
+            ),
+        )
+        return self._shell.page(
+            "overview.html",
+            "/",
+            span=span,
+            spans=_SPANS,
+            found=found,
+            late=sum((one.traffic for one in intervals), Traffic()),
+            plots=plots,
+            health=await self._watch.health(),
+            events=self._watch.events(Wanted(limit=10)),
+        )
+
+    async def _policy_page(self, request: web.Request) -> web.Response:
+        mirror, package = request.query.get("mirror", ""), request.query.get("package", "").strip()
+        verdicts = None
+        if package:
+            found = await self._policies.explain(About(mirror=mirror, package=package))
+            verdicts = found.files
+        return self._shell.page(
+            "policies.html",
+            "/policies",
+            policies=self._policies.views(),
+            mirrors=[one.key for one in self._mirrors() if one.type != "files"],
+            mirror=mirror,
+            package=package,
+            verdicts=verdicts,
+        )
+
+    async def _events(self, request: web.Request) -> web.Response:
+        sort, mirror = request.query.get("sort", ""), request.query.get("mirror", "")
+        known = Sort(sort) if sort in _SORTS else None
+        return self._shell.page(
+            "events.html",
+            "/events",
+            sort=sort,
+            mirror=mirror,
+            mirrors=[one.key for one in self._mirrors()],
+            kept=KEPT,
+            events=self._watch.events(Wanted(sort=known, mirror=mirror or None)),
+        )
+
+    async def _setup(self, request: web.Request) -> web.Response:
+        address = self._address(name_of(request.host))
+        mirrors = list(self._mirrors())
+        return self._shell.page(
+            "setup.html",
+            "/setup",
+            address=address,
+            clients=clients(mirrors, address),
+            urls=[f"{address}/{mirror.key}/" for mirror in mirrors],
+        )
+
+    # -- logging in ----------------------------------------------------------------------
+
+    async def _login(self, request: web.Request) -> web.Response:
+        return self._ask(_local(request.query.get("next", "/")))
+
+    async def _logged_in(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        self._guard.check_word(str(form.get("word", "")))
+        onward = _local(str(form.get("next", "/")))
+        if not self._guard.admits(str(form.get("token", ""))):
+            return self._ask(onward, status=403, problem="That is not the token.")
+        response = web.Response(status=303, headers={"Location": onward})
+        response.set_cookie(
+            COOKIE,
+            self._guard.session(),
+            max_age=int(SESSION),
+            httponly=True,
+            samesite="Strict",
+            secure=request.secure,
+        )
+        return response
+
+    async def _logged_out(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        self._guard.check_word(str(form.get("word", "")))
+        response = web.Response(status=303, headers={"Location": "/login"})
+        response.del_cookie(COOKIE)
+        return response
+
+    def _ask(self, onward: str, *, status: int = 200, problem: str = "") -> web.Response:
+        return self._shell.page(
+            "login.html", "", status=status, is_in=False, next=onward, problem=problem
+        )
+
+
+def _local(path: str) -> str:
+    """*path* where it is one of this server, else the overview: no page sends people away."""
+    is_ours = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if is_ours else "/"
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _segment(key: str) -> str:
+    """A mirror's key as one segment of a path."""
+    return quote(key, safe="")

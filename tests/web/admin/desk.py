@@ -1,0 +1,132 @@
+"""The administration over fakes: one application, its token, and what it was made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry
+
+from proxy.core.model import Mirror
+from proxy.core.policy import Effect, Names, Policy, Rule, Verdict
+from proxy.gateway.explaining import Compared, Question
+from proxy.gateway.upkeep import Upkeep
+from proxy.observe.happenings import Happenings
+from proxy.observe.history import History
+from proxy.observe.metrics import Metrics
+from proxy.storage.disk import DiskBlobs
+from proxy.storage.memory import MemoryCatalog
+from proxy.web.admin.application import application
+from proxy.web.admin.cache import CacheDesk
+from proxy.web.admin.guard import Guard
+from proxy.web.admin.overview import Watch
+from proxy.web.admin.pages import AdminPages, Shell
+from proxy.web.admin.policies import PolicyDesk
+from proxy.web.paths import Mirrors
+
+TOKEN = "hunter2-hunter2-hunter2"
+HOSTILE = '"><script>alert(1)</script>'
+"""What must never stand on a page as it is."""
+
+NO_X = Policy(
+    name="no-x",
+    description=f"Without {HOSTILE}.",
+    rules=(Rule(name="x", effect=Effect.DENY, condition=Names(("x*",)), reason=HOSTILE),),
+)
+LAB = Mirror(type="conda", name="lab", source="https://u:pw@host.example.org/lab/", policy=NO_X)
+PYPI = Mirror(type="pypi", name="py", source="https://host.example.org/simple/")
+
+Client = TestClient[Any, Any]
+
+
+@dataclass
+class Desk:
+    """What a test looks at."""
+
+    client: Client
+    guard: Guard
+    happenings: Happenings
+    history: History
+    metrics: Metrics
+    catalog: MemoryCatalog
+    blobs: DiskBlobs
+    crashes: list[Exception] = field(default_factory=list)
+
+
+Script = Callable[[Desk], Awaitable[None]]
+
+
+async def _ask(question: Question) -> list[Compared]:
+    """Two files of every package, of which the policies refuse the second."""
+    verdicts = (
+        Verdict(effect=Effect.ALLOW, rule="default", reason="no rule speaks of it"),
+        Verdict(effect=Effect.DENY, rule="x", reason=HOSTILE),
+    )
+    return [
+        Compared(
+            index="linux-64/repodata.json",
+            filename=f"{question.package or 'x'}-{number}.conda",
+            name=question.package or "x",
+            version=str(number),
+            published=1000.0,
+            verdicts=tuple(
+                verdicts[0 if policy is None or policy.name == "none" else number]
+                for policy in question.policies
+            ),
+        )
+        for number in range(2)
+    ]
+
+
+def play(folder: Any, script: Script, *, token: str | None = None) -> None:
+    """Run *script* against an administration of two mirrors and a policy."""
+
+    async def main() -> None:
+        seconds = count(1_000_000.0)
+
+        def clock() -> float:
+            """One second later each time."""
+            return next(seconds)
+
+        metrics, happenings = Metrics(CollectorRegistry()), Happenings(clock)
+        history, guard = History(metrics.families, clock), Guard(token, clock)
+        catalog, blobs = MemoryCatalog(), DiskBlobs(folder / "cache")
+        crashes: list[Exception] = []
+        mirrors = Mirrors((LAB, PYPI))
+        watch = Watch(history, happenings, lambda: mirrors, clock())
+        policies = PolicyDesk(
+            policies=lambda: {NO_X.name: NO_X},
+            mirrors=lambda: mirrors,
+            now=lambda key: NO_X if key == LAB.key else None,
+            ask=_ask,
+            families=metrics.families,
+        )
+        shell = Shell(guard)
+        cache = CacheDesk(Upkeep(catalog, blobs), lambda: mirrors)
+        made = application(
+            guard=guard,
+            operations=(*watch.operations(), *cache.operations(), *policies.operations()),
+            pages=AdminPages(
+                shell,
+                guard,
+                watch=watch,
+                policies=policies,
+                mirrors=lambda: mirrors,
+                address=lambda host: f"http://{host}:8080",
+            ),
+            shell=shell,
+            happenings=happenings,
+            crashed=lambda _, error: crashes.append(error),
+        )
+        async with TestClient(TestServer(made)) as client:
+            desk = Desk(client, guard, happenings, history, metrics, catalog, blobs, crashes)
+            async with asyncio.timeout(30):
+                await script(desk)
+        await blobs.aclose()
+        assert not crashes
+
+    asyncio.run(main())

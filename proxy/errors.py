@@ -152,5 +152,16 @@ class ConfigError(ProxyError):
     """A setting is wrong. The message says which file, key and line, and what to write."""
 
 
+# -- what the administrator asked --------------------------------------------------------
+
+
+class Conflict(ProxyError):
+    """What was asked does not go with how things stand: a run goes on, a mirror is frozen."""
+
+
+class UnknownRun(RequestError):
+    """No run of that name is remembered."""
+
+
 UNOBTAINABLE = (UpstreamError, IntegrityError, ConfigError)
 """Why something cannot be had from upstream now; what is held may stand in for it."""

@@ -48,6 +48,7 @@ class _Row:
 _TABLE = (
     _Row(errors.UnknownMirror, 404, "No such mirror"),
     _Row(errors.UnknownPath, 404, "No such path"),
+    _Row(errors.UnknownRun, 404, "No such run"),
     _Row(errors.MethodNotAllowed, 405, "Method not allowed"),
     _Row(errors.NotAcceptable, 406, "Not acceptable"),
     _Row(errors.RangeNotSatisfiable, 416, "Range not satisfiable"),
@@ -65,6 +66,7 @@ _TABLE = (
     _Row(errors.UpstreamError, 502, "Upstream failed"),
     _Row(errors.IntegrityError, 502, "Upstream sent a wrong file"),
     _Row(errors.StorageError, 503, "The proxy's storage failed"),
+    _Row(errors.Conflict, 409, "Not as things stand"),
     _Row(errors.Abandoned, 503, "The proxy is stopping"),
     # Found wrong while a request is served: a file of credentials that changed.
     _Row(errors.ConfigError, 503, "The proxy is misconfigured"),

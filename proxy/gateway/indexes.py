@@ -44,6 +44,12 @@ from proxy.upstream.port import Ask, Reply
 LARGEST = 4 << 30
 """Bytes of an index body that are accepted; conda-forge's largest is below a tenth of this."""
 
+RATIO = 200
+"""Bytes of an index that one byte of a content coding may stand for: a tenth of it is usual."""
+
+SMALL = 64 << 20
+"""Bytes of an index that are accepted whatever they were encoded to."""
+
 HOLD_OFF = 5.0
 """Seconds for which a failed refresh is not tried again: clients get the stale index at once,
 without waiting for another deadline. Where nothing is held upstream is always asked."""
@@ -385,7 +391,7 @@ class Indexes:
     async def _stored(self, index: Index, reply: Reply) -> Stored:
         if reply.length is not None and reply.length > LARGEST:
             raise BadIndex(f"{index.path} is {reply.length} bytes long, more than {LARGEST}")
-        body = _bounded(reply.chunks, index.path)
+        body = _bounded(reply.chunks, index.path, _largest(reply))
         return await self._keep(body, Expected(size=reply.length), reply.length)
 
     async def _keep(
@@ -436,10 +442,18 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-async def _bounded(chunks: AsyncIterator[bytes], path: str) -> AsyncIterator[bytes]:
+def _largest(reply: Reply) -> int:
+    """Bytes that the body may have: a content coding that was undone makes more of less."""
+    sent = reply.headers.get("content-length", "")
+    if "content-encoding" not in reply.headers or not (sent.isascii() and sent.isdigit()):
+        return LARGEST
+    return min(LARGEST, max(SMALL, RATIO * int(sent[:20])))
+
+
+async def _bounded(chunks: AsyncIterator[bytes], path: str, largest: int) -> AsyncIterator[bytes]:
     size = 0
     async for chunk in chunks:
         size += len(chunk)
-        if size > LARGEST:
-            raise BadIndex(f"{path} is longer than {LARGEST} bytes")
+        if size > largest:
+            raise BadIndex(f"{path} is longer than {largest} bytes")
         yield chunk

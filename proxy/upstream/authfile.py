@@ -8,6 +8,7 @@ it as it was.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -91,7 +92,7 @@ class AuthFile:
             return
         try:
             content = json.loads(self._path.read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"{self._path} is not readable JSON") from error
         if not isinstance(content, dict):
             raise ConfigError(f"{self._path} must hold an object from hosts to credentials")
@@ -131,7 +132,7 @@ def _parsed(where: str, host: str, value: Any) -> FileCredential:
                 return _oauth(host, content)
             case "S3Credentials":
                 return Unsupported(kind)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{where}: {kind} lacks or misspells a field") from error
     raise ConfigError(f"{where}: {kind!r} is none of {kinds}")
 
@@ -145,10 +146,17 @@ def _oauth(host: str, content: Any) -> OAuth:
         host=host,
         access_token=_text(content["access_token"]),
         refresh_token=None if refresh is None else _text(refresh),
-        expires_at=None if expires is None else float(expires),
+        expires_at=None if expires is None else _moment(expires),
         token_endpoint=_text(content["token_endpoint"]),
         client_id=_text(content["client_id"]),
     )
+
+
+def _moment(value: Any) -> float:
+    moment = float(value)
+    if not math.isfinite(moment):
+        raise ValueError("no moment in time")
+    return moment
 
 
 def _text(value: Any) -> str:

@@ -29,6 +29,8 @@ EARLY = 60.0
 Refresh = Callable[[OAuth], Awaitable[Mapping[str, object]]]
 """Posts a refresh request (RFC 6749 section 6) and returns the answer's JSON object."""
 
+_LONGEST = 100 * 365 * 86400.0  # seconds that a token may be said to last
+
 
 class Credentials:
     """Finds and applies credentials."""
@@ -167,7 +169,10 @@ def _renewed(oauth: OAuth, answer: Mapping[str, object], now: float) -> OAuth:
         oauth,
         access_token=token,
         refresh_token=refresh if isinstance(refresh, str) else oauth.refresh_token,
-        expires_at=now + float(lasts) if isinstance(lasts, int | float) else None,
+        # Anything else is no lifetime (RFC 6749 section 5.1 has seconds).
+        expires_at=now + lasts
+        if isinstance(lasts, int | float) and 0 <= lasts <= _LONGEST
+        else None,
     )
 
 

@@ -33,7 +33,7 @@ async def refresh(oauth: OAuth) -> Mapping[str, object]:
             if response.status != 200:
                 raise UpstreamFailed(f"{shown} answered {response.status} to a token request")
             answer = await response.json(content_type=None)
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
         raise UpstreamFailed(f"{shown} gave no token: {type(error).__name__}") from error
     if not isinstance(answer, dict):
         raise UpstreamFailed(f"{shown} gave no JSON object")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.core.rows import Table, decode_row
 from proxy.ecosystems.base import Body
-from proxy.ecosystems.conda.text import plain_text
+from proxy.ecosystems.conda.text import RATIO, SMALL, plain_text
 from proxy.errors import BadIndex
 from tests.ecosystems.conda_channels import (
     CONDA,
@@ -244,6 +244,14 @@ def test_a_frame_that_was_cut_short_is_never_taken(frames: int, checksum: bool) 
 )
 def test_what_is_no_whole_frame_of_json_is_never_taken(raw: bytes) -> None:
     assert _rendered(raw, frame=True) == 0
+
+
+def test_what_is_accepted_depends_on_what_was_sent() -> None:
+    bomb = zstandard.ZstdCompressor().compress(b" " * (SMALL + 1))
+    body = Body(content=bomb, source="linux-64/repodata.json.zst", media_type="", url=URL)
+    with pytest.raises(BadIndex, match="is longer than"):
+        plain_text(index_of(), body)
+    assert RATIO * len(bomb) < SMALL
 
 
 def test_a_bomb_is_left_when_it_passes_the_limit() -> None:

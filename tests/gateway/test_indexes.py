@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from proxy.errors import (
     UpstreamRefused,
 )
 from proxy.gateway.answer import Nothing, Want
-from proxy.gateway.indexes import HOLD_OFF
+from proxy.gateway.indexes import HOLD_OFF, LARGEST, RATIO, SMALL, _largest
+from proxy.upstream.port import Reply
 from tests.gateway.world import World, at, channel, play, repodata
 from tests.lab.fake_upstream import FakeFile
 
@@ -227,3 +229,24 @@ def test_a_misconfigured_credential_costs_nobody_what_is_held(tmp_path: Path) ->
         assert world.told.stale_causes == ["ConfigError"]
 
     play(tmp_path, script, channel(), bounds=STRICT)
+
+
+@pytest.mark.parametrize(
+    ("headers", "largest"),
+    [
+        ({"content-length": "10"}, LARGEST),
+        ({"content-encoding": "gzip"}, LARGEST),
+        ({"content-encoding": "gzip", "content-length": "10"}, SMALL),
+        ({"content-encoding": "gzip", "content-length": str(SMALL)}, min(LARGEST, SMALL * RATIO)),
+        ({"content-encoding": "gzip", "content-length": "9" * 5000}, LARGEST),
+        ({"content-encoding": "gzip", "content-length": "-1"}, LARGEST),
+        ({"content-encoding": "gzip", "content-length": "\u0663"}, LARGEST),
+    ],
+)
+def test_what_a_coding_may_make_of_little_is_bounded(headers: dict[str, str], largest: int) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        for chunk in tuple[bytes, ...]():
+            yield chunk
+
+    reply = Reply(status=200, headers=headers, url="", length=None, chunks=nothing())
+    assert _largest(reply) == largest

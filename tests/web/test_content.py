@@ -71,6 +71,7 @@ class Door:
     client: aiohttp.ClientSession
     world: World
     heard: Heard
+    port: int
 
     async def get(
         self, path: str, method: str = "GET", **headers: str
@@ -86,14 +87,15 @@ def visit(
     files: dict[str, FakeFile | bytes] | None = None,
 ) -> None:
     async def main() -> None:
-        async with _served(folder, FILES if files is None else files) as door, asyncio.timeout(30):
+        async with served(folder, FILES if files is None else files) as door, asyncio.timeout(30):
             await script(door)
 
     asyncio.run(main())
 
 
 @contextlib.asynccontextmanager
-async def _served(folder: Path, files: dict[str, FakeFile | bytes]) -> AsyncIterator[Door]:
+async def served(folder: Path, files: dict[str, FakeFile | bytes]) -> AsyncIterator[Door]:
+    """A door before a gateway to *files*."""
     heard, outlet = Heard(), Outlet(2)
     async with world(folder, files, Bounds()) as made:
         content = Content(
@@ -109,12 +111,13 @@ async def _served(folder: Path, files: dict[str, FakeFile | bytes]) -> AsyncIter
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        port = runner.addresses[0][1]
+        address = f"http://127.0.0.1:{port}"
         try:
             async with aiohttp.ClientSession(
                 address, auto_decompress=False, skip_auto_headers=("Accept-Encoding",)
             ) as client:
-                yield Door(client, made, heard)
+                yield Door(client, made, heard, port)
         finally:
             await runner.cleanup()
             outlet.close()

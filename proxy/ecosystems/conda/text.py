@@ -17,6 +17,12 @@ from proxy.errors import BadIndex
 LARGEST = 4 << 30
 """Bytes of decompressed JSON that are accepted; conda-forge's largest is below a tenth of it."""
 
+RATIO = 200
+"""Bytes of JSON that one byte of Zstandard may stand for: real indexes need a tenth of it."""
+
+SMALL = 64 << 20
+"""Bytes of decompressed JSON that are accepted whatever they were compressed to."""
+
 EMPTY = b"{}"
 """What an empty file stands for (CEP 36)."""
 
@@ -32,8 +38,10 @@ def plain_text(index: Index, body: Body, *, largest: int = LARGEST) -> bytes | m
     """The JSON text of *body*, decompressed where its source's name says so. Raises BadIndex."""
     if not body.source.endswith(".zst"):
         return body.content if len(body.content) else EMPTY
+    packed = memoryview(body.content)
+    largest = min(largest, max(SMALL, RATIO * len(packed)))
     try:
-        text = _decompressed(memoryview(body.content), largest)
+        text = _decompressed(packed, largest)
     except zstandard.ZstdError as error:
         raise BadIndex(f"{index.path}: {body.source} is not Zstandard: {error}") from error
     except _TooLong as error:

@@ -357,6 +357,9 @@ class Indexes:
             if reply.status == 304 and held is not None:
                 return renewed(held, reply, now=now, bounds=mirror.bounds), False
             stored = await self._stored(index, reply)
+        if held is not None and held.size and not stored.size:
+            # An empty channel may be an empty file; one that was not empty has been truncated.
+            raise BadIndex(f"{index.path} is empty by now")
         entry = entry_of(
             reply, stored, key=index.key, source=source.path, now=now, bounds=mirror.bounds
         )

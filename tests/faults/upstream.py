@@ -113,6 +113,7 @@ class FaultyUpstream:
         self.port = 0
         self.hit: Counter[Fault] = Counter()
         self._random = random.Random(seed)
+        self._told: set[str] = set()
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -163,15 +164,16 @@ class FaultyUpstream:
         exchange = Exchange(request, reader, writer)
         file = self.content.files.get(request.target)
         honest = answer(request, file)
-        fault = self._fault(file)
+        fault = self._fault(request.target, file)
         if fault is None:
+            self._told.add(_index(request.target))
             await exchange.send(honest.head() + (b"" if honest.head_only else honest.body))
             return True
         self.hit[fault] += 1
         await self._act(fault, exchange, honest)
         return False
 
-    def _fault(self, file: File | None) -> Fault | None:
+    def _fault(self, path: str, file: File | None) -> Fault | None:
         if not self.mix.faults or self._random.random() >= self.mix.rate:
             return None
         fault = self._random.choice(self.mix.faults)
@@ -180,7 +182,9 @@ class FaultyUpstream:
         if fault is Fault.FLAPPING and int(asyncio.get_running_loop().time() / (10 * TICK)) % 2:
             return None
         plain = file is None or file.role is Role.PLAIN
-        return None if plain and fault in _LIES else fault
+        # An empty file is an empty channel (CEP 36), unless it is known to have been another.
+        unheard = fault is Fault.EMPTY and _index(path) not in self._told
+        return None if fault in _LIES and (plain or unheard) else fault
 
     # -- faults --------------------------------------------------------------------------
 
@@ -343,6 +347,12 @@ _LIES = frozenset(
     }
 )
 """Answers that are whole and wrong."""
+
+
+def _index(path: str) -> str:
+    """The index that *path* is, or that lists it."""
+    is_package = path.endswith(".conda")
+    return f"{path.rpartition('/')[0]}/repodata.json" if is_package else path.removesuffix(".zst")
 
 
 def parsed(head: bytes) -> Request:

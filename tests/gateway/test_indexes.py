@@ -40,6 +40,27 @@ def test_a_miss_is_fetched_and_the_next_request_is_a_hit(tmp_path: Path) -> None
     play(tmp_path, script, channel())
 
 
+def test_an_index_that_is_suddenly_empty_does_not_replace_a_good_one(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        good = await world.read("conda/c", INDEX)
+        world.upstream.files[URL] = FakeFile(etag='"two"')
+        world.now += 61
+        assert await world.status("conda/c", INDEX) == "stale"
+        assert await world.read("conda/c", INDEX) == good
+
+    play(tmp_path, script, channel(), bounds=STRICT)
+
+
+def test_an_index_that_was_always_empty_is_one(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        for etag in ('"one"', '"two"'):
+            world.upstream.files[URL] = FakeFile(etag=etag)
+            assert json.loads(await world.read("conda/c", INDEX)) == {}
+            world.now += 61
+
+    play(tmp_path, script, {}, bounds=STRICT)
+
+
 def test_any_number_of_callers_cause_one_request(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         bodies = await asyncio.gather(*(world.read("conda/c", INDEX) for _ in range(100)))

@@ -93,8 +93,8 @@ _PATHS = st.sampled_from(
     ]
 )
 _BITS = st.sampled_from(
-    rb".. %2e%2e / // %2f %00 %0d%0ainjected:1 ? # % %zz ;x * http://h.example.org/ %c0%ae \ ".split()
-) | st.sampled_from([b"\xff", b"\xc3\xa9", b" ", b"\t"])
+    rb".. %2e%2e / // %2f %00 %0d%0ainjected:1 ? # % %zz ;x * http://h.example.org/ %c0%ae".split()
+) | st.sampled_from([b"\\", b"\xff", b"\xc3\xa9", b" ", b"\t"])
 _NAMES = st.sampled_from(
     b"Range If-Range If-None-Match If-Match If-Modified-Since Accept Accept-Encoding Host Cookie "
     b"X-Forwarded-Host Transfer-Encoding Content-Length Connection Expect Upgrade User-Agent "

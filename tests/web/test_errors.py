@@ -13,6 +13,8 @@ from proxy.web.errors import problem
 TABLE = [
     (errors.UnknownMirror("m"), 404, 404),
     (errors.UnknownPath("m"), 404, 404),
+    (errors.UnknownRun("m"), 404, 404),
+    (errors.Conflict("m"), 409, 409),
     (errors.MethodNotAllowed("m"), 405, 405),
     (errors.NotAcceptable("m"), 406, 406),
     (errors.RangeNotSatisfiable(7), 416, 416),

@@ -1,7 +1,7 @@
 # Everything is installed into .venv, by the target that needs it. Needs Python 3.11 or newer.
 #
 #   make serve                       serve on 127.0.0.1:8080; more options: make serve ARGS="--port 8081"
-#   make test                        all tests; some of them: make test ARGS="tests/core -x"
+#   make test                        all tests, with R and Chromium by apt where root may; some of them: make test ARGS="tests/core -x"
 #   make lint, types, check          style; types; both and the tests
 #   make bench, bench-full           the benchmarks, in minutes; at their whole scale (an hour)
 #   make profile                     where the time of a hit goes, as a flame graph
@@ -17,6 +17,7 @@ serve: $(VENV)/installed
 	$(BIN)/pkgproxy serve $(ARGS)
 
 test: $(VENV)/developed
+	@tests/system
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/developed

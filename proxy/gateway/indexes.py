@@ -179,13 +179,16 @@ class Indexes:
         ecosystem = self._ecosystem(index)
         if not specs or ecosystem.decided_by(index) is not None:
             return None
-        paths = ecosystem.companions(index, await self._known_paths(mirror))
+        needed = ecosystem.companions(index, ())
         listed: list[tuple[Index, Entry]] = []
-        for path in paths:
+        for path in ecosystem.companions(index, await self._known_paths(mirror)):
             one = ecosystem.classify(mirror.key, path)
             assert isinstance(one, Index)
-            held = entry if path == index.path else await self._companion(one, mirror)
-            listed.append((one, held))
+            held = entry if path == index.path else await self.held(one)
+            if held is None and path in needed:
+                held = await self._companion(one, mirror)
+            if held is not None:  # else forgotten since its path was seen
+                listed.append((one, held))
         return await self._closures.of(index, listed, specs) if listed else None
 
     async def _known_paths(self, mirror: Mirror) -> Sequence[str]:
@@ -201,14 +204,10 @@ class Indexes:
         return paths
 
     async def _companion(self, index: Index, mirror: Mirror) -> Entry:
-        """Another index as it is here; it is fetched only where there is none at all.
+        """Another index that is not here yet.
 
-        What is fetched for it must not wait for the index that waits for it: noarch has only
-        companions that are here.
+        What is fetched for it must not wait for the index that waits for it: noarch needs none.
         """
-        held = await self.held(index)
-        if held is not None:
-            return held
         boarded = await self._flights.join(index.key, partial(self._refresh, index, mirror))
         return boarded.value[0]
 

@@ -384,5 +384,8 @@ def test_noarch_asked_first_waits_for_nobody(tmp_path: Path) -> None:
         await asyncio.gather(*(world.read("conda/c", path) for path in both))
         shown = json.loads(await world.read("conda/c", "linux-64/repodata.json"))
         assert set(shown["packages.conda"]) == {NAME}
+        # Both are gone, and noarch is still believed to be here.
+        await world.catalog.forget([f"conda/c {path}" for path in both])
+        await asyncio.gather(*(world.read("conda/c", path) for path in both))
 
     play(tmp_path, script, channel(TWO))

@@ -31,10 +31,13 @@ STOP_MARGIN = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What a server is started with. `reload` reads the settings again, `say` gets the address."""
+    """What a server is started with.
+
+    `reload` reads the settings again (see `proxy.app.worker.Reload`), `say` gets the address.
+    """
 
     settings: Settings
-    reload: Callable[[], Settings]
+    reload: Callable[[str | None], Settings]
     say: Callable[[str], None]
 
 

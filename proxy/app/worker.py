@@ -24,11 +24,12 @@ from proxy import __version__
 from proxy.advisories.store import Places
 from proxy.app.administration import Administration
 from proxy.app.hits import Hits
+from proxy.app.mirroring import Household, Mirroring
 from proxy.app.reporting import Reporting
 from proxy.config import Settings
 from proxy.core.model import Mirror, Resource
 from proxy.ecosystems import ECOSYSTEMS
-from proxy.errors import ConfigError, UnknownMirror
+from proxy.errors import ConfigError, StorageError, UnknownMirror
 from proxy.gateway.answer import Answer, Want
 from proxy.gateway.basis import Watched
 from proxy.gateway.crew import Crew
@@ -36,12 +37,12 @@ from proxy.gateway.engine import Engine
 from proxy.gateway.janitor import Janitor, note_uses
 from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo
+from proxy.mirror.pinned import PinnedMirrors
 from proxy.observe.happenings import Happenings, Hearing, Sibling, collecting
 from proxy.observe.log import Level, Log, Style
 from proxy.observe.metrics import Metrics
 from proxy.storage.eviction import Eviction
 from proxy.storage.opening import Store, opened
-from proxy.storage.ports import NothingPinned
 from proxy.storage.trouble import Trouble
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.credentials import Credentials, netrc_path
@@ -61,8 +62,9 @@ BACKLOG = 1024
 KEEP_ALIVE = 75.0
 """Seconds that an idle client connection is kept, as nginx does."""
 
-Reload = Callable[[], Settings]
-"""Reads the configuration again. Raises ConfigError."""
+Reload = Callable[[str | None], Settings]
+"""Reads the configuration again, with mirrors made at run time as they stand in their file, or as
+in that text. Raises ConfigError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,7 @@ class Worker:
         self._read_again = reload
         self._ready = False
         self._mirrors = Mirrors(settings.mirrors)
+        self._mirroring: Mirroring | None = None
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises StorageError and OSError at start."""
@@ -147,6 +150,7 @@ class Worker:
             stack.push_async_callback(_ended, noting)
             if place.number == 0:
                 self._tidy(stack, store, watched, metrics)
+                self._mirror_ahead(stack, engine, reporting)
             self._content = self._answering(stack, reporting, watched)
             pages = Pages(
                 lambda: self._mirrors,
@@ -240,16 +244,34 @@ class Worker:
         catalog: Watched,
         metrics: Metrics,
     ) -> None:
+        pinned = PinnedMirrors(lambda: self._mirrors)
         janitor = Janitor(
             root=store.root,
             catalog=catalog,
-            evictions=[Eviction(one, catalog, NothingPinned()) for one in store.written],
+            evictions=[Eviction(one, catalog, pinned) for one in store.written],
             keep_superseded=self._settings.cache.keep_superseded,
             clock=time.time,
             metrics=metrics,
             log=self._log,
         )
         stack.push_async_callback(_ended, asyncio.create_task(janitor.run()))
+
+    def _mirror_ahead(
+        self, stack: contextlib.AsyncExitStack, engine: Engine, reporting: Reporting
+    ) -> None:
+        house = Household(
+            in_force=lambda: self._settings,
+            read=self._read_again,
+            take_over=self._reload,
+            alone=self._place.size == 1,
+        )
+        try:
+            self._mirroring = Mirroring(house, engine, reporting)
+        except (StorageError, OSError) as error:
+            self._log.event("mirroring_off", level=Level.WARNING, error=error)
+            return
+        stack.push_async_callback(self._mirroring.aclose)
+        self._mirroring.start()
 
     def _answering(
         self, stack: contextlib.AsyncExitStack, reporting: Reporting, catalog: Watched
@@ -327,7 +349,7 @@ class Worker:
     def _reload(self) -> None:
         """Take over a changed configuration; a bad one changes nothing and says why."""
         try:
-            settings = self._read_again()
+            settings = self._read_again(None)
         except ConfigError as error:
             self._log.event("reload_failed", level=Level.ERROR, error=error)
             return
@@ -340,6 +362,8 @@ class Worker:
         self._content.mirrors = self._mirrors
         self._gateway.configure(settings.mirrors)
         self._credentials.configure(named=settings.credentials, auth_file=settings.auth_file)
+        if self._mirroring is not None:
+            self._mirroring.schedule.configure(settings.mirrors)
         self._warn_of_offline()
         self._log.event("reloaded", mirrors=len(settings.mirrors))
 

@@ -88,8 +88,9 @@ def serve(  # noqa: PLR0917 - typer's options
         "offline": Flag(option="--offline", value=offline or None),
     }
 
-    def read() -> Settings:
-        return Sources(load(config, os.environ, flags).settings, os.environ).definite()
+    def read(made: str | None = None) -> Settings:
+        settings = load(config, os.environ, flags, made=made).settings
+        return Sources(settings, os.environ).definite()
 
     try:
         settings = read()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from proxy.config.settings import Key
+from proxy.config.key import Key
+from proxy.errors import ConfigError
+
+T = TypeVar("T")
 
 DEFAULT = "default"
 """The origin of a value that nobody set."""
@@ -23,6 +26,14 @@ class Findings:
         self.wrong: list[str] = []
         self.origins: dict[str, str] = {}
         self.values: dict[str, Any] = {}
+
+    def caught(self, work: Callable[[], T]) -> T | None:
+        """What *work* gives; what it raises is noted."""
+        try:
+            return work()
+        except ConfigError as error:
+            self.wrong.append(str(error))
+            return None
 
     def unknown(self, where: str, shown: str, name: str, known: Iterable[str]) -> None:
         """*name*, called *shown* in the message, is none of the *known* ones."""

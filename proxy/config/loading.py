@@ -27,6 +27,7 @@ from proxy.config.settings import (
     Settings,
     settings_of,
 )
+from proxy.config.written import made_file
 from proxy.errors import ConfigError
 
 PREFIX = "PKGPROXY_"
@@ -61,17 +62,27 @@ class Loaded:
 
 
 def load(
-    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Flag] | None = None
+    path: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Flag] | None = None,
+    *,
+    made: str | None = None,
 ) -> Loaded:
-    """Read and check everything. *flags* are by dotted key. Raises ConfigError."""
-    return _Loading(environ, flags or {}).run(path)
+    """Read and check everything. *flags* are by dotted key. Raises ConfigError.
+
+    *made* is taken for the content of the file of mirrors made at run time (`written.MADE`).
+    """
+    return _Loading(environ, flags or {}, made).run(path)
 
 
 class _Loading:
     """One reading, collecting what is wrong."""
 
-    def __init__(self, environ: Mapping[str, str], flags: Mapping[str, Flag]) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], flags: Mapping[str, Flag], made: str | None
+    ) -> None:
         self._environ = environ
+        self._made = made
         self._flags = flags
         self._files: list[ConfigFile] = []
         self._found = Findings()
@@ -92,21 +103,24 @@ class _Loading:
         policies = Policies(read_all(path, self._found), self._value("policy", POLICY))
         offline = self._value("offline", OFFLINE) is True
         tables = MirrorTables(self._files, credentials, policies, self._found, offline=offline)
-        mirrors = tables.read()
+        layers = sections["cache"]["path"] or ()
+        mirrors, written = tables.read(
+            *(made_file(one, self._made, self._found) for one in layers[:1])
+        )
         if self._found.wrong:
             raise ConfigError("\n".join(self._found.wrong))
         return Loaded(
-            settings=settings_of(sections, auth_file, credentials, mirrors, policies.by_name),
+            settings=settings_of(
+                sections, auth_file, credentials, mirrors, policies.by_name, written=written
+            ),
             origins=self._found.origins,
             values=self._found.values,
             files=tuple(file.path for file in self._files),
         )
 
     def _read(self, path: Path) -> None:
-        try:
-            file = ConfigFile.read(path)
-        except ConfigError as error:
-            self._found.wrong.append(str(error))
+        file = self._found.caught(lambda: ConfigFile.read(path))
+        if file is None:
             return
         self._files.append(file)
         for key, value in file.content.items():

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from proxy.config import active
 from proxy.config import mirrors as checks
 from proxy.config.credentials import Credential
 from proxy.config.files import ConfigFile
 from proxy.config.findings import DEFAULT, Findings
 from proxy.config.policies import NONE, filtered, misfits
 from proxy.config.settings import DEFAULT_MIRRORS, MIRROR, REQUIRED, Key, mirror_of
+from proxy.config.written import Written, frozen, shown
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
 
@@ -29,6 +31,11 @@ class _Table:
     shown: str
     content: Mapping[str, Any]
     at: Callable[[str], str]
+
+    @property
+    def key(self) -> str:
+        """As `Mirror.key`, right or wrong."""
+        return f"{self.content.get('type')}/{self.content.get('name')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +68,36 @@ class MirrorTables:
         self._policies = policies
         self._found = found
 
-    def read(self) -> tuple[Mirror, ...]:
-        """The mirrors of all files, the usual ones where none says anything of mirrors."""
-        tables = list(self._tables())
+    def read(
+        self, made: ConfigFile | None = None
+    ) -> tuple[tuple[Mirror, ...], tuple[Written, ...]]:
+        """The mirrors of all files, the usual ones where none says anything of mirrors, and those
+        of the file *made* at run time; and all tables as they are written.
+        """
+        tables = [table for file in self._files for table in self._tables(file)]
         if not any("mirror" in file.content for file in self._files):
             tables = [_Table("mirror", table, lambda _: DEFAULT) for table in DEFAULT_MIRRORS]
         found: dict[str, tuple[Mirror, _Table]] = {}
+        self._add(tables, found)
+        configured, shadowed = frozenset(found), []
+        if made is not None:
+            at_run_time = list(self._tables(made))
+            shadowed = [table for table in at_run_time if table.key in configured]
+            self._add([table for table in at_run_time if table.key not in configured], found)
+        self._check_places(found)
+        since = frozen(made)
+        written = [
+            Written(key=key, made=key not in configured, values=self._values(key, table))
+            for key, (_, table) in found.items()
+        ]
+        written += [
+            Written(key=table.key, made=True, shadowed=True, values=shown(table.content))
+            for table in shadowed
+        ]
+        mirrors = (replace(mirror, frozen_at=since.get(key)) for key, (mirror, _) in found.items())
+        return tuple(mirrors), tuple(written)
+
+    def _add(self, tables: Iterable[_Table], found: dict[str, tuple[Mirror, _Table]]) -> None:
         for table in tables:
             mirror = self._mirror(table)
             if mirror is None:
@@ -77,33 +108,37 @@ class MirrorTables:
                     f"{table.at('name')}: {mirror.key} is already given at {first}"
                 )
             found.setdefault(mirror.key, (mirror, table))
+
+    def _check_places(self, found: Mapping[str, tuple[Mirror, _Table]]) -> None:
         mirrors = [mirror for mirror, _ in found.values()]
         for mirror, table in found.values():
             if problem := checks.wrong_place(mirror, mirrors):
                 self._found.wrong.append(f"{table.at('name')}: {table.shown}, name: {problem}")
-        return tuple(mirrors)
 
-    def _tables(self) -> Iterator[_Table]:
-        for file in self._files:
-            tables = file.content.get("mirror", [])
-            if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
-                self._found.wrong.append(f"{file.at('mirror')}: mirror: write [[mirror]] tables")
-                continue
-            for number, table in enumerate(tables):
+    def _values(self, key: str, table: _Table) -> dict[str, Any]:
+        return {name: self._found.values[f"mirror.{key}.{name}"] for name in table.content}
 
-                def at(key: str, file: ConfigFile = file, number: int = number) -> str:
-                    return file.at("mirror", number, key)
+    def _tables(self, file: ConfigFile) -> Iterator[_Table]:
+        tables = file.content.get("mirror", [])
+        if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+            self._found.wrong.append(f"{file.at('mirror')}: mirror: write [[mirror]] tables")
+            return
+        for number, table in enumerate(tables):
 
-                yield _Table(_called(table), table, at)
+            def at(key: str, number: int = number) -> str:
+                return file.at("mirror", number, key)
+
+            yield _Table(_called(table), table, at)
 
     def _mirror(self, table: _Table) -> Mirror | None:
         before = len(self._found.wrong)
         known = [key.name for key in MIRROR]
         for name in table.content.keys() - known:
             self._found.unknown(table.at(name), f"{table.shown}, {name}", name, known)
-        prefix = f"mirror.{table.content.get('type')}/{table.content.get('name')}"
+        prefix = f"mirror.{table.key}"
         values = {key.name: self._mirror_value(table, key, prefix) for key in MIRROR}
-        for key, problem in _problems(values, self._credentials):
+        found = (*_problems(values, self._credentials), *active.problems(values))
+        for key, problem in found:
             self._found.wrong.append(f"{table.at(key)}: {table.shown}, {key}: {problem}")
         if len(self._found.wrong) > before:
             return None

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proxy.config.active import ACTIVE, active_of
 from proxy.config.admin import ADDRESS, AdminSettings, admin_of
 from proxy.config.credentials import Credential
+from proxy.config.key import Key as Key  # noqa: PLC0414 - passed on to all who import it here
 from proxy.config.kinds import (
     DEADLINE,
     DURATION,
@@ -26,33 +28,14 @@ from proxy.config.kinds import (
     SOURCE,
     TEXT,
     TEXTS,
-    Kind,
     one_of,
     whole,
 )
 from proxy.config.mirrors import with_slash
 from proxy.config.upstream_settings import UpstreamSettings
-from proxy.core.model import Bounds, Mirror, Mode
+from proxy.config.written import Written
+from proxy.core.model import Bounds, Mirror
 from proxy.core.policy import Policy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """One setting: its name, kind, default (as a file would say it) and one sentence.
-
-    `files` is the default for mirrors of that type, where it differs: of a plain tree of files
-    nothing is known, so that upstream's word is law.
-    """
-
-    name: str
-    kind: Kind
-    default: Any
-    help: str
-    files: Any = None
-
-    def default_for(self, mirror_type: object) -> Any:
-        """The default for a mirror of that type."""
-        return self.files if mirror_type == "files" and self.files is not None else self.default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +95,7 @@ class Settings:
     credentials: Mapping[str, Credential] = field(repr=False)
     mirrors: tuple[Mirror, ...]
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    written: tuple[Written, ...] = field(default=(), compare=False)  # how it is said, not what
 
 
 SERVER = (
@@ -322,9 +306,9 @@ MIRROR = (
     ),
     Key(
         name="mode",
-        kind=one_of("passive"),
+        kind=one_of("passive", "active"),
         default="passive",
-        help="Packages are fetched when a client asks for them.",
+        help="Packages are fetched when a client asks for them, or by runs ahead of that.",
     ),
     Key(
         name="credentials",
@@ -408,6 +392,7 @@ MIRROR = (
         default="all",
         help="What the indexes of a mirror that is offline list: all, or the files that are here.",
     ),
+    *ACTIVE,
 )
 
 OFFLINE = Key(
@@ -475,12 +460,12 @@ def mirror_of(values: Mapping[str, Any], policy: Policy | None, *, offline: bool
         name=values["name"],
         type=values["type"],
         source=with_slash(values["source"]),
-        mode=Mode(values["mode"]),
         bounds=Bounds(**bounds, offline=values["offline"] or offline),
         credentials=values["credentials"],
         allow_hosts=values["allow_hosts"],
         policy=policy,
         only_present=values["offline_index"] == "present",
+        active=active_of(values),
     )
 
 
@@ -494,6 +479,8 @@ def settings_of(
     credentials: Mapping[str, Credential],
     mirrors: tuple[Mirror, ...],
     policies: Mapping[str, Policy],
+    *,
+    written: tuple[Written, ...],
 ) -> Settings:
     """The settings that checked values of all *sections* and the rest make."""
     return Settings(
@@ -507,4 +494,5 @@ def settings_of(
         credentials=credentials,
         mirrors=mirrors,
         policies=policies,
+        written=written,
     )

@@ -9,6 +9,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from proxy.core.active import Active
 from proxy.core.digest import Digest as Digest  # noqa: PLC0414 - passed on to all who import it here
 from proxy.core.digest import digest_of as digest_of  # noqa: PLC0414 - the same
 from proxy.core.policy import Policy
@@ -20,6 +21,7 @@ class Mode(enum.Enum):
     """How a mirror gets its packages."""
 
     PASSIVE = "passive"  # on the first client's request
+    ACTIVE = "active"  # ahead, by runs; and what they have not fetched yet as a passive one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,17 +50,20 @@ class Mirror:
     a password), so it is never shown: `proxy.core.urls.redacted` first. `policy` is the one that
     holds for it, its own include and exclude lists with it; None: everything is allowed.
     `only_present`: while it is offline its indexes list only the files that are here.
+    `active` is how it is run, None for a passive one. `frozen_at`: clients see its indexes as they
+    were then; None: as they are.
     """
 
     name: str
     type: str
     source: str = field(repr=False)
-    mode: Mode = Mode.PASSIVE
     bounds: Bounds = Bounds()
     credentials: str | None = None
     allow_hosts: frozenset[str] = frozenset()
     policy: Policy | None = None
     only_present: bool = False
+    active: Active | None = None
+    frozen_at: float | None = None
 
     @property
     def offline(self) -> bool:
@@ -69,6 +74,11 @@ class Mirror:
     def lists_present(self) -> bool:
         """Whether its indexes list only what is here; a plain tree of files has none."""
         return self.offline and self.only_present and self.type != "files"
+
+    @property
+    def mode(self) -> Mode:
+        """How it gets its packages."""
+        return Mode.PASSIVE if self.active is None else Mode.ACTIVE
 
     @property
     def key(self) -> str:

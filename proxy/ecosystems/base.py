@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
+from proxy.core.active import Scope
 from proxy.core.advisories import Advisories
 from proxy.core.digest import Digest, digest_of
 from proxy.core.model import Index, Resource
@@ -100,13 +101,17 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What a policy says of one file of an index. `published`: seconds since the epoch."""
+    """What a policy says of one file of an index. `published`: seconds since the epoch.
+
+    `row` is its key in the index's row table, where that is not the filename.
+    """
 
     filename: str
     name: str
     version: str
     published: float | None
     verdict: Verdict
+    row: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,4 +202,26 @@ class Ecosystem(Protocol):
 
     def advised(self, index: Index) -> Advised | None:
         """Whose advisories concern *index*: an ecosystem of OSV's, and the one package or all."""
+        ...
+
+    def begins(self, mirror: str, scope: Scope) -> tuple[Index, ...]:
+        """The indexes that whoever wants all of *scope* reads first, those that list files and
+        those that clients need beside them. Any of them may be absent upstream.
+        """
+        ...
+
+    def leads(self, index: Index, body: Body) -> Iterator[Index]:
+        """The indexes that *index*, which lists no files, leads to. Raises BadIndex."""
+        ...
+
+    def path(self, index: Index, row: str) -> str:
+        """The path of the file that *index* lists under the key *row* of its row table."""
+        ...
+
+    def companions_of(self, row: str) -> tuple[str, ...]:
+        """The keys of what clients ask for beside that file, where the row table has them."""
+        ...
+
+    def newest_first(self, versions: Iterable[str]) -> list[str]:
+        """Versions in this type's order; what cannot be read as one comes last."""
         ...

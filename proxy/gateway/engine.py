@@ -33,15 +33,15 @@ class Engine:
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         """*changed* hears that mirrors, policies or advisories are others now."""
-        self._ports = ports
-        self._pool = Pool()
-        self.views = Views(ports, self._pool)
-        self._sights = Sights(ports, self._pool)
-        self._closures = Closures(ports, self._pool)
+        self.ports = ports
+        self.pool = Pool()
+        self.views = Views(ports, self.pool)
+        self._sights = Sights(ports, self.pool)
+        self._closures = Closures(ports, self.pool)
         self.contexts = Contexts(ports, self._sights, changed)
         self.indexes = Indexes(ports, self.views, self.contexts, self._closures)
         self.warming = Warming(self.indexes, ports.clock, ports.events)
-        self.advising = Advising(self._pool, ports.clock, ports.events, self._advise)
+        self.advising = Advising(self.pool, ports.clock, ports.events, self._advise)
         self.fetching = Fetching(ports)
         self._deriving = Deriving(ports, self.fetching)
         self.gateway = Gateway(
@@ -62,9 +62,9 @@ class Engine:
         async def run(
             work: Callable[[JudgeJob], list[Compared]], job: JudgeJob, size: int
         ) -> list[Compared]:
-            return await self._pool.run(work, job, size=size)
+            return await self.pool.run(work, job, size=size)
 
-        ports = self._ports
+        ports = self.ports
         return await answer(question, ports.catalog, ports.blobs, now=ports.clock(), run=run)
 
     def _advise(self, advisories: Mapping[str, Advisories]) -> None:
@@ -87,4 +87,4 @@ class Engine:
         await self._sights.aclose()
         await self._closures.aclose()
         await self.views.aclose()
-        await self._pool.aclose()
+        await self.pool.aclose()

@@ -104,6 +104,11 @@ class Fetching:
         """Whether *key* is being fetched by this worker."""
         return key in self._flights
 
+    @property
+    def under_way(self) -> int:
+        """How many files are on their way from upstream to this worker."""
+        return len(self._flights)
+
     async def drain(self, seconds: float) -> None:
         """Let running fetches end for up to *seconds*."""
         await self._flights.drain(seconds)

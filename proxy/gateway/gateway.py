@@ -167,7 +167,7 @@ class Gateway:
 
     async def _index(self, index: Index, mirror: Mirror, want: Want) -> Answer:
         form = want.form or index.forms[0]
-        if want.head and await self._indexes.held(index) is None:
+        if want.head and await self._indexes.held(index, mirror) is None:
             return await self._announced(index, mirror, form)
         self._warming.served(index)
         for _ in range(_TRIES):
@@ -426,7 +426,7 @@ class Gateway:
         """The generation to look into first."""
         if strictly:
             return (await self._indexes.current(index, mirror)).generation
-        entry = await self._indexes.held(index)
+        entry = await self._indexes.held(index, mirror)
         return None if entry is None else await self._indexes.generation(index, mirror, entry)
 
     async def _revalidated(

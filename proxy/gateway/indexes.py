@@ -8,7 +8,7 @@ served for as long as the mirror allows.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import assert_never
 
@@ -16,6 +16,7 @@ from proxy.core.cache_status import CacheStatus
 from proxy.core.digest import Digest
 from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
 from proxy.core.model import Absence, Entry, Expected, Index, Mirror, Source, Validators
+from proxy.core.policy import Policy
 from proxy.core.urls import redacted
 from proxy.ecosystems.base import Context, Ecosystem
 from proxy.errors import (
@@ -26,6 +27,7 @@ from proxy.errors import (
     UpstreamMissing,
     UpstreamRefused,
 )
+from proxy.gateway import freezing
 from proxy.gateway.addresses import address
 from proxy.gateway.basis import holds_until, judged, rests_on_all_of
 from proxy.gateway.closures import Closures, lists
@@ -97,6 +99,8 @@ class Indexes:
         `newer_than`: it must have been checked with upstream after that time, whatever its
         freshness. Raises UpstreamMissing and the other upstream errors where there is none.
         """
+        if mirror.frozen_at is not None:
+            return await self._frozen(index, mirror, mirror.frozen_at)
         held = await self._held(index, mirror)
         before = before_request(held, now=self._clock(), bounds=mirror.bounds)
         judged(before if newer_than is None else Miss())
@@ -116,6 +120,16 @@ class Indexes:
                 return await self._refreshed(index, mirror, held)
             case _:
                 assert_never(before)
+
+    async def _frozen(self, index: Index, mirror: Mirror, at: float) -> Current:
+        """The generation that clients of a frozen mirror see, whatever upstream has now."""
+        entry = await self.held(index, mirror)
+        if entry is None:
+            current = await self.current(index, replace(mirror, frozen_at=None))
+            entry = current.generation.entry
+            await self._catalog.put(replace(entry, key=freezing.key(index, at)))
+        ttl = mirror.bounds.fresh_min
+        return await self._current(index, mirror, entry, CacheStatus.hit(ttl), ttl)
 
     def refresh_soon(self, index: Index, mirror: Mirror) -> None:
         """Have *index* revalidated in the background, by whichever worker leads it."""
@@ -147,7 +161,7 @@ class Indexes:
         """Make the views that clients will soon ask for: those of the policy that now holds, or
         behind the step of time that is near. Upstream is not asked.
         """
-        entry = await self.held(index)
+        entry = await self.held(index, mirror)
         if entry is None:
             return
         now = self._contexts.of(mirror.key)
@@ -164,18 +178,20 @@ class Indexes:
         if context.policy is not None and decider is not None:
             current = await self.current(decider, mirror)
             gate = (await self._views.rows(current.generation)).digest
-        closure = await self._closure(index, mirror, entry, context)
+        closure = await self.closure(index, mirror, entry, context.policy)
         here = await self._present.of(index, mirror)
         whole = await self._contexts.complete(
             context, index, entry, gate=gate, closure=closure, here=here
         )
         return self._views.generation(index, entry, whole)
 
-    async def _closure(
-        self, index: Index, mirror: Mirror, entry: Entry, context: Context
+    async def closure(
+        self, index: Index, mirror: Mirror, entry: Entry, policy: Policy | None
     ) -> Digest | None:
-        """The table of what allow-lists keep of *index* with what it needs, if there are such."""
-        specs = lists(context.policy)
+        """The table of what the allow-lists of *policy* keep of *index* with what it needs, if
+        there are such lists.
+        """
+        specs = lists(policy)
         ecosystem = self._ecosystem(index)
         if not specs or ecosystem.decided_by(index) is not None:
             return None
@@ -184,9 +200,12 @@ class Indexes:
         for path in ecosystem.companions(index, await self._known_paths(mirror)):
             one = ecosystem.classify(mirror.key, path)
             assert isinstance(one, Index)
-            held = entry if path == index.path else await self.held(one)
+            held = entry if path == index.path else await self.held(one, mirror)
             if held is None and path in needed:
-                held = await self._companion(one, mirror)
+                try:
+                    held = await self._companion(one, mirror)
+                except UpstreamMissing:  # nothing is in it, and nothing needs it
+                    continue
             if held is not None:  # else forgotten since its path was seen
                 listed.append((one, held))
         return await self._closures.of(index, listed, specs) if listed else None
@@ -209,14 +228,19 @@ class Indexes:
         What is fetched for it must not wait for the index that waits for it: noarch needs none.
         """
         boarded = await self._flights.join(index.key, partial(self._refresh, index, mirror))
-        return boarded.value[0]
+        entry = boarded.value[0]
+        if mirror.frozen_at is not None:
+            await self._catalog.put(replace(entry, key=freezing.key(index, mirror.frozen_at)))
+        return entry
 
     # -- what is held --------------------------------------------------------------------
 
-    async def held(self, index: Index) -> Entry | None:
-        """The generation that is here, however old."""
-        seen = self._catalog.peek(index.key)
-        found = seen if isinstance(seen, Entry) else await self._catalog.get(index.key)
+    async def held(self, index: Index, mirror: Mirror) -> Entry | None:
+        """The generation that is here, however old; of a frozen mirror the frozen one."""
+        at = mirror.frozen_at
+        key = index.key if at is None else freezing.key(index, at)
+        seen = self._catalog.peek(key)
+        found = seen if isinstance(seen, Entry) else await self._catalog.get(key)
         return found if isinstance(found, Entry) else None
 
     async def _held(self, index: Index, mirror: Mirror) -> Held:

@@ -64,7 +64,7 @@ class Members:
 
     async def _packs(self, member: Member, mirror: Mirror) -> AsyncIterator[View]:
         """The packs that are here; first the newest generation's, nearly always the right one."""
-        entry = await self._indexes.held(member.index)
+        entry = await self._indexes.held(member.index, mirror)
         if entry is not None:
             generation = await self._indexes.generation(member.index, mirror, entry)
             newest = await self._views.find(generation, member.pack.name)

@@ -225,7 +225,7 @@ class Kept:
 class DependencyReport:
     """What the allow-lists with dependencies of a mirror's policy and scope keep, by name.
 
-    `missing` are specs and needed names of which the mirror has nothing that is allowed.
+    `missing` are specs that match nothing that is here.
     """
 
     mirror: str

@@ -73,8 +73,9 @@ def test_the_reference_names_every_setting_and_its_default() -> None:
 
 
 def _everything() -> str:
-    """The sample with the settings that are commented out."""
-    return re.sub(r"^#(?=[\[a-z])", "", SAMPLE.read_text(), flags=re.MULTILINE)
+    """The sample with the settings that are commented out, and those of active mirrors in use."""
+    text = SAMPLE.read_text().replace('mode = "passive"', 'mode = "active"')
+    return re.sub(r"^#(?=[\[a-z])", "", text, flags=re.MULTILINE)
 
 
 def _parsed() -> dict[str, Any]:

@@ -375,6 +375,18 @@ def test_an_allow_list_is_closed_over_both_of_a_platforms_subdirs(tmp_path: Path
     play(tmp_path, script, files)
 
 
+def test_a_platform_known_to_be_absent_does_not_stand_in_the_way_of_noarch(tmp_path: Path) -> None:
+    rule = allow(Specs(("thing",), dependencies=True), "wanted")
+
+    async def script(world: World) -> None:
+        world.rule(policy(rule, default=Effect.DENY))
+        with pytest.raises(UpstreamMissing):
+            await world.read("conda/c", "osx-64/repodata.json")
+        assert await world.read("conda/c", "noarch/repodata.json")
+
+    play(tmp_path, script, channel(TWO))
+
+
 def test_noarch_asked_first_waits_for_nobody(tmp_path: Path) -> None:
     rule = allow(Specs(("thing",), dependencies=True), "wanted")
 

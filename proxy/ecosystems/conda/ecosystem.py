@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import zstandard
 
+from proxy.core.active import Scope
 from proxy.core.model import Index, Resource
 from proxy.core.policy import Leaf
 from proxy.core.rows import build
@@ -16,6 +17,7 @@ from proxy.ecosystems.conda.pieces import Piece, flat
 from proxy.ecosystems.conda.records import Dated, Judgeable, built, identity, seconds
 from proxy.ecosystems.conda.repodata import read
 from proxy.ecosystems.conda.sections import Sections, sections
+from proxy.ecosystems.conda.specs import newest_first
 from proxy.ecosystems.conda.text import objects, plain_text
 
 _LEVEL = 1  # on repodata no larger than 3 or 5, which take twice and four times as long
@@ -130,6 +132,26 @@ class Conda:
     def advised(self, index: Index) -> Advised | None:
         """Packages are looked up by the names that they have at PyPI."""
         return Advised("PyPI")
+
+    def begins(self, mirror: str, scope: Scope) -> tuple[Index, ...]:
+        """Every platform that clients know is tried: a channel need not say which it has."""
+        return paths.begins(mirror, scope.platforms)
+
+    def leads(self, index: Index, body: Body) -> Iterator[Index]:
+        """Nowhere else."""
+        yield from ()
+
+    def path(self, index: Index, row: str) -> str:
+        """Beside their index."""
+        return f"{index.path.rpartition('/')[0]}/{row}"
+
+    def companions_of(self, row: str) -> tuple[str, ...]:
+        """A package is one file."""
+        return ()
+
+    def newest_first(self, versions: Iterable[str]) -> list[str]:
+        """See `conda.specs`."""
+        return newest_first(versions)
 
 
 def _label_of(path: str) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from proxy.core.conditions import is_like
 from proxy.core.model import Artifact, Form, Index, Member, Plain, Resource, Source
 from proxy.ecosystems.paths import checked
 from proxy.errors import UnknownPath
@@ -25,6 +26,14 @@ LISTINGS = ("run_exports.json",)
 """Indexes by filename that need no rewriting (CEP 12)."""
 
 SHARD_INDEX = "repodata_shards.msgpack.zst"
+
+PLATFORMS = (
+    *("linux-64", "linux-aarch64", "linux-ppc64le", "linux-32", "linux-armv6l", "linux-armv7l"),
+    *("linux-ppc64", "linux-riscv32", "linux-riscv64", "linux-s390x", "linux-loongarch64"),
+    *("osx-64", "osx-arm64", "win-64", "win-32", "win-arm64", "freebsd-64", "zos-z"),
+    *("emscripten-wasm32", "wasi-wasm32"),
+)
+"""What conda's clients know, without noarch."""
 
 _SUBDIR = re.compile(r"noarch|[a-z0-9]+-[a-z0-9]+")  # CEP 26
 _SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
@@ -51,6 +60,14 @@ def classify(mirror: str, path: str) -> Resource:
     if found is None:
         raise UnknownPath(f"a conda channel has no {path!r}")
     return found
+
+
+def begins(mirror: str, patterns: tuple[str, ...]) -> tuple[Index, ...]:
+    """The indexes of all platforms that are like one of *patterns* (none: of all), and noarch's."""
+    wanted = [one for one in PLATFORMS if not patterns or is_like(one, patterns)]
+    beside = (f"{one}/current_repodata.json" for one in ("noarch", *wanted))
+    listing = [repodata(mirror, one) for one in ("noarch", *wanted)]
+    return (*listing, *(_index(mirror, path, JSON) for path in (*beside, "channeldata.json")))
 
 
 def repodata(mirror: str, folder: str, form: Form = JSON) -> Index:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
@@ -65,6 +66,24 @@ class Spec:
         """The same of a record that many specs are tried on."""
         package = candidate.package
         return None if package is None else self.spec.matches(package)
+
+
+def newest_first(versions: Iterable[str]) -> list[str]:
+    """In the order of conda's versions; what is no version comes last."""
+    from rattler import Version  # noqa: PLC0415 - see above
+    from rattler.exceptions import InvalidVersionError  # noqa: PLC0415
+
+    known: list[tuple[Version, str]] = []
+    unknown: list[str] = []
+    for text in versions:
+        try:
+            known.append((Version(text), text))
+        except InvalidVersionError:
+            unknown.append(text)
+    # Of 1.0 and 1.00, which are equal, always the same one comes first.
+    known.sort(key=lambda one: one[1])
+    known.sort(key=lambda one: one[0], reverse=True)
+    return [text for _, text in known] + sorted(unknown)
 
 
 @cache

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from proxy.core.active import Scope
 from proxy.core.model import Index, Resource
 from proxy.core.policy import Leaf
 from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
 from proxy.ecosystems.cran import archive, closure, judging, packages, paths
 from proxy.ecosystems.cran.judging import Candidate, Judging
 from proxy.ecosystems.cran.packed import unpacked
+from proxy.ecosystems.cran.versions import newest_first
 from proxy.errors import BadIndex
 
 _PACKAGES = frozenset({"rds", ROWS}), frozenset({"gz"}), frozenset({"text"})
@@ -107,6 +109,29 @@ class Cran:
     def advised(self, index: Index) -> Advised | None:
         """All of OSV's CRAN."""
         return None if _is_page(index) else Advised("CRAN")
+
+    def begins(self, mirror: str, scope: Scope) -> tuple[Index, ...]:
+        """The contrib folders that are named as platforms, or else that of the sources: which
+        versions of R there are binaries for cannot be asked.
+        """
+        folders = (one.strip("/") for one in scope.platforms or (paths.SOURCES,))
+        return tuple(paths.packages(mirror, one) for one in folders)
+
+    def leads(self, index: Index, body: Body) -> Iterator[Index]:
+        """Nowhere else."""
+        yield from ()
+
+    def path(self, index: Index, row: str) -> str:
+        """Beside PACKAGES."""
+        return f"{index.path.rpartition('/')[0]}/{row}"
+
+    def companions_of(self, row: str) -> tuple[str, ...]:
+        """A package is one file."""
+        return ()
+
+    def newest_first(self, versions: Iterable[str]) -> list[str]:
+        """See `cran.versions`."""
+        return newest_first(versions)
 
 
 def _is_packages(index: Index) -> bool:

@@ -21,6 +21,9 @@ HTML = Form(name="html", media_type="text/html")
 ARCHIVE = "Meta/archive.rds"
 """The index of all that is in the archive, from the contrib folder."""
 
+SOURCES = "src/contrib"
+"""The contrib folder of source packages."""
+
 _FORMS = {"PACKAGES": TEXT, "PACKAGES.gz": GZ, "PACKAGES.rds": RDS}
 _MEDIA = {
     ".tar.gz": "application/gzip",
@@ -86,6 +89,11 @@ def kind(contrib: str) -> str | None:
     """`source` or `binary`; None where a folder may hold both."""
     where = platform(contrib)
     return None if where.startswith("linux/") else "source" if where == "source" else "binary"
+
+
+def is_contrib(folder: str) -> bool:
+    """Whether packages may lie in *folder*."""
+    return _CONTRIB.fullmatch(f"{folder}/PACKAGES") is not None
 
 
 def packages(mirror: str, contrib: str, form: Form = RDS) -> Index:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,6 +30,18 @@ def order(version: str) -> tuple[int, ...]:
         return tuple(int(number) for number in re.split("[.-]", version))
     except ValueError as error:  # more digits than Python converts
         raise ValueError("a version has too many digits") from error
+
+
+def newest_first(versions: Iterable[str]) -> list[str]:
+    """In R's order; what is no version comes last."""
+
+    def key(version: str) -> tuple[tuple[int, ...], str]:
+        try:
+            return order(version), version
+        except ValueError:
+            return (), version
+
+    return sorted(versions, key=key, reverse=True)
 
 
 @dataclass(frozen=True, slots=True)

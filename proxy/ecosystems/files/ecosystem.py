@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from proxy.core.active import Scope
 from proxy.core.model import Index, Plain, Resource, Source
 from proxy.core.policy import Leaf
 from proxy.ecosystems.base import Advised, Body, Context, Judged, Rendered
@@ -76,3 +77,23 @@ class Files:
     def advised(self, index: Index) -> Advised | None:
         """Nothing is known of the files."""
         return None
+
+    def begins(self, mirror: str, scope: Scope) -> tuple[Index, ...]:
+        """There are no indexes."""
+        return ()
+
+    def leads(self, index: Index, body: Body) -> Iterator[Index]:
+        """There are no indexes."""
+        yield from ()
+
+    def path(self, index: Index, row: str) -> str:
+        """There are no indexes."""
+        return row
+
+    def companions_of(self, row: str) -> tuple[str, ...]:
+        """There are no indexes."""
+        return ()
+
+    def newest_first(self, versions: Iterable[str]) -> list[str]:
+        """Nothing is known of versions."""
+        return list(versions)

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from proxy.core.active import Scope
 from proxy.core.model import Artifact, Form, Index, Resource, Source
 from proxy.core.policy import Leaf
 from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
@@ -43,7 +47,7 @@ class PyPI:
         """Raises UnknownPath. A project's name may be spelt in any way; see `canonical`."""
         match checked(path).removesuffix("/").split("/"):
             case ["simple"]:
-                return _index(mirror, "simple/", Source(path="", accept=ACCEPT), FORMS)
+                return _root(mirror)
             case ["simple", spelt]:
                 return _page(mirror, _known(spelt))
             case ["pypi", spelt, *version, "json"] if len(version) <= 1:
@@ -108,13 +112,14 @@ class PyPI:
         judge = None if project is None else page.judging_of(body, project, context)
         if project is None or judge is None:
             return
-        for one in page.candidates(body, project):
+        for one, path in page.placed(body, project):
             yield Judged(
                 filename=one.filename,
                 name=project,
                 version="" if one.version is None else str(one.version),
                 published=judge.published(one),
                 verdict=judge.verdict(one),
+                row=path,
             )
 
     def undated(self, index: Index, body: Body) -> Iterator[tuple[bytes, float | None]]:
@@ -153,6 +158,32 @@ class PyPI:
         project = _project(index)
         return None if project is None else Advised("PyPI", project)
 
+    def begins(self, mirror: str, scope: Scope) -> tuple[Index, ...]:
+        """The pages of the projects that are named, or else the list of all."""
+        if not scope.specs:
+            return (_root(mirror),)
+        projects = dict.fromkeys(canonicalize_name(Requirement(one).name) for one in scope.specs)
+        return tuple(_page(mirror, project) for project in projects)
+
+    def leads(self, index: Index, body: Body) -> Iterator[Index]:
+        """From the list of all projects to each of them. Raises BadIndex."""
+        if index.path == "simple/":
+            for name in map(names.normalised, root.projects(body)):
+                if name is not None:
+                    yield _page(index.mirror, name)
+
+    def path(self, index: Index, row: str) -> str:
+        """Rows are paths."""
+        return row
+
+    def companions_of(self, row: str) -> tuple[str, ...]:
+        """Core metadata (PEP 658): who resolves asks for it first."""
+        return (f"{row}.metadata",)
+
+    def newest_first(self, versions: Iterable[str]) -> list[str]:
+        """PEP 440's order."""
+        return judging.newest_first(versions)
+
 
 def _project(index: Index) -> str | None:
     """The project whose page *index* is."""
@@ -171,6 +202,10 @@ def _known(spelt: str) -> str:
 
 def _index(mirror: str, path: str, source: Source, forms: tuple[Form, ...]) -> Index:
     return Index(mirror=mirror, path=path, sources=(source,), forms=forms)
+
+
+def _root(mirror: str) -> Index:
+    return _index(mirror, "simple/", Source(path="", accept=ACCEPT), FORMS)
 
 
 def _page(mirror: str, project: str) -> Index:

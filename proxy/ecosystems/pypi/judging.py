@@ -231,3 +231,15 @@ def _tagged(one: Candidate, patterns: Iterable[str], part: Any) -> Truth:
     if one.tags is None:
         return None
     return any(is_like(part(tag), patterns) for tag in one.tags)
+
+
+def newest_first(versions: Iterable[str]) -> list[str]:
+    """In PEP 440's order; what is no version comes last."""
+
+    def order(text: str) -> tuple[int, Version | None, str]:
+        try:
+            return 1, Version(text), text
+        except InvalidVersion:
+            return 0, None, text
+
+    return sorted(versions, key=order, reverse=True)

@@ -74,10 +74,15 @@ def read(body: Body, project: str, context: Context) -> Page:
 
 def candidates(body: Body, project: str) -> Iterator[Candidate]:
     """The files of a page, as policies look at them. Raises BadIndex."""
+    return (candidate for candidate, _ in placed(body, project))
+
+
+def placed(body: Body, project: str) -> Iterator[tuple[Candidate, str]]:
+    """The files of a page with their paths here. Raises BadIndex."""
     document = _document(body, project)
     status = status_of(document)
-    for file, _, _ in _placed(document["files"], body, project):
-        yield Candidate(file, status)
+    for file, _, path in _placed(document["files"], body, project):
+        yield Candidate(file, status), path
 
 
 def judging_of(body: Body, project: str, context: Context) -> Judging | None:

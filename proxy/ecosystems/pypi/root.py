@@ -47,8 +47,12 @@ def render(body: Body, forms: frozenset[str]) -> Iterator[Rendered]:
         if form == "json":
             yield Rendered(form=form, chunks=_checked(body) if is_json else _as_json(_read(body)))
         else:
-            found = _decoded(body) if is_json else _read(body)
-            yield Rendered(form=form, chunks=_as_html(found))
+            yield Rendered(form=form, chunks=_as_html(projects(body)))
+
+
+def projects(body: Body) -> Iterator[str]:
+    """The projects' names, as they are spelt there. Raises BadIndex."""
+    return _decoded(body) if content.is_json(body) else _read(body)
 
 
 def _checked(body: Body) -> Iterator[bytes]:

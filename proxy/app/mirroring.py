@@ -1,0 +1,107 @@
+"""The mirrors' desk, put together: in the first worker alone.
+
+Where the cache folder cannot be written there are no runs and nothing can be made; what is
+configured is served all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.config import Settings
+from proxy.config.written import MADE
+from proxy.core.model import Mirror
+from proxy.gateway.engine import Engine
+from proxy.gateway.events import Events
+from proxy.mirror.book import Book
+from proxy.mirror.desk import Desk
+from proxy.mirror.fetcher import Courtesy
+from proxy.mirror.job import Tools
+from proxy.mirror.ledger import Ledger
+from proxy.mirror.notices import Notices
+from proxy.mirror.reading import Reading
+from proxy.mirror.runs import Runs
+from proxy.mirror.schedule import Schedule
+
+LEDGER = "ledger.sqlite"
+"""The file beside the book that runs keep what they know in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Household:
+    """See `proxy.mirror.desk.House`. `alone`: there are no other workers to tell."""
+
+    in_force: Callable[[], Settings]
+    read: Callable[[str | None], Settings]
+    take_over: Callable[[], None]
+    alone: bool
+
+    @property
+    def settings(self) -> Settings:
+        return self.in_force()
+
+    def check(self, made: str) -> Settings:
+        return self.read(made)
+
+    def reload(self) -> None:
+        self.take_over()
+        if not self.alone:
+            os.kill(os.getppid(), signal.SIGHUP)  # the supervisor tells all workers
+
+
+class Mirroring:
+    """The desk, with the tasks behind it."""
+
+    def __init__(self, house: Household, engine: Engine, events: Events) -> None:
+        """Raises StorageError, and OSError where the folder cannot be made."""
+        place = house.settings.cache.path / MADE
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        clock = engine.ports.clock
+        self._house = house
+        self._ledger = Ledger(place.with_name(LEDGER))
+        tools = Tools(
+            reading=Reading(engine),
+            ledger=self._ledger,
+            clock=clock,
+            courtesy=Courtesy(lambda: engine.fetching.under_way),
+        )
+        notices = Notices(clock)
+        self._runs = Runs(tools, notices, self._find, events)
+        self.schedule = Schedule(clock, self._runs.due)
+        self.desk = Desk(
+            house,
+            book=Book(place),
+            engine=engine,
+            runs=self._runs,
+            schedule=self.schedule,
+            notices=notices,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Go on with what was cut off, and begin what is due from now on."""
+        self.schedule.configure(self._house.settings.mirrors)
+        self._runs.resume()
+        self._tasks.append(asyncio.create_task(self.schedule.run(_either)))
+
+    async def aclose(self) -> None:
+        """Cut off what goes on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._runs.aclose()
+        await self._ledger.aclose()
+
+    def _find(self, key: str) -> Mirror | None:
+        return next((one for one in self._house.settings.mirrors if one.key == key), None)
+
+
+async def _either(changed: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await changed.wait()

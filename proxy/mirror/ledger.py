@@ -1,0 +1,513 @@
+"""What runs know of files: wanted, here, failed, gone; and what runs there were. In SQLite.
+
+One file for all mirrors, beside the catalog. A run of 600,000 files keeps none of them in memory,
+and one that was cut off goes on from what stands here. The catalog alone says what can be served:
+the ledger may be lost, and the next run finds all that is here again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from proxy.errors import StorageError
+from proxy.mirror.plan import oversize
+from proxy.mirror.port import Counts, Failure, RunDetails
+
+T = TypeVar("T")
+
+BUSY = 60.0
+"""Seconds to wait for another writer: a survey of 600,000 files writes for some seconds."""
+
+MOST_FAILURES = 1000
+"""Failures that are listed of a run; beyond that they are counted."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    mirror TEXT NOT NULL, path TEXT NOT NULL, main TEXT NOT NULL, idx TEXT NOT NULL,
+    size INTEGER, promise TEXT NOT NULL, published REAL, run TEXT NOT NULL,
+    state INTEGER NOT NULL, fetched_by TEXT, attempts INTEGER NOT NULL DEFAULT 0, error TEXT,
+    gone_since REAL, PRIMARY KEY (mirror, path)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS indexes (
+    mirror TEXT NOT NULL, path TEXT NOT NULL, run TEXT NOT NULL, state INTEGER NOT NULL,
+    error TEXT, PRIMARY KEY (mirror, path)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, mirror TEXT NOT NULL, details BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class State(enum.IntEnum):
+    """What is known of a file."""
+
+    WANTED = 0  # whether it is here has yet to be looked at
+    TO_FETCH = 1
+    HERE = 2
+    FAILED = 3
+    LEFT = 4  # listed upstream, and not wanted (any more)
+    LOST = 5  # failed, and trying again will not help
+
+
+class IndexState(enum.IntEnum):
+    """What is known of an index in this run."""
+
+    TO_READ = 0
+    READ = 1
+    ABSENT = 2
+    FAILED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A wanted file: its path here, size, and what its index promises of it (`sha256=…`, or "")."""
+
+    path: str
+    size: int | None
+    promise: str
+    state: State
+    is_main: bool = True  # not a companion of another file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a survey writes of a file. `main` is the file that it is a companion of, or itself."""
+
+    path: str
+    main: str
+    size: int | None
+    promise: str
+    published: float | None
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the ledger at *path*, made if need be. Raises StorageError."""
+    try:
+        connection = sqlite3.connect(
+            path, timeout=BUSY, isolation_level=None, check_same_thread=False
+        )
+        with contextlib.closing(connection):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")  # of a crash the last writes are lost
+            connection.executescript(_SCHEMA)
+            yield connection
+    except sqlite3.Error as error:
+        raise StorageError(f"the ledger of mirrors {path} failed: {error}") from error
+
+
+@contextlib.contextmanager
+def _at_once(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+# -- what a survey writes, in a process of its own ---------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One index of a run, as a survey writes of it at `now`."""
+
+    mirror: str
+    index: str
+    run: str
+    now: float
+
+
+def write(
+    connection: sqlite3.Connection,
+    page: Page,
+    wanted: Iterable[Wanted],
+    is_listed: Callable[[str], bool],
+) -> None:
+    """What the index wants; of what it wanted before, and no more, *is_listed* says whether
+    upstream still has it.
+    """
+    key = (page.mirror, page.index, page.run)
+    with _at_once(connection):
+        connection.executemany(
+            "INSERT INTO files (mirror, idx, run, path, main, size, promise, published, state)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (mirror, path) DO UPDATE SET"
+            " idx = excluded.idx, run = excluded.run, main = excluded.main, size = excluded.size,"
+            " published = excluded.published, gone_since = NULL, error = NULL, attempts = 0,"
+            " state = 0,"
+            " fetched_by = CASE WHEN promise = excluded.promise THEN fetched_by END,"
+            " promise = excluded.promise",
+            ((*key, it.path, it.main, it.size, it.promise, it.published) for it in wanted),
+        )
+        others = connection.execute(
+            "SELECT path FROM files WHERE mirror = ? AND idx = ? AND run <> ?", key
+        ).fetchall()
+        for (path,) in others:
+            if is_listed(path):
+                connection.execute(
+                    "UPDATE files SET state = 4, run = ?, gone_since = NULL"
+                    " WHERE mirror = ? AND path = ?",
+                    (page.run, page.mirror, path),
+                )
+            else:
+                connection.execute(
+                    "UPDATE files SET gone_since = coalesce(gone_since, ?)"
+                    " WHERE mirror = ? AND path = ?",
+                    (page.now, page.mirror, path),
+                )
+
+
+def add_indexes(
+    connection: sqlite3.Connection, mirror: str, run: str, paths: Iterable[str]
+) -> None:
+    """Indexes that the run is to read, but for those that it has read already."""
+    with _at_once(connection):
+        connection.executemany(
+            "INSERT INTO indexes (mirror, run, path, state) VALUES (?, ?, ?, 0)"
+            " ON CONFLICT (mirror, path) DO UPDATE SET run = excluded.run,"
+            " state = CASE WHEN run = excluded.run THEN state ELSE 0 END,"
+            " error = CASE WHEN run = excluded.run THEN error END",
+            ((mirror, run, path) for path in paths),
+        )
+
+
+# -- what a run asks ---------------------------------------------------------------------
+
+
+class Ledger:
+    """The ledger as the event loop sees it: each method is one turn in the ledger's thread.
+
+    All of them raise StorageError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or create it; *path*'s folder is there."""
+        self.path = path
+        self._opened = contextlib.ExitStack()
+        self._connection = self._opened.enter_context(opened(path))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+
+    async def aclose(self) -> None:
+        """Close the file."""
+        await asyncio.to_thread(self._thread.shutdown)
+        self._opened.close()
+
+    # -- indexes -------------------------------------------------------------------------
+
+    async def restart(self, mirror: str, run: str) -> None:
+        """The run begins, or begins anew: every index is to be read again."""
+
+        def work() -> None:
+            with _at_once(self._connection):
+                self._connection.execute("DELETE FROM indexes WHERE mirror = ?", (mirror,))
+                self._connection.execute(
+                    "UPDATE files SET run = '' WHERE mirror = ? AND run = ?", (mirror, run)
+                )
+
+        await self._do(work)
+
+    async def add_indexes(self, mirror: str, run: str, paths: Sequence[str]) -> None:
+        """See `add_indexes`."""
+        await self._do(lambda: add_indexes(self._connection, mirror, run, paths))
+
+    async def add_known_indexes(self, mirror: str, run: str) -> None:
+        """Those that listed something before, and that nothing leads to any more."""
+
+        def work() -> None:
+            rows = self._connection.execute(
+                "SELECT DISTINCT idx FROM files WHERE mirror = ?", (mirror,)
+            ).fetchall()
+            add_indexes(self._connection, mirror, run, (path for (path,) in rows))
+
+        await self._do(work)
+
+    async def absent(self, page: Page) -> None:
+        """Upstream does not have that index, and so nothing of what it once listed."""
+
+        def work() -> None:
+            write(self._connection, page, (), lambda _: False)
+
+        await self._do(work)
+
+    async def indexes(
+        self, mirror: str, run: str, state: IndexState, *, after: str, limit: int
+    ) -> list[str]:
+        """Paths of the run's indexes in that state, in order, from behind *after*."""
+
+        def work() -> list[str]:
+            rows = self._connection.execute(
+                "SELECT path FROM indexes WHERE mirror = ? AND run = ? AND state = ? AND path > ?"
+                " ORDER BY path LIMIT ?",
+                (mirror, run, state, after, limit),
+            )
+            return [path for (path,) in rows]
+
+        return await self._do(work)
+
+    async def mark_index(
+        self, mirror: str, path: str, state: IndexState, error: str | None = None
+    ) -> None:
+        """What came of reading an index."""
+
+        def work() -> None:
+            self._connection.execute(
+                "UPDATE indexes SET state = ?, error = ? WHERE mirror = ? AND path = ?",
+                (state, error, mirror, path),
+            )
+
+        await self._do(work)
+
+    # -- files ---------------------------------------------------------------------------
+
+    async def trim(self, mirror: str, run: str, limit: int) -> int:
+        """Leave out what *limit* bytes do not hold; returns how many files that is."""
+
+        def work() -> int:
+            rows = self._connection.execute(
+                "SELECT path, size FROM files WHERE mirror = ? AND run = ? AND state <> 4"
+                " AND path = main ORDER BY published DESC, path",
+                (mirror, run),
+            )
+            out = [(mirror, path) for path in oversize(rows, limit)]
+            with _at_once(self._connection):
+                self._connection.executemany(
+                    "UPDATE files SET state = 4 WHERE mirror = ? AND main = ?", out
+                )
+            return len(out)
+
+        return await self._do(work)
+
+    async def items(
+        self,
+        mirror: str,
+        run: str,
+        states: Sequence[State],
+        *,
+        main: bool | None = None,
+        fetched: bool = False,
+        after: str,
+        limit: int,
+    ) -> list[Item]:
+        """The run's files in one of *states*, in order of their paths, from behind *after*.
+
+        *main*: only those, or only their companions; *fetched*: only what this run fetched.
+        """
+
+        wanted = msgspec.json.encode(list(states)).decode()
+
+        def work() -> list[Item]:
+            rows = self._connection.execute(
+                "SELECT path, size, promise, state, path = main FROM files WHERE mirror = ?"
+                " AND run = ? AND state IN (SELECT value FROM json_each(?)) AND path > ?"
+                " AND (path = main) = coalesce(?, path = main) AND (fetched_by IS run) >= ?"
+                " ORDER BY path LIMIT ?",
+                (mirror, run, wanted, after, main, fetched, limit),
+            )
+            return [
+                Item(path=path, size=size, promise=promise, state=State(state), is_main=bool(main))
+                for path, size, promise, state, main in rows
+            ]
+
+        return await self._do(work)
+
+    async def begin(self, mirror: str, run: str, paths: Iterable[str]) -> None:
+        """The run is about to fetch these: those that are found here later came by it."""
+        await self._mark("fetched_by = ?", [(run, mirror, path) for path in paths])
+
+    async def here(self, mirror: str, paths: Iterable[str]) -> None:
+        """These are here."""
+        await self._mark("state = ?", [(State.HERE, mirror, path) for path in paths])
+
+    async def missing(self, mirror: str, paths: Iterable[str]) -> None:
+        """These are not here, whoever fetched them once."""
+        await self._mark(
+            "fetched_by = NULL, state = ?", [(State.TO_FETCH, mirror, path) for path in paths]
+        )
+
+    async def _mark(self, change: str, rows: Sequence[tuple[object, str, str]]) -> None:
+        def work() -> None:
+            with _at_once(self._connection):
+                self._connection.executemany(
+                    f"UPDATE files SET {change} WHERE mirror = ? AND path = ?",  # noqa: S608 - words of ours
+                    rows,
+                )
+
+        await self._do(work)
+
+    async def failed(self, mirror: str, path: str, error: str, *, state: State) -> None:
+        """One more attempt at that file failed; *state* says whether there may be another."""
+
+        def work() -> None:
+            self._connection.execute(
+                "UPDATE files SET state = ?, attempts = attempts + 1, error = ?"
+                " WHERE mirror = ? AND path = ?",
+                (state, error, mirror, path),
+            )
+
+        await self._do(work)
+
+    async def gone(self, mirror: str, *, before: float, limit: int) -> list[str]:
+        """Files that upstream has not listed since *before*."""
+
+        def work() -> list[str]:
+            rows = self._connection.execute(
+                "SELECT path FROM files WHERE mirror = ? AND gone_since <= ? LIMIT ?",
+                (mirror, before, limit),
+            )
+            return [path for (path,) in rows]
+
+        return await self._do(work)
+
+    async def forget(self, mirror: str, paths: Sequence[str]) -> None:
+        """These files are of no concern any more."""
+
+        def work() -> None:
+            with _at_once(self._connection):
+                self._connection.executemany(
+                    "DELETE FROM files WHERE mirror = ? AND path = ?",
+                    [(mirror, path) for path in paths],
+                )
+
+        await self._do(work)
+
+    # -- figures -------------------------------------------------------------------------
+
+    async def counts(self, mirror: str, run: str) -> Counts:
+        """The part of a run's counts that stands here: from `wanted` to `gone`."""
+
+        def work() -> Counts:
+            rows = self._connection.execute(
+                "SELECT state, coalesce(fetched_by = ?2, 0), count(*), coalesce(sum(size), 0)"
+                " FROM files WHERE mirror = ?1 AND run = ?2 AND state <> 4 AND path = main"
+                " GROUP BY 1, 2",
+                (mirror, run),
+            ).fetchall()
+            (gone,) = self._connection.execute(
+                "SELECT count(*) FROM files WHERE mirror = ? AND gone_since IS NOT NULL"
+                " AND path = main",
+                (mirror,),
+            ).fetchone()
+            return _counted(rows, gone)
+
+        return await self._do(work)
+
+    async def failures(self, mirror: str, run: str) -> tuple[Failure, ...]:
+        """The indexes and files that the run could not have, the first thousand."""
+
+        def work() -> tuple[Failure, ...]:
+            rows = self._connection.execute(
+                "SELECT path, coalesce(error, ''), 1 FROM indexes"
+                " WHERE mirror = ?1 AND run = ?2 AND state = 3 UNION ALL"
+                " SELECT path, coalesce(error, ''), attempts FROM files"
+                " WHERE mirror = ?1 AND run = ?2 AND state IN (3, 5) LIMIT ?3",
+                (mirror, run, MOST_FAILURES),
+            )
+            return tuple(Failure(path=path, error=error, attempts=n) for path, error, n in rows)
+
+        return await self._do(work)
+
+    async def mirrored(self, mirror: str) -> tuple[int, int]:
+        """How many wanted files are here because a run, and because a client, wanted them."""
+
+        def work() -> tuple[int, int]:
+            row = self._connection.execute(
+                "SELECT count(fetched_by), count(*) FROM files"
+                " WHERE mirror = ? AND state = 2 AND path = main",
+                (mirror,),
+            ).fetchone()
+            return row[0], row[1] - row[0]
+
+        return await self._do(work)
+
+    # -- runs ----------------------------------------------------------------------------
+
+    def all_runs(self) -> list[RunDetails]:
+        """Every run that is remembered, oldest first. At start, not on the event loop."""
+        rows = self._connection.execute("SELECT details FROM runs ORDER BY id").fetchall()
+        with contextlib.suppress(msgspec.MsgspecError):
+            return [msgspec.json.decode(details, type=RunDetails) for (details,) in rows]
+        self._connection.execute("DELETE FROM runs")  # of another version
+        return []
+
+    async def remember(self, details: RunDetails, *, keep: int) -> None:
+        """What is known of a run now; of its mirror's runs the newest *keep* stay."""
+        run = details.run
+        data = msgspec.json.encode(details)
+
+        def work() -> None:
+            with _at_once(self._connection):
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run.id, run.mirror, data)
+                )
+                self._connection.execute(
+                    "DELETE FROM runs WHERE mirror = ?1 AND id NOT IN"
+                    " (SELECT id FROM runs WHERE mirror = ?1 ORDER BY id DESC LIMIT ?2)",
+                    (run.mirror, keep),
+                )
+
+        await self._do(work)
+
+    async def details(self, run_id: str) -> RunDetails | None:
+        """What is remembered of a run."""
+
+        def work() -> bytes | None:
+            row = self._connection.execute(
+                "SELECT details FROM runs WHERE id = ?", (run_id,)
+            ).fetchone()
+            return None if row is None else row[0]
+
+        data = await self._do(work)
+        return None if data is None else msgspec.json.decode(data, type=RunDetails)
+
+    async def delete(self, mirror: str) -> None:
+        """Nothing of that mirror is remembered any more."""
+
+        def work() -> None:
+            with _at_once(self._connection):
+                for table in ("files", "indexes", "runs"):
+                    self._connection.execute(f"DELETE FROM {table} WHERE mirror = ?", (mirror,))  # noqa: S608 - names of ours
+
+        await self._do(work)
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.Error as error:
+            raise StorageError(f"the ledger of mirrors {self.path} failed: {error}") from error
+
+
+def _counted(rows: Sequence[tuple[int, int, int, int]], gone: int) -> Counts:
+    """Of groups by state and whether this run fetched them: files and bytes."""
+    files: dict[tuple[State, bool], int] = {}
+    sizes: dict[tuple[State, bool], int] = {}
+    for state, by_this, count, size in rows:
+        files[State(state), bool(by_this)] = count
+        sizes[State(state), bool(by_this)] = size
+    fetched, present = (State.HERE, True), (State.HERE, False)
+    wanted = sum(files.values())
+    here = files.get(present, 0)
+    lost = (State.FAILED, State.LOST)
+    failed = sum(count for (state, _), count in files.items() if state in lost)
+    return Counts(
+        wanted=wanted,
+        present=here,
+        to_fetch=wanted - here,
+        fetched=files.get(fetched, 0),
+        failed=failed,
+        gone=gone,
+        bytes_present=sizes.get(present, 0),
+        bytes_to_fetch=sum(sizes.values()) - sizes.get(present, 0),
+        bytes_fetched=sizes.get(fetched, 0),
+    )

@@ -1,0 +1,217 @@
+"""Runs: what they fetch, what they leave, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from proxy.core.active import Active, Limits, Scope
+from proxy.core.model import Entry
+from proxy.core.policy import Effect, Names, Policy, Rule
+from proxy.errors import UpstreamFailed
+from proxy.mirror.port import RunState, Step, Tally
+from tests.gateway.world import at, channel
+from tests.lab.fake_upstream import FakeFile
+from tests.mirror.scene import CONDA, Scene, stage
+
+
+def _packages(*names: str) -> dict[str, bytes]:
+    return {f"{name}.conda": name.encode() * 1000 for name in names}
+
+
+def test_a_run_fetches_all_that_is_listed(tmp_path: Path) -> None:
+    packages = _packages("a-1.0-0", "b-1.0-0", "c-1.0-0")
+
+    async def act(scene: Scene) -> None:
+        details = await scene.run()
+        run = details.run
+        assert run.state is RunState.COMPLETED
+        assert (run.counts.listed, run.counts.wanted, run.counts.fetched) == (3, 3, 3)
+        assert run.counts.bytes_fetched == sum(map(len, packages.values()))
+        assert (details.actively, details.passively) == (3, 0)
+        scene.world.upstream.files.clear()
+        for name, body in packages.items():
+            assert await scene.world.read(CONDA, f"linux-64/{name}") == body
+
+    stage(tmp_path, act, channel(packages))
+
+
+def test_what_is_here_is_not_fetched_again(tmp_path: Path) -> None:
+    packages = _packages("a-1.0-0", "b-1.0-0")
+
+    async def act(scene: Scene) -> None:
+        await scene.world.read(CONDA, "linux-64/a-1.0-0.conda")
+        first = await scene.run(run="1")
+        assert (first.run.counts.present, first.run.counts.fetched) == (1, 1)
+        assert (first.actively, first.passively) == (1, 1)
+        second = await scene.run(run="2")
+        assert (second.run.counts.present, second.run.counts.fetched) == (2, 0)
+        for name in packages:
+            assert scene.world.upstream.count(at(f"linux-64/{name}")) == 1
+
+    stage(tmp_path, act, channel(packages))
+
+
+def test_steps_come_in_order(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.run()
+        steps = list(dict.fromkeys(run.step for run in scene.heard))
+        assert steps == list(Step)
+
+    stage(tmp_path, act, channel(_packages("a-1.0-0")))
+
+
+def test_what_the_policy_hides_is_not_fetched_and_said(tmp_path: Path) -> None:
+    rule = Rule(name="no-b", effect=Effect.DENY, condition=Names(("b",)), reason="we dislike it")
+
+    async def act(scene: Scene) -> None:
+        scene.activate(policy=Policy(name="p", rules=(rule,)))
+        details = await scene.run()
+        assert details.run.counts.hidden == 1
+        assert details.hidden == (
+            Tally(rule="no-b", reason="we dislike it", files=1, examples=("b-1.0-0.conda",)),
+        )
+        assert scene.world.upstream.count(at("linux-64/b-1.0-0.conda")) == 0
+
+    stage(tmp_path, act, channel(_packages("a-1.0-0", "b-1.0-0")))
+
+
+def test_failures_are_tried_again_and_then_listed(tmp_path: Path) -> None:
+    packages = _packages("a-1.0-0", "b-1.0-0")
+    files = channel(packages)
+    broken = FakeFile(error=UpstreamFailed("it is broken"))
+
+    async def act(scene: Scene) -> None:
+        good = scene.world.upstream.files[at("linux-64/b-1.0-0.conda")]
+        scene.world.upstream.files[at("linux-64/b-1.0-0.conda")] = broken
+        details = await scene.run()
+        assert details.run.state is RunState.COMPLETED_WITH_FAILURES
+        (failure,) = details.failures
+        assert failure.path == "linux-64/b-1.0-0.conda"
+        assert (failure.error, failure.attempts) == ("it is broken", 3)
+        assert (details.run.counts.fetched, details.run.counts.failed) == (1, 1)
+        scene.world.upstream.files[at("linux-64/b-1.0-0.conda")] = good
+        again = await scene.run(run="2")
+        assert again.run.state is RunState.COMPLETED
+        assert (again.run.counts.present, again.run.counts.fetched) == (1, 1)
+
+    stage(tmp_path, act, files)
+
+
+def test_a_mirror_without_an_index_fails(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        details = await scene.run()
+        assert details.run.state is RunState.FAILED
+        assert details.run.error == "upstream has none of the indexes of conda/c"
+
+    stage(tmp_path, act)
+
+
+def test_a_run_does_not_take_a_stale_index_for_a_new_one(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.run()
+        for url, file in list(scene.world.upstream.files.items()):
+            if "repodata" in url and isinstance(file, FakeFile):
+                broken = replace(file, error=UpstreamFailed("it is broken"))
+                scene.world.upstream.files[url] = broken
+        details = await scene.run(run="2")
+        assert details.run.state is RunState.FAILED
+        assert "linux-64/repodata.json" in str(details.failures)
+
+    stage(tmp_path, act, channel(_packages("a-1.0-0")))
+
+
+def test_a_stopped_run_ends_what_is_under_way_and_begins_nothing(tmp_path: Path) -> None:
+    packages = _packages("a-1.0-0", "b-1.0-0")
+    files = channel(packages)
+    held = FakeFile(body=packages["a-1.0-0.conda"], held_at=100)
+    files[at("linux-64/a-1.0-0.conda")] = held
+
+    async def act(scene: Scene) -> None:
+        scene.activate(Active(limits=Limits(concurrency=1)))
+        job = scene.job()
+        going = asyncio.create_task(job.go())
+        await held.reached.wait()
+        job.stop()
+        assert job.run.state is RunState.STOPPING
+        held.release.set()
+        details = await going
+        assert details.run.state is RunState.STOPPED
+        assert details.run.counts.fetched == 1
+        assert scene.world.upstream.count(at("linux-64/b-1.0-0.conda")) == 0
+        again = await scene.run(run="2")
+        assert again.run.state is RunState.COMPLETED
+        assert scene.world.upstream.count(at("linux-64/a-1.0-0.conda")) == 1
+
+    stage(tmp_path, act, files)
+
+
+def test_a_run_that_was_cut_off_goes_on_and_fetches_nothing_twice(tmp_path: Path) -> None:
+    packages = _packages("a-1.0-0", "b-1.0-0", "c-1.0-0")
+    files = channel(packages)
+    held = FakeFile(body=packages["b-1.0-0.conda"], held_at=100)
+    files[at("linux-64/b-1.0-0.conda")] = held
+
+    async def act(scene: Scene) -> None:
+        scene.activate(Active(limits=Limits(concurrency=1)))
+        going = asyncio.create_task(scene.job().go())
+        await held.reached.wait()
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)
+        held.release.set()
+        await scene.world.settled()
+        scene.world.now += 1.0
+        details = await scene.run()  # the same run
+        assert details.run.state is RunState.COMPLETED
+        assert details.run.counts.fetched == 3
+        assert details.actively == 3
+        for name in packages:
+            assert scene.world.upstream.count(at(f"linux-64/{name}")) == 1
+
+    stage(tmp_path, act, files)
+
+
+def test_what_upstream_no_longer_lists_is_removed_after_its_grace(tmp_path: Path) -> None:
+    packages = _packages("a-1.0-0", "b-1.0-0")
+
+    async def act(scene: Scene) -> None:
+        scene.activate(Active(gone_after=100.0))
+        await scene.run(run="1")
+        scene.world.upstream.files.update(channel(_packages("a-1.0-0"), etag='"two"'))
+        second = await scene.run(run="2")
+        assert (second.run.counts.gone, second.run.counts.removed) == (1, 0)
+        assert isinstance(await scene.world.catalog.get(f"{CONDA} linux-64/b-1.0-0.conda"), Entry)
+        scene.world.now += 100.0
+        third = await scene.run(run="3")
+        assert (third.run.counts.gone, third.run.counts.removed) == (0, 1)
+        assert await scene.world.catalog.get(f"{CONDA} linux-64/b-1.0-0.conda") is None
+
+    stage(tmp_path, act, channel(packages))
+
+
+def test_what_the_scope_no_longer_takes_is_not_gone(tmp_path: Path) -> None:
+    packages = _packages("a-1.0-0", "b-1.0-0")
+
+    async def act(scene: Scene) -> None:
+        await scene.run(run="1")
+        scene.activate(Active(scope=Scope(specs=("a",)), gone_after=0.0))
+        details = await scene.run(run="2")
+        counts = details.run.counts
+        assert (counts.wanted, counts.beyond, counts.gone, counts.removed) == (1, 1, 0, 0)
+        assert details.beyond[0].rule == "specs"
+
+    stage(tmp_path, act, channel(packages))
+
+
+def test_a_size_limit_leaves_out_what_does_not_fit(tmp_path: Path) -> None:
+    packages = {"a-1.0-0.conda": b"a" * 100, "b-1.0-0.conda": b"b" * 150}
+
+    async def act(scene: Scene) -> None:
+        scene.activate(Active(scope=Scope(size_limit=200)))
+        details = await scene.run()
+        assert details.run.counts.wanted == 1
+        assert details.run.counts.bytes_fetched <= 200
+        assert [one.rule for one in details.beyond] == ["size_limit"]
+
+    stage(tmp_path, act, channel(packages))

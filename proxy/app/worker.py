@@ -62,6 +62,9 @@ BACKLOG = 1024
 KEEP_ALIVE = 75.0
 """Seconds that an idle client connection is kept, as nginx does."""
 
+SETTLE = 2.0
+"""Seconds for the work behind the last answers: a client has a file before the catalog has."""
+
 Reload = Callable[[str | None], Settings]
 """Reads the configuration again, with mirrors made at run time as they stand in their file, or as
 in that text. Raises ConfigError."""
@@ -139,6 +142,7 @@ class Worker:
                 changed=self._shelf.clear,
             )
             stack.push_async_callback(engine.aclose)
+            stack.push_async_callback(_settled, engine)
             self._gateway = engine.gateway
             self._gateway.configure(settings.mirrors)
             await self._advise(stack, engine)
@@ -371,6 +375,13 @@ class Worker:
 def _log(settings: Settings) -> Log:
     level = Level[settings.log.level.upper()]
     return Log(sys.stderr.buffer, style=Style(settings.log.format), level=level)
+
+
+async def _settled(engine: Engine) -> None:
+    """Have what clients got a moment ago written down; what still comes is given up."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE):
+            await engine.drain(SETTLE)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

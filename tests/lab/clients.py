@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import rattler
 
+from tests.lab.secrets import UPSTREAMS, shown
 from tests.lab.server import clean_environment
 
 PATIENCE = 60.0  # seconds; a bound for slow machines, not a promise
@@ -48,7 +49,9 @@ def fetch(url: str, *, method: str = "GET", headers: Mapping[str, str] | None = 
         connection.request(method, target, headers=dict(headers or {}))
         response = connection.getresponse()
         received = {name.lower(): value for name, value in response.getheaders()}
-        return Reply(status=response.status, headers=received, body=response.read())
+        reply = Reply(status=response.status, headers=received, body=response.read())
+        assert shown(repr(reply).encode(), UPSTREAMS) == [], "an answer shows a secret"
+        return reply
     finally:
         connection.close()
 

@@ -6,6 +6,7 @@ this object started are ended, by their own id.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -22,6 +23,7 @@ from typing import Any, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.lab.processes import resident
+from tests.lab.secrets import PAGES
 
 READY_WITHIN = 20.0  # seconds; a bound for slow machines, not a promise
 STOPPED_WITHIN = 20.0  # seconds after SIGTERM, then SIGKILL
@@ -125,6 +127,7 @@ class ProxyServer:
     def stop(self) -> None:
         """SIGTERM, wait, SIGKILL if need be. Nothing where it is stopped."""
         if self._process is not None:
+            self._keep_pages()
             self._process.terminate()
             self.wait()
 
@@ -175,6 +178,15 @@ class ProxyServer:
             keys = {"type": mirror.type, "name": mirror.name, "source": mirror.source}
             parts.append(f"[[mirror]]\n{_keys({**keys, **mirror.options})}")
         self.config_file.write_text("\n".join(parts))
+
+    def _keep_pages(self) -> None:
+        """For the look for secrets at the end of the run."""
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException),
+            (self.folder / PAGES).open("ab") as file,
+        ):
+            for path in ("/", "/metrics", "/upstreams"):
+                file.write(self._get(path)[1])
 
     def _is_ready(self) -> bool:
         try:

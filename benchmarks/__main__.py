@@ -16,6 +16,7 @@ from rich.console import Console
 from benchmarks import (
     answered,
     cold,
+    cran,
     endurance,
     entries,
     faults,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Report]] = {
     "start": start.run,
     "policy": policy.run,
     "resolve": resolve.run,
+    "cran": cran.run,
     "install": install.run,
 }
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +90,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for index in (www / name / CONTRIB).glob("PACKAGES*"):
             if index.name not in left:
                 index.unlink()
+    shutil.copytree(www / "all", www / "posit" / "__linux__" / "noble" / "latest")
     user, password = "proxy-user", "upstream-secret"
     with Origin(www, Behaviour(auth=Basic(user=user, password=password))) as origin:
         source = origin.url.replace("//", f"//{user}:{password}@")
@@ -97,6 +100,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             MirrorConfig(type="cran", name="plain", source=f"{source}/plain"),
             MirrorConfig(type="files", name="plain", source=f"{source}/plain"),
             MirrorConfig(type="files", name="packed", source=f"{source}/packed"),
+            MirrorConfig(type="cran", name="posit", source=f"{source}/posit"),
             MirrorConfig(
                 type="cran", name="ruled", source=f"{source}/all", options={"policy": "house"}
             ),
@@ -254,6 +258,59 @@ def test_renv_takes_the_server_for_one_with_cran_s_layout(world: World) -> None:
     assert reply.status == 200
     assert "nexus" not in reply.headers["server"].lower()
     assert "x-artifactory-id" not in reply.headers
+
+
+def test_an_address_that_answers_by_the_r_that_asks_is_told_which_it_is(
+    world: World, tmp_path: Path
+) -> None:
+    r = R(tmp_path)
+    r.run(
+        # What such servers tell their users to set.
+        'agent <- sprintf("R/%s R (%s)", getRversion(), paste(getRversion(), '
+        'R.version["platform"], R.version["arch"], R.version["os"]))',
+        "options(warn = 2, HTTPUserAgent = agent)",
+        "install.packages('single')",
+        repository=f"{world.repository('posit')}/__linux__/noble/latest",
+    )
+    assert r.installed() == {"single": "3.0"}
+    agents = {
+        seen.path.rpartition("/")[2]: seen.headers.get("user-agent", "")
+        for seen in world.origin.asked("/posit/*")
+    }
+    assert re.fullmatch(r"R \(\d+\.\d+\.\d+ \S+ \S+ \S+\)", agents["single_3.0.tar.gz"])
+    assert agents["PACKAGES.gz"].startswith("pkgproxy/")
+
+
+def test_the_command_line_explains_and_compares(world: World) -> None:
+    for path in ("PACKAGES", "Meta/archive.rds"):
+        fetch(f"{world.contrib('ruled')}/{path}")
+
+    def policy(*arguments: str) -> str:
+        command = [sys.executable, "-m", "proxy", "policy", *arguments]
+        where = ["--config", str(world.proxy.config_file)]
+        run = subprocess.run([*command, *where], check=False, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    explained = policy("explain", "cran/ruled", "single")
+    assert "single_3.0.tar.gz: allow by default" in explained
+    assert "single/single_1.0.tar.gz: deny by leaky-two: It leaks." in explained
+    changed = policy("diff", "none", "house", "--mirror", "cran/ruled")
+    assert "- src/contrib/PACKAGES: web_2.0.tar.gz" in changed
+    assert "- src/contrib/Meta/archive.rds: single/single_1.0.tar.gz" in changed
+    fetch(f"{world.contrib('closed')}/PACKAGES")
+    kept = policy("dependencies", "cran/closed", "--format", "csv")
+    assert "src/contrib,base.tools_0.1-3.tar.gz,base.tools,0.1-3,app 1.0" in kept
+
+
+@pytest.mark.skipif(not R.has("remotes"), reason="remotes (r-cran-remotes) is not installed here")
+def test_remotes_installs_the_old_version_that_is_asked_for(world: World, tmp_path: Path) -> None:
+    wanted = 'remotes::install_version("single", "{}", quiet = TRUE)'
+    r = R(tmp_path)
+    r.run(wanted.format("2.0"), repository=world.repository("ruled"))
+    assert r.installed() == {"single": "2.0"}
+    with pytest.raises(ClientError, match=r"version '1\.0' is invalid"):
+        r.run(wanted.format("1.0"), repository=world.repository("ruled"))
 
 
 def test_a_folder_of_binaries_that_upstream_lacks_is_404(world: World) -> None:

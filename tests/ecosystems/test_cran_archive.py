@@ -191,7 +191,7 @@ def test_compact_vectors_are_read() -> None:
     sequence = xdr(form(b"compact_intseq"), 14, 3, 3.0, 5.0, 1.0, 254)
     assert rds_reader.read(sequence) == rds.integers(5, 6, 7)
     inner = _word(16) + _word(1) + chars(b"a")
-    wrapped = xdr(form(b"wrap_string"), 19, 2, inner, 13, 2, 0, 0, 254)
+    wrapped = xdr(form(b"wrap_string"), 2, inner, 13, 2, 0, 0, 254)
     assert rds_reader.read(wrapped) == rds.texts([b"a"])
 
 
@@ -218,6 +218,7 @@ def test_names_that_are_referred_to_are_found_again() -> None:
         (xdr(form(b"compact_intseq"), 14, 3, float("nan"), 1.0, 1.0, 254), "impossible bounds"),
         (xdr(form(b"compact_intseq"), 254, 254), "without bounds"),
         (xdr(form(b"wrap_real"), 19, 0, 254), "without one in it"),
+        (xdr(form(b"wrap_real"), 2, 254, 254, 254), "without one in it"),
         (xdr(16 | 1 << 9, 0, 2 | 1 << 10, 255 | 9 << 8), "a name that it has not"),
         (xdr(16 | 1 << 9, 0, 2 | 1 << 10, 255, -5), "a name that it has not"),
         (xdr(16 | 1 << 9, 0, 2, 1), "no list of names"),

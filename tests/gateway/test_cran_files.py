@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
+import random
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from proxy.errors import (
 from proxy.gateway.answer import IMMUTABLE, Want
 from tests.gateway.test_crew import two
 from tests.gateway.test_offline import offline
-from tests.gateway.world import HOST, World, play
+from tests.gateway.world import HOST, World, body_of, play
 from tests.lab.cran import RPackage, files
 from tests.lab.fake_upstream import FakeFile
 
@@ -76,6 +78,27 @@ def test_a_file_that_is_not_what_packages_promises_reaches_nobody_whole(tmp_path
         assert world.told.wrongs
 
     play(tmp_path, script, repository())
+
+
+def test_a_large_file_flows_while_it_is_fetched_whether_it_is_vouched_for_or_not(
+    tmp_path: Path,
+) -> None:
+    """R gives up 60 seconds after it has asked, however much has come by then."""
+    large = random.Random(5).randbytes(300_000)
+    digest = hashlib.md5(large).hexdigest()
+    index = f"Package: tool\nVersion: 2.0\nMD5sum: {digest}\n".encode()
+
+    async def script(world: World) -> None:
+        for path in (NEW_PATH, ARCHIVED):
+            held = world.upstream.files[at(path)] = FakeFile(body=large, held_at=200_000)
+            answer = await world.open(CRAN, path)
+            await held.reached.wait()
+            assert await answer.body.wait_past(0) > 0  # type: ignore[union-attr]
+            held.release.set()
+            assert await body_of(answer) == large
+            await answer.close()
+
+    play(tmp_path, script, {**repository(), at("src/contrib/PACKAGES.gz"): index})
 
 
 def test_a_file_that_moved_to_the_archive_is_found_under_its_first_address(tmp_path: Path) -> None:

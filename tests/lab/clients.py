@@ -7,6 +7,7 @@ machine. A failing client raises `ClientError` with what it printed.
 from __future__ import annotations
 
 import asyncio
+import functools
 import http.client
 import os
 import shutil
@@ -227,6 +228,15 @@ class R:
     def executable() -> str | None:
         """Where Rscript is; None where there is none."""
         return shutil.which("Rscript")
+
+    @staticmethod
+    @functools.cache
+    def has(package: str) -> bool:
+        """Whether this machine's R has *package*."""
+        executable = R.executable()
+        look = f'quit(status = !nzchar(system.file(package = "{package}")))'
+        command = [str(executable), "--vanilla", "-e", look]
+        return executable is not None and subprocess.run(command, check=False).returncode == 0
 
     def install(self, repository: str, *packages: str) -> dict[str, str]:
         """Install with dependencies; the versions of all that is in the library by then.

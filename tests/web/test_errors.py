@@ -8,7 +8,7 @@ import pytest
 
 from proxy import errors
 from proxy.errors import ProxyError
-from proxy.web.errors import problem
+from proxy.web.errors import explained, problem
 
 TABLE = [
     (errors.UnknownMirror("m"), 404, 404),
@@ -81,3 +81,38 @@ def test_a_reason_is_one_short_line_of_ascii(text: str) -> None:
     assert reason.isprintable()
     assert reason.isascii()
     assert len(reason) <= 200
+
+
+R_AGENT = "R (4.5.1 x86_64-pc-linux-gnu x86_64 linux-gnu)"
+
+
+@pytest.mark.parametrize("agent", [R_AGENT, f"renv (1.2.4); {R_AGENT}", "libcurl/8.5.0"])
+def test_r_is_led_to_an_address_that_says_why(agent: str) -> None:
+    error = errors.Denied("a_1.tar.gz", rule="no-gpl", reason="Ask legal@example.org; see #3 & co.")
+    where = explained(error, ecosystem="cran", agent=agent)
+    assert where == "?refused+by+rule+no-gpl:+Ask+legal@example.org;+see+%233+%26+co."
+
+
+@pytest.mark.parametrize(
+    ("error", "ecosystem", "agent"),
+    [
+        (errors.Denied("f", rule="r"), "cran", "curl/8.5.0"),
+        (errors.Denied("f", rule="r"), "pypi", R_AGENT),
+        (errors.UpstreamMissing("m"), "cran", R_AGENT),
+    ],
+)
+def test_others_are_told_at_once(error: ProxyError, ecosystem: str, agent: str) -> None:
+    assert explained(error, ecosystem=ecosystem, agent=agent) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["a\r\nX-Injected: 1", "ü\x00\x7f", "a" * 1000, "//x/?#y", "%0d%0a"]
+)
+def test_an_address_that_says_why_is_a_query_and_nothing_else(text: str) -> None:
+    error = errors.Denied("f", rule="r", reason=text)
+    where = explained(error, ecosystem="cran", agent=R_AGENT)
+    assert where is not None
+    assert where.startswith("?refused+by+rule+r:")
+    assert where.isascii()
+    assert where.isprintable()
+    assert not set(where) & set(' #"<>\\^`{|}')

@@ -55,7 +55,7 @@ def records(text: bytes) -> Iterator[Record]:
 
 def value(raw: bytes) -> bytes:
     """A field's value as R reads it: its lines without the blanks around them."""
-    whole = raw.rstrip(_BLANKS)
+    whole = raw.strip(_BLANKS)
     return _FOLD.sub(b"\n", whole) if b"\n" in whole else whole
 
 

@@ -164,17 +164,21 @@ def _rows(
 
 
 def _matrix(kept: Sequence[Package]) -> bytes:
-    """The records *kept* as R has them in memory."""
-    columns = list(dict.fromkeys(name for one in kept for name in one.fields))
-    columns = columns or [b"Package", b"Version"]
-    cells = [_cells([one.fields.get(column) for one in kept]) for column in columns]
-    return rds.matrix(columns, [one.name.encode() for one in kept], cells)
-
-
-def _cells(raws: Sequence[bytes | None]) -> list[bytes]:
-    """A column; what many records say is written down once."""
-    known = {raw: rds.text(None if raw is None else dcf.value(raw)) for raw in set(raws)}
-    return [known[raw] for raw in raws]
+    """The records *kept* as R has them in memory; what many of them say is encoded once."""
+    columns: dict[bytes, list[bytes]] = {}
+    known: dict[bytes, bytes] = {}
+    for number, one in enumerate(kept):
+        for name, raw in one.fields.items():
+            column = columns.get(name)
+            if column is None:
+                column = columns[name] = [rds.NA_TEXT] * len(kept)
+            cell = known.get(raw)
+            if cell is None:
+                cell = known[raw] = rds.text(dcf.value(raw))
+            column[number] = cell
+    names = list(columns) or [b"Package", b"Version"]
+    rows = [one.name.encode() for one in kept]
+    return rds.matrix(names, rows, list(columns.values()))
 
 
 def _plain(fields: Mapping[bytes, bytes], field: bytes) -> str:

@@ -31,6 +31,9 @@ _COMPACT = 238  # ALTREP
 _LONGEST = 50_000_000  # members of a vector, of more than any index has
 _COUNTED = 1_000_000  # members of a sequence, which is a few bytes long in the file
 _DEEPEST = 32  # levels of vectors within vectors
+_WRAPPERS = frozenset(
+    {b"wrap_real", b"wrap_integer", b"wrap_logical", b"wrap_string", b"wrap_list"}
+)
 _INT = struct.Struct(">i")
 
 _Pairs = dict[bytes, Vector | None]
@@ -114,17 +117,21 @@ class _Reader:
     def _compact(self, depth: int) -> Vector:
         """A vector in a form of R's own: its class, what it is made of, its attributes."""
         name = self._class()
-        if name in (b"wrap_real", b"wrap_integer", b"wrap_logical", b"wrap_string", b"wrap_list"):
-            state = self.value(depth + 1)
-            inner = state.values[0] if state is not None and state.type == LIST and state else None
-            if not isinstance(inner, Vector):
-                raise BadIndex("the R data has a wrapped vector without one in it")
-            made = inner
+        if name in _WRAPPERS:
+            made = self._wrapped(depth)
         elif name == b"compact_intseq":
             made = self._sequence(depth)
         else:
             raise BadIndex(f"the R data has a vector in the unknown form {name[:40]!r}")
         return Vector(type=made.type, values=made.values, attributes=self._pairs(depth))
+
+    def _wrapped(self, depth: int) -> Vector:
+        """A pair of the vector and what R knows of its order."""
+        inner = self.value(depth + 1) if self._int() == PAIRLIST else None
+        if inner is None:
+            raise BadIndex("the R data has a wrapped vector without one in it")
+        self.value(depth + 1)
+        return inner
 
     def _class(self) -> bytes:
         """The first of a pair list without names: the form's name, its package's and its type."""

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.lab.channel import Channel, Recipe, build_channel, tree
-from tests.lab.clients import ClientError, Pip, Rattler, Uv, fetch
+from tests.lab.clients import ClientError, Pip, R, Rattler, Uv, fetch
+from tests.lab.cran import RPackage, build_repository
 from tests.lab.origin import Origin
 from tests.lab.server import MirrorConfig, ProxyServer, clean_environment, free_port
 from tests.lab.simple_index import Degraded, SimpleIndex, build_index
@@ -22,6 +23,12 @@ pytestmark = pytest.mark.clients
 
 ROOT = Path(__file__).parents[2]
 NEEDED = {"lab_app", "lab_web", "lab_tool", "lab_core"}
+R_CURRENT = (
+    RPackage(name="app", imports=("web (>= 1.0)",)),
+    RPackage(name="web", version="2.0", imports=("tool",)),
+    RPackage(name="tool"),
+)
+R_ARCHIVED = (RPackage(name="tool", version="0.9"),)
 POLICY = """
 [[rule]]
 name = "no-big"
@@ -77,6 +84,7 @@ def ship(tmp_path: Path) -> Iterator[Ship]:
     folder.mkdir()
     channel = build_channel(www / "lab", [*tree(), Recipe(name="python", version="3.12.4")])
     index = build_index(www / "full")
+    build_repository(www / "cran", R_CURRENT, R_ARCHIVED)
     (tmp_path / "proxy" / "policies").mkdir(parents=True)
     (tmp_path / "proxy" / "policies" / "small.toml").write_text(POLICY)
     with Origin(www) as origin, Origin(files) as file_host:
@@ -84,6 +92,7 @@ def ship(tmp_path: Path) -> Iterator[Ship]:
         allow = {"allow_hosts": ["127.0.0.1"]}
         mirrors = [
             MirrorConfig(type="conda", name="lab", source=f"{origin.url}/lab"),
+            MirrorConfig(type="cran", name="cran", source=f"{origin.url}/cran/"),
             MirrorConfig(type="pypi", name="full", source=f"{origin.url}/full/simple/"),
             MirrorConfig(
                 type="pypi", name="poor", source=f"{origin.url}/poor/simple/", options=allow
@@ -166,6 +175,25 @@ def test_locks_of_files_elsewhere_are_found_in_the_mirrors(ship: Ship, tmp_path:
     }
     with ship.origin.stopped():
         assert fetch(f"{ship.proxy.url}/conda/lab/{name}").status == 200
+
+
+def test_r_packages_of_a_list_and_of_a_lock_are_there_when_upstream_is_gone(
+    ship: Ship, tmp_path: Path
+) -> None:
+    specs = ship.file("ship.specs", "cran: app (>= 1.0)\n")
+    row = {"Package": "tool", "Version": "0.9", "Source": "Repository", "Repository": "CRAN"}
+    lock = ship.file("renv.lock", json.dumps({"R": {}, "Packages": {"tool": row}}))
+    ended = ship.prefetch(specs, lock)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-1].startswith("4 files, ")
+    repository = f"{ship.proxy.url}/cran/cran"
+    with ship.origin.stopped():
+        paths = [one.filename for one in R_CURRENT]
+        for path in (*paths, f"Archive/tool/{R_ARCHIVED[0].filename}"):
+            assert fetch(f"{repository}/src/contrib/{path}").status == 200
+        if R.executable() is not None:
+            installed = R(tmp_path / "R").install(repository, "app")
+            assert installed == {"app": "1.0", "web": "2.0", "tool": "1.0"}
 
 
 def test_another_file_than_the_locked_one_is_told(ship: Ship) -> None:

@@ -10,10 +10,11 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from proxy.mirror.wanted.closure import Closure, Failure, Needed
+from proxy.mirror.wanted.closure import Closure, Failure
 from proxy.mirror.wanted.conda_closing import CondaClosing
 from proxy.mirror.wanted.places import Places
 from proxy.mirror.wanted.python_closing import PythonClosing
+from proxy.mirror.wanted.r_closing import RClosing
 from proxy.mirror.wanted.solving import Solver
 from proxy.mirror.wanted.targets import Platform, Target, Targets
 from proxy.mirror.wanted.values import (
@@ -22,6 +23,7 @@ from proxy.mirror.wanted.values import (
     Item,
     LockedConda,
     LockedPypi,
+    LockedR,
     Requirements,
     RPackage,
     Wanted,
@@ -33,11 +35,11 @@ class Closing:
     """Closes over one server. Use `closing` to make one."""
 
     def __init__(
-        self, conda: CondaClosing, python: PythonClosing, places: Places, targets: Targets
+        self, conda: CondaClosing, python: PythonClosing, r: RClosing, targets: Targets
     ) -> None:
         self._conda = conda
         self._python = python
-        self._places = places
+        self._r = r
         self._targets = targets
 
     async def close(self, wanted: Wanted) -> Closure:
@@ -59,14 +61,11 @@ class Closing:
             case LockedPypi():
                 return await self._python.locked(item)
             case RPackage():
-                return self._r_package(item)
+                return await self._r.package(item)
+            case LockedR():
+                return await self._r.locked(item)
             case Beyond(what=what, reason=reason, where=where):
                 return Closure(failures=(Failure(what=what, reason=reason, where=where),))
-
-    def _r_package(self, item: RPackage) -> Closure:
-        mirror = self._places.of_type("cran")
-        url = f"{mirror.url}src/contrib/{item.name}_{item.version}.tar.gz"
-        return Closure(files=(Needed(url=url, where=item.where),))
 
     async def _environment(self, item: Environment, platform: Platform) -> Closure:
         """The environment on one platform, with what pip is to install into it there."""
@@ -97,7 +96,8 @@ async def closing(
     """
     conda = CondaClosing(server, places, Solver(workspace), hear)
     python = PythonClosing(server, places, hear)
+    r = RClosing(server, places, hear)
     try:
-        yield Closing(conda, python, places, targets)
+        yield Closing(conda, python, r, targets)
     finally:
         await python.aclose()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from proxy.ecosystems.cran.versions import Spec
 from proxy.errors import ConfigError
 from proxy.mirror.wanted import documents
 from proxy.mirror.wanted.documents import Table
-from proxy.mirror.wanted.values import Beyond, Item, RPackage, Wanted
+from proxy.mirror.wanted.values import Beyond, Item, LockedR, Wanted
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9.]*")
-_VERSION = re.compile(r"\d+([.-]\d+)*")
 _REPOSITORY = ("Repository", "CRAN")
 """What renv calls a package that came from a repository, now and before version 0.13."""
 
@@ -29,11 +27,13 @@ def _packages(packages: Table) -> Iterator[Item]:
     for key in packages.value:
         package = packages.table(key)
         name, version = package.text("Package"), package.text("Version")
-        if not _NAME.fullmatch(name) or not _VERSION.fullmatch(version):
-            raise ConfigError(f"{package.where}: {name} {version} is no package of R's")
+        try:
+            Spec.of(f"{name} (== {version})")
+        except ValueError as error:
+            raise ConfigError(f"{package.where}: {name} {version}: {error}") from error
         source = package.optional("Source") or _REPOSITORY[0]
         if source in _REPOSITORY:
-            yield RPackage(where=package.where, name=name, version=version)
+            yield LockedR(where=package.where, name=name, version=version)
         else:
             yield Beyond(
                 where=package.where, what=f"{name} {version}", reason=f"it comes from {source}"

@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from proxy.ecosystems.cran.versions import Spec
 from proxy.errors import ConfigError
 from proxy.mirror.wanted import documents, environment, requirements
 from proxy.mirror.wanted.values import Environment, RPackage, Wanted
 
 _LINE = re.compile(r"(?P<type>conda|pypi|cran):\s*(?P<spec>\S.*)")
-_R_SPEC = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9.]*)(?:\s*==\s*(?P<version>\d+([.-]\d+)*))?")
 
 
 def read(path: Path) -> Wanted:
@@ -47,7 +47,8 @@ def _read(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _r_package(spec: str, where: str) -> RPackage:
-    match = _R_SPEC.fullmatch(spec)
-    if match is None:
-        raise ConfigError(f"{where}: {spec!r}: write a name, or name == version")
-    return RPackage(where=where, name=match["name"], version=match["version"])
+    try:
+        Spec.of(spec)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return RPackage(where=where, spec=spec)

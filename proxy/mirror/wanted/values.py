@@ -72,11 +72,19 @@ class LockedPypi:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RPackage:
-    """A package of CRAN: that version, or with None the current one and all that it needs."""
+    """A package of CRAN and all that it needs: `dplyr`, or `dplyr (>= 1.1)`."""
+
+    where: str
+    spec: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedR:
+    """That version of a package of CRAN, current or archived."""
 
     where: str
     name: str
-    version: str | None = None
+    version: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +96,7 @@ class Beyond:
     reason: str
 
 
-Item = Environment | Requirements | LockedConda | LockedPypi | RPackage | Beyond
+Item = Environment | Requirements | LockedConda | LockedPypi | RPackage | LockedR | Beyond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -324,5 +324,5 @@ conda: python 3.12.*
 conda: numpy >=2
 pypi: requests[socks]>=2   # for the reports
 cran: dplyr
-cran: R6 == 2.5.1
+cran: R6 (>= 2.5)
 """

@@ -15,6 +15,7 @@ from proxy.mirror.wanted.values import (
     Item,
     LockedConda,
     LockedPypi,
+    LockedR,
     Requirements,
     RPackage,
 )
@@ -164,8 +165,8 @@ def test_an_explicit_list_keeps_addresses_and_long_digests(tmp_path: Path) -> No
 def test_renv_lock_gives_exact_versions_and_names_what_is_from_elsewhere(tmp_path: Path) -> None:
     path = written(tmp_path, "renv.lock", samples.RENV)
     assert read(path, targets()).items == (
-        RPackage(where=f"{path}: Packages.R6", name="R6", version="2.5.1"),
-        RPackage(where=f"{path}: Packages.old", name="old", version="1.0-2"),
+        LockedR(where=f"{path}: Packages.R6", name="R6", version="2.5.1"),
+        LockedR(where=f"{path}: Packages.old", name="old", version="1.0-2"),
         Beyond(where=f"{path}: Packages.mine", what="mine 0.0.1", reason="it comes from GitHub"),
     )
 
@@ -177,8 +178,8 @@ def test_a_list_of_specs_is_one_environment_one_set_and_packages(tmp_path: Path)
     assert environment.specs == ("python 3.12.*", "numpy >=2")
     assert isinstance(requirements, Requirements)
     assert str(requirements.required[0].requirement) == "requests[socks]>=2"
-    assert dplyr == RPackage(where=f"{path}, line 5", name="dplyr")
-    assert r6 == RPackage(where=f"{path}, line 6", name="R6", version="2.5.1")
+    assert dplyr == RPackage(where=f"{path}, line 5", spec="dplyr")
+    assert r6 == RPackage(where=f"{path}, line 6", spec="R6 (>= 2.5)")
 
 
 WRONG = [
@@ -213,9 +214,13 @@ WRONG = [
     ("pixi.lock", "version: 6\nenvironments: 3", "is no lock of pixi's"),
     ("renv.lock", "{", "is not JSON"),
     ("renv.lock", "{}", "Packages: is missing"),
-    ("renv.lock", '{"Packages": {"a": {"Package": "a/b", "Version": "1"}}}', "a/b 1 is no package"),
+    (
+        "renv.lock",
+        '{"Packages": {"a": {"Package": "a/b", "Version": "1"}}}',
+        "a/b 1: .* is no name",
+    ),
     ("ship.specs", "numpy", "line 1: 'numpy': write conda:, pypi: or cran:"),
-    ("ship.specs", "cran: a b", "line 1: 'a b': write a name"),
+    ("ship.specs", "cran: a b", "line 1: 'a b' is no name"),
     ("conda-linux-64.lock", "@EXPLICIT\nnumpy", "line 2: 'numpy' is no address"),
 ]
 

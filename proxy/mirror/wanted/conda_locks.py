@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from rattler import LockFile
 from rattler.exceptions import IoError, ParseCondaLockError
@@ -13,7 +12,7 @@ from rattler.lock import CondaLockedBinaryPackage, LockedPackage, PypiLockedPack
 
 from proxy.ecosystems.pypi.names import normalised
 from proxy.errors import ConfigError
-from proxy.mirror.wanted import documents
+from proxy.mirror.wanted import addresses, documents
 from proxy.mirror.wanted.documents import Table
 from proxy.mirror.wanted.targets import Targets
 from proxy.mirror.wanted.values import Beyond, Item, LockedConda, LockedPypi, Wanted
@@ -44,7 +43,7 @@ def _locked(package: Table) -> Item:
     where = f"{package.file}: {name}"
     match package.text("manager"):
         case "conda":
-            return LockedConda(where=where, url=url, sha256=sha256)
+            return _conda(where, url, sha256)
         case "pip":
             return _pypi(where, name, url, sha256)
         case manager:
@@ -69,17 +68,24 @@ def read_pixi_lock(path: Path, targets: Targets) -> Wanted:
 
 
 def _of_pixi(package: LockedPackage, where: str) -> Item:
-    url, digest = package.location, package.hashes.sha256 if package.hashes else None
-    sha256 = digest.hex() if digest else None
+    url, sha256 = package.location, _sha256(package)
     if "://" in url and not url.startswith(("file:", "git+")):
         match package:
             case CondaLockedBinaryPackage():
-                return LockedConda(where=where, url=url, sha256=sha256)
+                return _conda(where, url, sha256)
             case PypiLockedPackage():
                 return _pypi(where, package.name, url.partition("#")[0], sha256)
             case _:
                 pass
     return Beyond(where=where, what=package.name, reason="it is locked to sources, not to a file")
+
+
+def _sha256(package: LockedPackage) -> str | None:
+    try:
+        digest = package.hashes.sha256 if package.hashes else None
+    except AttributeError:  # so rattler says that the lock has no digest at all
+        return None
+    return digest.hex() if digest else None
 
 
 def read_explicit(path: Path) -> Wanted:
@@ -97,17 +103,20 @@ def _explicit(path: Path) -> Iterator[Item]:
         if found is None:
             raise ConfigError(f"{where}: {line!r} is no address of a package, with #digest or not")
         digest = found["digest"] or ""
-        yield LockedConda(
-            where=where, url=found["url"], sha256=digest if len(digest) == 64 else None
-        )
+        yield _conda(where, found["url"], digest if len(digest) == 64 else None)
 
 
 def _pypi(where: str, name: str, url: str, sha256: str | None) -> Item:
-    filename = unquote(urlsplit(url).path.rpartition("/")[2])
     project = normalised(name)
     if project is None:
         raise ConfigError(f"{where}: {name!r} is no name of a Python project")
+    filename = addresses.filename(url, where)
     return LockedPypi(where=where, project=project, filename=filename, url=url, sha256=sha256)
+
+
+def _conda(where: str, url: str, sha256: str | None) -> LockedConda:
+    addresses.filename(url, where)
+    return LockedConda(where=where, url=url, sha256=sha256)
 
 
 def _on_one_line(error: Exception) -> str:

@@ -32,6 +32,8 @@ def text(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not a text in UTF-8 (byte {error.start})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: is no path: {error}") from error
 
 
 def toml(path: Path) -> Table:

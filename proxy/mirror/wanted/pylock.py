@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
-from urllib.parse import unquote, urlsplit
 
 from packaging.markers import Environment as MarkerEnvironment
 from packaging.pylock import (
@@ -19,7 +18,7 @@ from packaging.pylock import (
 )
 
 from proxy.errors import ConfigError
-from proxy.mirror.wanted import documents
+from proxy.mirror.wanted import addresses, documents
 from proxy.mirror.wanted.choosing import wheels_for
 from proxy.mirror.wanted.targets import Target, Targets
 from proxy.mirror.wanted.values import Beyond, Item, LockedPypi, Wanted
@@ -75,7 +74,7 @@ def _files(package: Package, target: Target, where: str) -> Iterator[Item]:
         yield LockedPypi(
             where=where,
             project=package.name,
-            filename=unquote(urlsplit(one.url).path.rpartition("/")[2]),
+            filename=addresses.filename(one.url, where),
             url=one.url,
             sha256=one.hashes.get("sha256"),
         )

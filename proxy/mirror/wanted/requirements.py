@@ -95,10 +95,11 @@ class _Reading:
 
     def file(self, path: Path, *, constraint: bool, via: tuple[Path, ...]) -> None:
         """Raises ConfigError."""
+        text = documents.text(path)
         real = path.resolve()
         if real in via or len(via) > _DEEPEST:
             raise ConfigError(f"{path}: includes itself, through {via[-1]}")
-        for number, line in _lines(documents.text(path)):
+        for number, line in _lines(text):
             where = f"{path}, line {number}"
             self.line(line, where, path, constraint=constraint, via=(*via, real))
 

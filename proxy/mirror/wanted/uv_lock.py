@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from packaging.markers import InvalidMarker, Marker
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from proxy.errors import ConfigError
-from proxy.mirror.wanted import documents
+from proxy.mirror.wanted import addresses, documents
 from proxy.mirror.wanted.choosing import wheels_for
 from proxy.mirror.wanted.documents import Table
 from proxy.mirror.wanted.targets import Target, Targets
@@ -172,4 +171,4 @@ def _address(file: Table) -> str:
 
 
 def _filename(file: Table) -> str:
-    return unquote(urlsplit(_address(file)).path.rpartition("/")[2])
+    return addresses.filename(_address(file), file.where)

@@ -152,6 +152,13 @@ def test_pixi_lock_gives_the_files_of_the_platforms(tmp_path: Path) -> None:
     assert digests == {"a" * 64, "b" * 64, "c" * 64}
 
 
+def test_a_pixi_lock_without_digests_is_read(tmp_path: Path) -> None:
+    lines = samples.PIXI_LOCK.splitlines(keepends=True)
+    bare = "".join(line for line in lines if "sha256:" not in line and "md5:" not in line)
+    wanted = read(written(tmp_path, "pixi.lock", bare), targets())
+    assert [getattr(item, "sha256", "") for item in wanted.items] == [None, None]
+
+
 def test_an_explicit_list_keeps_addresses_and_long_digests(tmp_path: Path) -> None:
     wanted = read(written(tmp_path, "spec-file.txt", samples.EXPLICIT), targets())
     assert _urls(wanted.items) == [
@@ -222,6 +229,8 @@ WRONG = [
     ("ship.specs", "numpy", "line 1: 'numpy': write conda:, pypi: or cran:"),
     ("ship.specs", "cran: a b", "line 1: 'a b' is no name"),
     ("conda-linux-64.lock", "@EXPLICIT\nnumpy", "line 2: 'numpy' is no address"),
+    ("conda-linux-64.lock", "@EXPLICIT\nhttps://[/x.conda", "is no address: Invalid IPv6"),
+    ("conda-linux-64.lock", "@EXPLICIT\nhttps://x.example.org/", "is not the address of a file"),
 ]
 
 

@@ -105,7 +105,7 @@ class Contexts:
         key = (index.key, entry.digest, context.digest)
         found = self._completed.get(key)
         if found is None or (found.gate, found.closure, found.here) != (gate, closure, here):
-            about = self._about(index)
+            about = self.about(index)
             found = replace(context, gate=gate, closure=closure, here=here, advisories=about)
             if context.policy.is_dated:
                 sight = await self._sights.of(index, entry)
@@ -128,7 +128,7 @@ class Contexts:
             context = replace(context, policy=policy)
         return _as_of(context, now)
 
-    def _about(self, index: Index) -> Advisories | None:
+    def about(self, index: Index) -> Advisories | None:
         """The advisories that concern *index*: with those of others its views keep their names."""
         about = self._ecosystems[index.mirror.partition("/")[0]].advised(index)
         if self._advisories is None or about is None:

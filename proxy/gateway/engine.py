@@ -64,8 +64,9 @@ class Engine:
         ) -> list[Compared]:
             return await self.pool.run(work, job, size=size)
 
-        ports = self.ports
-        return await answer(question, ports.catalog, ports.blobs, now=ports.clock(), run=run)
+        catalog, blobs, now = self.ports.catalog, self.ports.blobs, self.ports.clock()
+        about = self.contexts.about
+        return await answer(question, catalog, blobs, now=now, run=run, about=about)
 
     def _advise(self, advisories: Mapping[str, Advisories]) -> None:
         self.contexts.advise(advisories)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from proxy.core.advisories import Advisories
 from proxy.core.model import Entry, Index, Mirror
 from proxy.core.policy import Policy, Verdict
 from proxy.ecosystems import ECOSYSTEMS
@@ -45,6 +46,7 @@ class JudgeJob:
     seen_at: float
     first_seen: Path | None
     here: bytes | None
+    advisories: Advisories | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,7 @@ def _compared(job: JudgeJob, body: Body) -> list[Compared]:
             moment=job.moment,
             seen_at=job.seen_at,
             here=job.here,
+            advisories=job.advisories,
         )
         judged = ecosystem.judged(job.index, body, context)
         wanted = None if job.package is None else spelt(job.package)
@@ -128,9 +131,18 @@ class Question:
 
 
 async def answer(
-    question: Question, catalog: Catalog, blobs: Blobs, *, now: float, run: Run
+    question: Question,
+    catalog: Catalog,
+    blobs: Blobs,
+    *,
+    now: float,
+    run: Run,
+    about: Callable[[Index], Advisories | None] = lambda _: None,
 ) -> list[Compared]:
-    """The verdicts on all that the mirror's held indexes list. Raises BadIndex, StorageError."""
+    """The verdicts on all that the mirror's held indexes list; *about*: the advisories on one.
+
+    Raises BadIndex and StorageError.
+    """
     mirror = question.mirror
     policies = tuple(one and one.at(now, mirror.type) for one in question.policies)
     found: list[Compared] = []
@@ -154,6 +166,7 @@ async def answer(
             seen_at=now if sight is None else sight.at,
             first_seen=None if sight is None or sight.table is None else blobs.path(sight.table),
             here=present.get(index.path),
+            advisories=about(index),
         )
         found += await run(judge, job, entry.size)
     return found

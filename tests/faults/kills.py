@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proxy.cli.cache import verified
+from proxy.config import load
 from tests.faults.bench import UPSTREAM, crashes, healed, mirrors, served_offline, wrong_blobs
 from tests.faults.content import Content
 from tests.faults.upstream import CALM, Fault, FaultyUpstream, Mix
@@ -67,7 +69,9 @@ async def _run(killing: Killing, folder: Path, told: Callable[[int], None]) -> S
             for number in range(killing.kills):
                 await _start(proxy, survived)
                 await _load(killing, proxy, content, survived.tally, dice)
-                _look(proxy.folder / "cache", survived)
+                await asyncio.to_thread(_look, proxy.folder / "cache", survived)
+                if number % 2:  # else what was left is the next start's to collect
+                    await asyncio.to_thread(_verify, proxy, survived)
                 told(number + 1)
             upstream.mix = CALM
             await _start(proxy, survived)
@@ -133,6 +137,14 @@ def _look(cache: Path, survived: Survived) -> None:
     for problem in wrong_blobs(cache, left_behind=False):
         survived.tally.violated(Promise.STORED, problem)
     survived.left += sum(1 for _ in half_done(cache))
+
+
+def _verify(proxy: ProxyServer, survived: Survived) -> None:
+    """`pkgproxy cache verify` finds nothing but what was being written."""
+    found = verified(load(proxy.config_file, {}).settings)
+    for problem in found.wrong:
+        if "never finished" not in problem:
+            survived.tally.violated(Promise.STORED, f"cache verify: {problem}")
 
 
 def half_done(cache: Path) -> list[Path]:

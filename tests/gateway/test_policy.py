@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from proxy.core.advisories import Advisories
 from proxy.core.model import Bounds
 from proxy.core.policy import Blocked, Effect, LargerThan, Names, Not, Policy, Specs, YoungerThan
 from proxy.errors import Blocked as BlockedError
 from proxy.errors import Denied, UpstreamFailed, UpstreamMissing
 from proxy.gateway.answer import Want
 from proxy.gateway.contexts import LEAD, STEP
+from proxy.gateway.explaining import Question
 from tests.ecosystems.policies import DAY, allow, deny, policy
 from tests.gateway.world import HOST, NAME, PACKAGE, World, at, channel, play, record, repodata
 from tests.lab.fake_upstream import FakeFile
@@ -401,3 +403,15 @@ def test_noarch_asked_first_waits_for_nobody(tmp_path: Path) -> None:
         await asyncio.gather(*(world.read("conda/c", path) for path in both))
 
     play(tmp_path, script, channel(TWO))
+
+
+def test_what_is_known_of_vulnerabilities_counts_in_explanations(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        await world.read("conda/c", "linux-64/repodata.json")
+        world.engine.contexts.advise({"PyPI": Advisories()})
+        now = world.engine.contexts.of("conda/c").policy
+        question = Question(mirror=world.mirrors["conda/c"], policies=(now,))
+        found = await world.engine.explain(question)
+        assert [one.verdicts[0].rule for one in found] == ["default"]
+
+    play(tmp_path, script, channel())

@@ -271,7 +271,8 @@ class Crew(Place):
         ask = await _receive(reader, _Ask)
         resource = msgspec.msgpack.decode(ask.resource, type=_KINDS[ask.kind])
         if ask.verb == "refresh":
-            await refresh(resource)
+            with contextlib.suppress(ProxyError):  # told by whoever asked upstream
+                await refresh(resource)
             return
         _hops.set(ask.hops)  # of this connection's task
         try:
@@ -364,6 +365,8 @@ def _raised(told: tuple[str, dict[str, Any], str]) -> ProxyError:
 
 async def _send(writer: asyncio.StreamWriter, message: msgspec.Struct) -> None:
     body = _encode(message)
+    if writer.is_closing():  # uvloop raises no OSError for a sibling that has left
+        raise ConnectionResetError("the sibling has left")
     writer.write(_LENGTH.pack(len(body)) + body)
     await writer.drain()
 

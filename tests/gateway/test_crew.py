@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from proxy.core.model import Bounds, Expected, Mirror, Resource
 from proxy.errors import Abandoned, Denied, UpstreamThrottled
 from proxy.gateway.answer import Answer, Want
-from proxy.gateway.crew import Crew, RemoteFill
+from proxy.gateway.crew import Crew, RemoteFill, _Progress, _send
 from proxy.gateway.fill import Fill, Landed
 from proxy.storage.disk import DiskBlobs
 from tests.gateway.world import HOST, World, at, body_of, channel, world
@@ -173,3 +174,47 @@ def test_a_descriptor_that_means_another_file_by_now_is_not_read(tmp_path: Path)
         await blobs.aclose()
 
     asyncio.run(main())
+
+
+def _unhandled() -> list[str]:
+    """What the running loop is told that nobody handles, from now on."""
+    found: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: found.append(repr(context)))
+    return found
+
+
+def test_a_refresh_that_a_sibling_asked_for_may_fail(tmp_path: Path) -> None:
+    async def main() -> None:
+        failing = FakeFile(error=UpstreamThrottled("later"), head_held=True)
+        async with two(tmp_path, dict.fromkeys(map(url, NAMES), failing)) as workers:
+            unhandled = _unhandled()
+            crew = Crew(1, 2, tmp_path, workers[1].blobs)
+            for name in NAMES:
+                crew.nudge(0, workers[1].resource("files/f", name))
+            async with asyncio.timeout(10):
+                await failing.reached.wait()
+            failing.release.set()
+            await crew.aclose()
+        assert unhandled == []
+
+    asyncio.run(main())
+
+
+def test_a_sibling_that_has_left_is_a_broken_connection(tmp_path: Path) -> None:
+    async def main() -> None:
+        async def leave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        path = tmp_path / "socket"
+        async with await asyncio.start_unix_server(leave, path):
+            reader, writer = await asyncio.open_unix_connection(path)
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            with pytest.raises(ConnectionError):
+                await _send(writer, _Progress(released=1))
+
+    # Its transports, unlike asyncio's own, raise RuntimeError once they are closed.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -22,7 +22,7 @@ from proxy.core.model import Bounds, Entry, Expected, Index
 from proxy.core.policy import Effect, Names, Specs, YoungerThan
 from proxy.gateway.contexts import STEP
 from tests.ecosystems.policies import DAY, allow, deny, policy
-from tests.gateway.world import HOST, NAME, PACKAGE, at, channel, repodata
+from tests.gateway.world import HOST, NAME, PACKAGE, at, channel, record, repodata
 from tests.lab.fake_upstream import FakeFile
 from tests.web.twins import Twins, twins
 
@@ -32,6 +32,7 @@ INDEX = "/conda/c/linux-64/repodata.json"
 WHEEL = "demo-1.0-py3-none-any.whl"
 NOARCH = "/conda/c/noarch/repodata.json"
 JSON = "application/vnd.pypi.simple.v1+json"
+SUBDIRS = ("osx-64", "osx-arm64", "win-64", "linux-aarch64")
 BOUNDS = Bounds(fresh_min=0, fresh_default=600, stale_while_revalidate=300)
 
 
@@ -52,6 +53,16 @@ def page(*versions: str, wheel: bytes = b"wheel 1.0") -> FakeFile:
 
 
 FILES: dict[str, FakeFile | bytes] = {
+    at("noarch/repodata.json"): FakeFile(
+        body=json.dumps(
+            {
+                "info": {"subdir": "noarch"},
+                "packages.conda": {
+                    f"for-{name}-1.0-0.conda": record(f"for-{name}", b"x") for name in SUBDIRS
+                },
+            }
+        ).encode()
+    ),
     **channel({NAME: PACKAGE, SMALL: b"small " * 100}),
     f"{HOST}/simple/demo/": page("1.0"),
     f"{HOST}/files/{WHEEL}": b"wheel 1.0",
@@ -132,7 +143,7 @@ class Visitor:
         self._paths: dict[str, str] = {}
         self._etags: dict[str, str] = {}
         self._versions = ["1.0"]
-        self._subdirs = itertools.cycle(("osx-64", "osx-arm64", "win-64", "linux-aarch64"))
+        self._subdirs = itertools.cycle(SUBDIRS)
 
     async def prepare(self) -> None:
         """Have everything here, and know what it is called."""
@@ -268,10 +279,12 @@ class Visitor:
         self.world.upstream.files.pop(f"{HOST}/tree/by-language.txt", None)
 
     async def another_index(self) -> None:
-        """There is one more index, which allow-lists look into."""
+        """There is one more index, where something on an allow-list needs something of noarch's."""
         name = next(self._subdirs)
-        body = repodata({"more-1.0-0.conda": b"more"})
-        self.world.upstream.files[at(f"{name}/repodata.json")] = FakeFile(body=body)
+        row = record("small", b"small") | {"depends": [f"for-{name}"]}
+        body = {"info": {"subdir": name}, "packages.conda": {"small-2.0-0.conda": row}}
+        file = FakeFile(body=json.dumps(body).encode())
+        self.world.upstream.files[at(f"{name}/repodata.json")] = file
         await self._refresh("conda/c", f"{name}/repodata.json")
 
     async def sibling_replaces(self) -> None:

@@ -134,6 +134,13 @@ HEADERS: tuple[Mapping[str, str], ...] = (
 """In values, @ is the ETag that the path had when the test began."""
 
 
+def _subdir(name: str) -> bytes:
+    """An index in which something needs something of noarch's."""
+    row = record("small", b"small") | {"depends": [f"for-{name}"]}
+    body = {"info": {"subdir": name}, "packages.conda": {"small-2.0-0.conda": row}}
+    return json.dumps(body).encode()
+
+
 class Visitor:
     """Asks for paths by the names above, and makes things change."""
 
@@ -281,9 +288,7 @@ class Visitor:
     async def another_index(self) -> None:
         """There is one more index, where something on an allow-list needs something of noarch's."""
         name = next(self._subdirs)
-        row = record("small", b"small") | {"depends": [f"for-{name}"]}
-        body = {"info": {"subdir": name}, "packages.conda": {"small-2.0-0.conda": row}}
-        file = FakeFile(body=json.dumps(body).encode())
+        file = FakeFile(body=_subdir(name))
         self.world.upstream.files[at(f"{name}/repodata.json")] = file
         await self._refresh("conda/c", f"{name}/repodata.json")
 
@@ -294,22 +299,35 @@ class Visitor:
         self.world.upstream.files[f"{HOST}/files/{WHEEL}"] = wheel
         file = page("1.0", wheel=wheel)
         self.world.upstream.files[f"{HOST}/simple/demo/"] = file
-        spool = await self.world.blobs.spool()
-        await spool.write([file.body])
-        stored = await spool.commit(Expected())
-        spool.close()
-        held = await self.doors.sibling.get("pypi/p simple/demo/")
-        assert isinstance(held, Entry)
-        await self.doors.sibling.put(
-            dataclasses.replace(
-                held, digest=stored.digest, size=stored.size, checked_at=self.world.now
-            )
-        )
+        await self._sibling_puts("pypi/p simple/demo/", file.body)
+
+    async def sibling_adds(self) -> None:
+        """Another process was asked for one more index. We shall know in half a minute."""
+        name = next(self._subdirs)
+        await self._sibling_puts(f"conda/c {name}/repodata.json", _subdir(name))
+
+    async def half_a_minute_later(self) -> None:
+        self.world.now += 31
 
     async def offline(self) -> None:
         """Upstream is not asked any more, and only what is here is listed."""
         bounds = dataclasses.replace(BOUNDS, offline=True)
         self.doors.reload(None, bounds=bounds, only_present=True)
+
+    async def _sibling_puts(self, key: str, body: bytes) -> None:
+        """Another process has this body now, which stays fresh for long."""
+        spool = await self.world.blobs.spool()
+        await spool.write([body])
+        stored = await spool.commit(Expected())
+        spool.close()
+        held = await self.doors.sibling.get("conda/c linux-64/repodata.json")
+        if key.startswith("pypi"):
+            held = await self.doors.sibling.get(key)
+        assert isinstance(held, Entry)
+        entry = dataclasses.replace(held, key=key, digest=stored.digest, size=stored.size)
+        await self.doors.sibling.put(
+            dataclasses.replace(entry, checked_at=self.world.now, fresh_for=5000.0)
+        )
 
     async def _end(self) -> float:
         """When the next thing is no longer fresh."""
@@ -350,6 +368,8 @@ CHANGES: tuple[Change, ...] = (
     Visitor.sibling_writes,
     Visitor.sibling_forgets,
     Visitor.sibling_replaces,
+    Visitor.sibling_adds,
+    Visitor.half_a_minute_later,
     Visitor.another_index,
     Visitor.offline,
     Visitor.down,
@@ -415,6 +435,7 @@ ONE_AFTER_ANOTHER = (
         Visitor.at_a_step,
     ),
     *(Visitor.sibling_writes, Visitor.near_the_end, Visitor.at_the_end),
+    *(Visitor.sibling_adds, Visitor.half_a_minute_later),
     *(Visitor.confirmed, Visitor.sibling_replaces),
     *(Visitor.near_the_end, Visitor.at_the_end, Visitor.near_the_end, Visitor.at_the_end),
     *(Visitor.earlier, Visitor.later, Visitor.sibling_forgets, Visitor.forgotten),

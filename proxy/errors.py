@@ -43,6 +43,18 @@ class RangeNotSatisfiable(RequestError):
         self.length = length
 
 
+class Unauthenticated(RequestError):
+    """What was asked for is not public, and no token, or none that holds, was shown."""
+
+
+class TooManyAttempts(RequestError):
+    """Too many wrong tokens came from the client's address; `retry_after` seconds will help."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Denied(ProxyError):
     """Policy refused this file. `rule` and `reason` are what the client is shown."""
 

@@ -47,6 +47,8 @@ class Reporting:
             seconds=seconds,
             first_byte=exchange.first_byte or None,
         )
+        if exchange.visitor.token is not None:
+            self._metrics.let_in(exchange.visitor.name, exchange.status)
         if isinstance(exchange.error, Denied):
             self._metrics.refused(exchange.mirror, exchange.error.rule)
             self._hearing.tell(
@@ -71,6 +73,7 @@ class Reporting:
             mirror=exchange.mirror,
             client=exchange.client,
             agent=exchange.agent,
+            by=exchange.visitor.name or None,
             error=exchange.error,
         )
 

@@ -26,6 +26,7 @@ from proxy.app.administration import Administration
 from proxy.app.hits import Hits
 from proxy.app.mirroring import Household, Mirroring
 from proxy.app.reporting import Reporting
+from proxy.app.token_watch import TokenWatch
 from proxy.config import Settings
 from proxy.core.model import Mirror, Resource
 from proxy.ecosystems import ECOSYSTEMS
@@ -43,10 +44,12 @@ from proxy.observe.log import Level, Log, Style
 from proxy.observe.metrics import Metrics
 from proxy.storage.eviction import Eviction
 from proxy.storage.opening import Store, opened
+from proxy.storage.token_file import TokenFile
 from proxy.storage.trouble import Trouble
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.credentials import Credentials, netrc_path
 from proxy.upstream.oauth import refresh
+from proxy.web.access import Access
 from proxy.web.content import Content
 from proxy.web.door import Door
 from proxy.web.keeping import Keeping
@@ -152,6 +155,7 @@ class Worker:
                 await self._meet(stack, crew)
             noting = asyncio.create_task(note_uses(blobs, reporting.failed))
             stack.push_async_callback(_ended, noting)
+            self._access = self._guarded(stack, metrics)
             if place.number == 0:
                 self._tidy(stack, store, watched, metrics)
                 self._mirror_ahead(stack, engine, reporting)
@@ -161,9 +165,13 @@ class Worker:
                 metrics.exposition,
                 lambda: self._ready,
                 lambda: upstream.circuits,
+                self._access,
             )
             verdicts = Verdicts(
-                lambda: self._mirrors, engine.explain, lambda key: engine.contexts.of(key).policy
+                lambda: self._mirrors,
+                engine.explain,
+                lambda key: engine.contexts.of(key).policy,
+                self._access,
             )
             await stack.enter_async_context(self._listening(pages, verdicts))
             if isinstance(hearing, Happenings):
@@ -277,6 +285,20 @@ class Worker:
         stack.push_async_callback(self._mirroring.aclose)
         self._mirroring.start()
 
+    def _guarded(self, stack: contextlib.AsyncExitStack, metrics: Metrics) -> Access:
+        """Raises StorageError and ConfigError where the file of tokens cannot be read."""
+        settings = self._settings.access
+        access = Access(
+            time.time,
+            public=settings.public,
+            failures=settings.failures,
+            refused=metrics.access_refused,
+        )
+        watch = TokenWatch(TokenFile(self._settings.token_file), access, self._log)
+        watch.read()
+        stack.push_async_callback(_ended, asyncio.create_task(watch.run()))
+        return access
+
     def _answering(
         self, stack: contextlib.AsyncExitStack, reporting: Reporting, catalog: Watched
     ) -> Content:
@@ -289,6 +311,7 @@ class Worker:
             outlet=outlet,
             requests=reporting,
             keeping=Keeping(self._shelf, catalog, self._hits),
+            access=self._access,
         )
 
     @contextlib.asynccontextmanager
@@ -361,7 +384,10 @@ class Worker:
         for name in ("server", "cache", "upstream", "log", "admin"):
             if getattr(settings, name) != getattr(old, name):
                 self._log.event("reload_needs_restart", level=Level.WARNING, section=name)
+        if settings.token_file != old.token_file:
+            self._log.event("reload_needs_restart", level=Level.WARNING, section="access.tokens")
         self._settings = settings
+        self._access.configure(settings.access.public, settings.access.failures)
         self._mirrors = Mirrors(settings.mirrors)
         self._content.mirrors = self._mirrors
         self._gateway.configure(settings.mirrors)

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proxy.core.tokens import checked_pattern
 from proxy.core.urls import redacted
+from proxy.errors import ConfigError
 
 LONGEST = 100 * 365 * 86400.0
 """Seconds. Longer durations are mistakes, and timers overflow."""
@@ -220,7 +222,19 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
+def _patterns(value: Any) -> tuple[str, ...]:
+    try:
+        return tuple(checked_pattern(one) for one in _texts(value))
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+def _listed(text: str) -> list[str]:
+    return [one.strip() for one in text.split(",")] if text.strip() else []
+
+
 TEXT = Kind("text", _text)
+PATTERNS = Kind("list of patterns", _patterns, parse=_listed, show=list)
 TEXTS = Kind("list of texts", _texts, show=list)
 SOURCE = Kind("URL", _text, show=_shown_source)
 DURATION = duration()

@@ -13,11 +13,12 @@ Made by `pkgproxy config reference` from the code; a test keeps the two the same
 
 Settings come from, later ones winning: the defaults below; the file given with `--config`; the
 files `conf.d/*.toml` beside it, in the order of their names; environment variables
-(`PKGPROXY_SERVER__PORT=8081` is `server.port`); command line options. `pkgproxy config show`
-prints every value with its origin, `pkgproxy check-config FILE` checks without serving. Two files
-that give one setting different values are an error; so are unknown settings. All errors are
-reported at once, each with its file and line. SIGHUP reads everything again; a configuration with
-an error changes nothing. `config/pkgproxy.toml` is a commented file with every setting.
+(`PKGPROXY_SERVER__PORT=8081` is `server.port`; lists have commas); command line options.
+`pkgproxy config show` prints every value with its origin, `pkgproxy check-config FILE` checks
+without serving. Two files that give one setting different values are an error; so are unknown
+settings. All errors are reported at once, each with its file and line. SIGHUP reads everything
+again; a configuration with an error changes nothing. `config/pkgproxy.toml` is a commented file
+with every setting.
 
 A duration is a number of seconds or a text with a unit: `"300ms"`, `"90s"`, `"10m"`, `"12h"`,
 `"7d"`. A size is a number of bytes or a text with a unit, decimal or binary: `"50GB"`, `"8GiB"`.
@@ -26,6 +27,7 @@ A duration is a number of seconds or a text with a unit: `"300ms"`, `"90s"`, `"1
 _TITLES = {
     "server": "How clients are served. Needs a restart to change.",
     "cache": "Where bodies and the catalog are kept. Needs a restart to change.",
+    "access": "Who may have what (docs/access.md). `public` and `failures` are reloaded.",
     "log": "What is logged, to standard error. Needs a restart to change.",
     "advisories": "Known vulnerabilities, for policies. Needs a restart to change.",
     "admin": "The administration: pages and an API (docs/administration.md). Off unless one of "

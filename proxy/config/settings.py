@@ -24,6 +24,7 @@ from proxy.config.kinds import (
     HOSTS,
     PATH,
     PATHS,
+    PATTERNS,
     SIZE,
     SOURCE,
     TEXT,
@@ -72,6 +73,15 @@ class Logging:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessSettings:
+    """Who may have what."""
+
+    public: tuple[str, ...]
+    tokens: Path | None
+    failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdvisorySettings:
     """Where known vulnerabilities are read from; `osv` None: from nowhere."""
 
@@ -87,6 +97,7 @@ class Settings:
 
     server: Server
     cache: Cache
+    access: AccessSettings
     log: Logging
     upstream: UpstreamSettings
     advisories: AdvisorySettings
@@ -96,6 +107,11 @@ class Settings:
     mirrors: tuple[Mirror, ...]
     policies: Mapping[str, Policy] = field(default_factory=dict)
     written: tuple[Written, ...] = field(default=(), compare=False)  # how it is said, not what
+
+    @property
+    def token_file(self) -> Path:
+        """Where tokens are kept."""
+        return self.access.tokens or self.cache.path / "tokens.json"
 
 
 SERVER = (
@@ -143,6 +159,27 @@ CACHE = (
         kind=DURATION,
         default="7d",
         help="How long rendered indexes that are no longer current are kept.",
+    ),
+)
+
+ACCESS = (
+    Key(
+        name="public",
+        kind=PATTERNS,
+        default=["*"],
+        help="Mirrors (`<type>/<name>`, with `*` and `?`) that need no token; `[]`: none is.",
+    ),
+    Key(
+        name="tokens",
+        kind=PATH,
+        default=None,
+        help="File of the tokens, hashed; default: `tokens.json` in the cache folder.",
+    ),
+    Key(
+        name="failures",
+        kind=whole(1, 100_000),
+        default=30,
+        help="Wrong tokens per minute from one address; then its tokens are refused unread (429).",
     ),
 )
 
@@ -408,6 +445,7 @@ REQUIRED = ("type", "name", "source")
 SECTIONS: Mapping[str, tuple[Key, ...]] = {
     "server": SERVER,
     "cache": CACHE,
+    "access": ACCESS,
     "log": LOG,
     "upstream": UPSTREAM,
     "advisories": ADVISORIES,
@@ -486,6 +524,7 @@ def settings_of(
     return Settings(
         server=Server(**sections["server"]),
         cache=_cache(**sections["cache"]),
+        access=AccessSettings(**sections["access"]),
         log=Logging(**sections["log"]),
         upstream=UpstreamSettings(**sections["upstream"]),
         advisories=AdvisorySettings(**sections["advisories"]),

@@ -24,7 +24,7 @@ _CREDENTIAL = re.compile(
         | ((?:proxy-)?authorization|(?:set-)?cookie) (["']?\s*[:=]\s*) [^\r\n]+
         | ([a-z0-9_-]{0,20}(?:password|passwd|secret|token|api[_-]?key)) (["']?\s*[:=]\s*["']?)
           [^\s"'&,;]+
-        | (pypi|ghp|gho|ghs|pfx|glpat) ([-_]) [a-z0-9_-]{16,}
+        | (pypi|ghp|gho|ghs|pfx|glpat|pkp) ([-_]) [a-z0-9_-]{16,}
     )"""
 )
 # One of these is in every text that the patterns above could match: looking for them first costs
@@ -32,7 +32,7 @@ _CREDENTIAL = re.compile(
 _SUSPECT = (
     *("://", ":\\", "@", "t/", "%2f", "basic", "bearer", "digest", "negotiate", "token"),
     *("authorization", "cookie", "passw", "secret", "api_key", "api-key", "apikey"),
-    *("pypi-", "pypi_", "gh", "pfx", "glpat"),
+    *("pypi-", "pypi_", "pkp-", "gh", "pfx", "glpat"),
 )
 
 

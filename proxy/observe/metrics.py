@@ -146,6 +146,16 @@ METRICS: tuple[Metric, ...] = (
         _MIRROR,
         "Bodies that were not what their index promised, or no index at all.",
     ),
+    _counter(
+        "pkgproxy_token_requests_total",
+        ("token", "code"),
+        "Requests to mirrors that were let in by a token, by its name and class of status.",
+    ),
+    _counter(
+        "pkgproxy_access_refused_total",
+        ("cause",),
+        "Requests that were not let in: the token was missing, wrong, or one too many (limited).",
+    ),
     _counter("pkgproxy_renders_total", ("mirror", "forms"), "Views of indexes rendered."),
     _histogram(
         "pkgproxy_render_duration_seconds",
@@ -314,6 +324,14 @@ class Metrics:
     def stale_served(self, mirror: str, cause: str) -> None:
         """A stale answer went out: *cause* is `updating` or an error's class name."""
         self._counter("pkgproxy_stale_served_total", mirror, cause).inc()
+
+    def let_in(self, token: str, status: int) -> None:
+        """A request was let in by the token of that name, and answered with *status*."""
+        self._counter("pkgproxy_token_requests_total", token, f"{status // 100}xx").inc()
+
+    def access_refused(self, cause: str) -> None:
+        """A request was not let in: `missing`, `wrong` or `limited`."""
+        self._counter("pkgproxy_access_refused_total", cause).inc()
 
     # -- upstream ------------------------------------------------------------------------
 

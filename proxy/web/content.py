@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import quote
 
 from aiohttp import HttpVersion11, hdrs, web
 
@@ -35,14 +36,22 @@ from proxy.core.model import Artifact, Form, Index, Plain, Resource
 from proxy.core.negotiation import choose, choose_coding
 from proxy.core.r_agent import USER_AGENT
 from proxy.ecosystems.base import Ecosystem
-from proxy.errors import Denied, MethodNotAllowed, ProxyError, UpstreamError, UpstreamMissing
+from proxy.errors import (
+    Denied,
+    MethodNotAllowed,
+    ProxyError,
+    UnknownPath,
+    UpstreamError,
+    UpstreamMissing,
+)
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
 from proxy.gateway.basis import gathered
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.render import CODINGS
+from proxy.web.access import ANYBODY, Access, Visitor
 from proxy.web.errors import explained, problem
 from proxy.web.keeping import Given, Keeping
-from proxy.web.paths import Mirrors
+from proxy.web.paths import Asked, Mirrors
 from proxy.web.sending import SMALL, Meter, Outlet, Way
 
 SERVER = "pkgproxy"
@@ -59,9 +68,11 @@ class Exchange:
     """What is known of one request when it is over."""
 
     method: str
-    path: str
+    path: str  # without a token
     started: float  # perf_counter
     mirror: str = ""
+    visitor: Visitor = ANYBODY
+    is_private: bool = False  # whether the answer is for this client only
     status: int = 0
     promised: int | None = None  # body bytes that the headers announced
     meter: Meter = field(default_factory=Meter)
@@ -93,6 +104,7 @@ class Content:
         outlet: Outlet,
         requests: Requests,
         keeping: Keeping | None = None,
+        access: Access,
     ) -> None:
         """*keeping*: what is told of answers that may be given again; None: nobody."""
         self._keeping = keeping
@@ -100,19 +112,21 @@ class Content:
         self._ecosystems = ecosystems
         self._outlet = outlet
         self._requests = requests
+        self._access = access
         self.mirrors = mirrors
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, whatever happens, and have it recorded."""
+        asked = self.mirrors.find(request.path)
         exchange = Exchange(
             method=request.method,
-            path=request.path,
+            path=asked.shown,
             started=time.perf_counter(),
             client=request.remote or "",
             agent=request.headers.get("User-Agent", ""),
         )
         try:
-            response = await self._answered(request, exchange)
+            response = await self._answered(request, asked, exchange)
         except ProxyError as error:
             response = await self._failed(request, exchange, error)
         except (ConnectionError, TimeoutError):
@@ -130,25 +144,35 @@ class Content:
         self._requests.finished(exchange, time.perf_counter() - exchange.started)
         return response
 
-    async def _answered(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
-        found = self.mirrors.find(request.path)
-        exchange.mirror = found.mirror.key
+    async def _answered(
+        self, request: web.Request, asked: Asked, exchange: Exchange
+    ) -> web.StreamResponse:
+        exchange.is_private = not self._access.is_open
+        exchange.visitor = self._access.reader(asked, request)
+        mirror = asked.mirror
+        assert mirror is not None
+        exchange.is_private = exchange.visitor is not ANYBODY
+        exchange.mirror = mirror.key
         if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
             raise MethodNotAllowed(f"{request.method} does not read a mirror; use GET or HEAD")
-        ecosystem = self._ecosystems[found.mirror.type]
-        canonical = ecosystem.canonical(found.path)
+        ecosystem = self._ecosystems[mirror.type]
+        canonical = ecosystem.canonical(asked.path)
         if canonical is not None:
-            return _redirect(request, found.path, canonical, exchange)
-        resource = ecosystem.classify(found.mirror.key, found.path)
+            return _redirect(request, asked.path, canonical, exchange)
+        resource = ecosystem.classify(mirror.key, asked.path)
         want, vary = _wanted(request, resource)
-        mark = None if self._keeping is None else self._keeping.mark(found.mirror.key)
+        # What was for one client only is not given again unasked.
+        keeping = None if exchange.is_private else self._keeping
+        mark = None if keeping is None else keeping.mark(mirror.key)
         with gathered() as basis:
-            answer = await self._gateway.open(resource, found.mirror, want)
+            answer = await self._gateway.open(resource, mirror, want)
+        if exchange.is_private:
+            answer.cache_control = _private(answer.cache_control)
         try:
             answer.vary = (*answer.vary, *vary)
             exchange.cache = answer.status
             response = await self._sent(request, answer, exchange)
-            if self._keeping is not None and mark is not None:
+            if keeping is not None and mark is not None:
                 given = Given(
                     request=request,
                     path=exchange.path,
@@ -158,7 +182,7 @@ class Content:
                     span=exchange.span,
                     sent=exchange.meter.sent,
                 )
-                await self._keeping.keep(given, basis, mark)
+                await keeping.keep(given, basis, mark)
             return response
         finally:
             await answer.close()
@@ -272,12 +296,14 @@ class Content:
             return _led(where, error, exchange)
         exchange.status = told.status
         exchange.cache = _status_of(error)
+        kept = told.headers["Cache-Control"]
         response = web.Response(
             status=told.status,
             reason=told.reason,
             body=told.body,
             headers={
                 **told.headers,
+                "Cache-Control": _private(kept) if exchange.is_private else kept,
                 "Content-Type": "application/problem+json",
                 "Cache-Status": str(exchange.cache),
                 "Server": SERVER,
@@ -388,14 +414,22 @@ async def _begun(
 
 
 def _redirect(request: web.Request, path: str, canonical: str, exchange: Exchange) -> web.Response:
-    """To the one spelling of a path, keeping whatever came before it (a token, a prefix)."""
+    """To the one spelling of a path.
+
+    By a reference that is relative to the request (RFC 9110 section 10.2.2), so that whatever
+    came before, a token or a prefix, stays with the client and is not repeated here. Raises
+    UnknownPath where the path's own slashes are encoded, so that relative would mean another one.
+    """
+    if "%2f" in request.rel_url.raw_path.lower():
+        raise UnknownPath("a path has an encoded slash")
     exchange.status = 301
-    before = request.path.removesuffix(path)
-    location = request.url.with_path(before + canonical, keep_query=True)
+    query = request.rel_url.raw_query_string
+    location = "../" * path.count("/") + quote(canonical) + (f"?{query}" if query else "")
     exchange.cache = CacheStatus.none()
+    kept = "public, max-age=86400"
     headers = {
-        "Location": str(location.relative()),
-        "Cache-Control": "public, max-age=86400",
+        "Location": location,
+        "Cache-Control": _private(kept) if exchange.is_private else kept,
         "Cache-Status": str(exchange.cache),
         "Server": SERVER,
     }
@@ -414,6 +448,11 @@ def _led(where: str, error: ProxyError, exchange: Exchange) -> web.Response:
         "Server": SERVER,
     }
     return web.Response(status=307, headers=headers)
+
+
+def _private(cache_control: str) -> str:
+    """What may be kept by this client but by no cache that others share (RFC 9111 §5.2.2.7)."""
+    return cache_control.replace("public", "private", 1)
 
 
 def _status_of(error: ProxyError) -> CacheStatus:

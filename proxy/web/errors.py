@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
 import msgspec
+from aiohttp import web
 
 from proxy import errors
 from proxy.core.r_agent import may_be_r
@@ -49,6 +50,8 @@ _TABLE = (
     _Row(errors.UnknownMirror, 404, "No such mirror"),
     _Row(errors.UnknownPath, 404, "No such path"),
     _Row(errors.UnknownRun, 404, "No such run"),
+    _Row(errors.Unauthenticated, 401, "A token is needed"),
+    _Row(errors.TooManyAttempts, 429, "Too many wrong tokens"),
     _Row(errors.MethodNotAllowed, 405, "Method not allowed"),
     _Row(errors.NotAcceptable, 406, "Not acceptable"),
     _Row(errors.RangeNotSatisfiable, 416, "Range not satisfiable"),
@@ -83,6 +86,21 @@ _PLAIN = ":;,()!*'@/?"
 
 NEGATIVE_MAX_AGE = 10
 """Seconds for which a client may keep a 404 of ours: short, a mirror may be added any time."""
+
+
+def refusal(error: ProxyError) -> web.Response:
+    """The response to a request for a page of ours that *error* ended."""
+    told = problem(error, ecosystem="")
+    return web.Response(
+        status=told.status,
+        reason=told.reason,
+        body=told.body,
+        headers={
+            **told.headers,
+            "Cache-Control": "no-store",
+            "Content-Type": "application/problem+json",
+        },
+    )
 
 
 def problem(error: ProxyError, *, ecosystem: str) -> Problem:
@@ -131,7 +149,10 @@ def _headers(error: ProxyError, status: int) -> dict[str, str]:
         headers["Allow"] = "GET, HEAD"
     if isinstance(error, errors.RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.length}"
-    if status == 503:
+    if status == 401:
+        # Browsers, pip and R answer to Basic: any user name, the token as the password.
+        headers["WWW-Authenticate"] = 'Basic realm="pkgproxy", charset="UTF-8"'
+    if status in (429, 503):
         wait = getattr(error, "retry_after", None) or RETRY_AFTER
         headers["Retry-After"] = str(math.ceil(wait))
     return headers

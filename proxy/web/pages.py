@@ -11,8 +11,12 @@ from aiohttp import web
 from proxy import __version__
 from proxy.core.model import Mirror
 from proxy.core.negotiation import choose
+from proxy.core.tokens import Action
 from proxy.core.urls import redacted
+from proxy.errors import ProxyError
 from proxy.upstream.circuits import Trouble
+from proxy.web.access import Access
+from proxy.web.errors import refusal
 from proxy.web.paths import Mirrors
 
 _STYLE = """
@@ -21,6 +25,10 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #ddd; }
 pre { background: #f4f4f4; padding: .8rem; overflow-x: auto; }
 """
+
+
+# What is listed differs from visitor to visitor, and links begin with the host they named.
+_NEVER_KEPT = {"Cache-Control": "no-store"}
 
 
 class Pages:
@@ -32,23 +40,32 @@ class Pages:
         exposition: Callable[[], bytes],
         ready: Callable[[], bool],
         troubles: Callable[[], Iterable[Trouble]],
+        access: Access,
     ) -> None:
         self._mirrors = mirrors
         self._exposition = exposition
         self._ready = ready
         self._troubles = troubles
+        self._access = access
 
     async def front(self, request: web.Request) -> web.Response:
-        """What is served here, as HTML or JSON."""
+        """What is served here that the visitor may see, as HTML or JSON."""
+        try:
+            mirrors = list(self._access.visible(self._mirrors(), request))
+        except ProxyError as error:
+            return refusal(error)
         accept = request.headers.get("Accept")
         kind = choose(accept, ("text/html", "application/json"))
         base = f"{request.scheme}://{request.host}"
-        mirrors = list(self._mirrors())
         if kind == "application/json":
             listing = {"version": __version__, "mirrors": [_row(m, base) for m in mirrors]}
-            return web.Response(body=msgspec.json.encode(listing), content_type=kind)
+            return web.Response(
+                body=msgspec.json.encode(listing), content_type=kind, headers=_NEVER_KEPT
+            )
         page = _page(mirrors, base)
-        return web.Response(text=page, content_type="text/html", charset="utf-8")
+        return web.Response(
+            text=page, content_type="text/html", charset="utf-8", headers=_NEVER_KEPT
+        )
 
     async def healthz(self, request: web.Request) -> web.Response:
         """The process runs and its event loop turns."""
@@ -62,6 +79,10 @@ class Pages:
 
     async def upstreams(self, request: web.Request) -> web.Response:
         """The hosts that have failed of late, as the worker that answers knows them."""
+        try:
+            self._access.check(Action.METRICS, request)
+        except ProxyError as error:
+            return refusal(error)
         hosts = [
             {
                 "host": one.host,
@@ -75,7 +96,11 @@ class Pages:
         return web.Response(body=body, content_type="application/json")
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """All worker processes' metrics in Prometheus' text format."""
+        """All worker processes' metrics in Prometheus' text format; they name every mirror."""
+        try:
+            self._access.check(Action.METRICS, request)
+        except ProxyError as error:
+            return refusal(error)
         return web.Response(
             body=self._exposition(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},

@@ -10,7 +10,8 @@ from aiohttp import web
 from proxy.core.policy import Policy
 from proxy.errors import ProxyError, RequestError, UnknownMirror
 from proxy.gateway.explaining import Compared, Question, as_row
-from proxy.web.errors import problem
+from proxy.web.access import Access
+from proxy.web.errors import refusal
 from proxy.web.paths import Mirrors
 
 PATH = "/api/v1/policy/explain"
@@ -24,24 +25,24 @@ class Verdicts:
     path = PATH
 
     def __init__(
-        self, mirrors: Callable[[], Mirrors], ask: Ask, policy: Callable[[str], Policy | None]
+        self,
+        mirrors: Callable[[], Mirrors],
+        ask: Ask,
+        policy: Callable[[str], Policy | None],
+        access: Access,
     ) -> None:
         """*policy*: what now holds for the mirror with that key."""
         self._mirrors = mirrors
         self._ask = ask
         self._policy = policy
+        self._access = access
 
     async def explain(self, request: web.Request) -> web.Response:
         """Each file of `?mirror=<type>/<name>&package=<name>` with its verdict."""
         try:
             body = await self._explained(request)
         except ProxyError as error:
-            told = problem(error, ecosystem="")
-            return web.Response(
-                status=told.status,
-                body=told.body,
-                headers={**told.headers, "Content-Type": "application/problem+json"},
-            )
+            return refusal(error)
         return web.Response(
             body=body,
             headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
@@ -51,7 +52,8 @@ class Verdicts:
         name, package = request.query.get("mirror", ""), request.query.get("package", "")
         if not name or not package:
             raise RequestError(f"write {PATH}?mirror=<type>/<name>&package=<name>")
-        mirror = self._mirrors().get(name)
+        visible = self._access.visible(self._mirrors(), request)
+        mirror = next((one for one in visible if one.key == name), None)
         if mirror is None:
             raise UnknownMirror(f"there is no mirror {name!r}; write it as <type>/<name>")
         policy = self._policy(mirror.key)

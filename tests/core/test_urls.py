@@ -75,6 +75,7 @@ def test_a_secret_in_a_known_place_never_shows(secret: str) -> None:
         "X-API-Key: S3CRET",
         "cookie: session=S3CRET; other=S3CRET",
         "pypi-S3CRETS3CRETS3CRETS3CRET",
+        "pkp-S3CRET12-S3CRETS3CRETS3CRETS3CRET",
         "GET /t/S3CRET/conda/x",
         "at https://u:S3CRET@h.example.org/x now",
     ],

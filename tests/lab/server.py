@@ -67,6 +67,7 @@ class ProxyServer:
         self.tables = {} if tables is None else tables
         self.port = free_port()
         self.started_in = 0.0  # seconds from exec to ready, of the last start
+        self.token = ""  # sent when metrics are read
         self.stopped_with: int | None = None  # exit status of the last stop
         self._prefix = list(prefix)
         self._environment = dict(os.environ) if inherit_environment else clean_environment(folder)
@@ -197,7 +198,8 @@ class ProxyServer:
     def _get(self, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request("GET", path)
+            headers = {"X-API-Key": self.token} if self.token else {}
+            connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             return response.status, response.read()
         finally:

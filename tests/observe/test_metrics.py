@@ -118,6 +118,8 @@ def test_every_event_reaches_its_family(metrics: Metrics) -> None:
     metrics.stored(size=5, entries=2)
     metrics.ready(1, 3000)
     metrics.running("1.0")
+    metrics.let_in("build-farm", 200)
+    metrics.access_refused("wrong")
     with metrics.fill(mirror):
         seen = samples(metrics.exposition())
     ends = {Kind.COUNTER: "", Kind.GAUGE: "", Kind.HISTOGRAM: "_count"}

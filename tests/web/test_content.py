@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import pytest
@@ -16,6 +17,7 @@ from aiohttp import web
 from proxy.core.model import Bounds
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.errors import Denied, UpstreamFailed, UpstreamRefused
+from proxy.web.access import Access
 from proxy.web.content import Content, Exchange
 from proxy.web.paths import Mirrors
 from proxy.web.sending import Outlet
@@ -85,16 +87,20 @@ def visit(
     folder: Path,
     script: Callable[[Door], Awaitable[None]],
     files: dict[str, FakeFile | bytes] | None = None,
+    access: Access | None = None,
 ) -> None:
     async def main() -> None:
-        async with served(folder, FILES if files is None else files) as door, asyncio.timeout(30):
+        serving = served(folder, FILES if files is None else files, access)
+        async with serving as door, asyncio.timeout(30):
             await script(door)
 
     asyncio.run(main())
 
 
 @contextlib.asynccontextmanager
-async def served(folder: Path, files: dict[str, FakeFile | bytes]) -> AsyncIterator[Door]:
+async def served(
+    folder: Path, files: dict[str, FakeFile | bytes], access: Access | None = None
+) -> AsyncIterator[Door]:
     """A door before a gateway to *files*."""
     heard, outlet = Heard(), Outlet(2)
     async with world(folder, files, Bounds()) as made:
@@ -104,6 +110,7 @@ async def served(folder: Path, files: dict[str, FakeFile | bytes]) -> AsyncItera
             mirrors=Mirrors(made.mirrors.values()),
             outlet=outlet,
             requests=heard,
+            access=access or Access(lambda: made.now),
         )
         application = web.Application()
         application.router.add_route("*", "/{path:.+}", content.handle)
@@ -265,11 +272,19 @@ def test_a_token_in_the_path_is_accepted_and_goes_nowhere(tmp_path: Path) -> Non
 
 def test_another_spelling_of_a_project_is_redirected_to_the_one(tmp_path: Path) -> None:
     async def script(door: Door) -> None:
-        for path in ("/pypi/p/simple/DEMO/", "/pypi/p/simple/demo"):
+        for path, wanted in (
+            ("/pypi/p/simple/DEMO/", "../../simple/demo/"),
+            ("/pypi/p/simple/demo", "../simple/demo/"),
+            ("/pypi/p/simple", "simple/"),
+            # The token stays with the client, and in front of the new path.
+            ("/t/tok/pypi/p/simple/Demo/?format=x", "../../simple/demo/?format=x"),
+        ):
             reply, _ = await door.get(path)
-            assert (reply.status, reply.headers["Location"]) == (301, "/pypi/p/simple/demo/")
-        reply, _ = await door.get("/t/tok/pypi/p/simple/Demo/?format=x")
-        assert reply.headers["Location"] == "/t/tok/pypi/p/simple/demo/?format=x"
+            assert (reply.status, reply.headers["Location"]) == (301, wanted)
+            there = urlsplit(urljoin(path, wanted)).path.replace("/t/tok", "")
+            assert there in {"/pypi/p/simple/demo/", "/pypi/p/simple/"}
+        reply, _ = await door.get("/pypi/p/simple%2FDEMO/")
+        assert reply.status == 404
 
     visit(tmp_path, script)
 

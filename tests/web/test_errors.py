@@ -15,6 +15,8 @@ TABLE = [
     (errors.UnknownPath("m"), 404, 404),
     (errors.UnknownRun("m"), 404, 404),
     (errors.Conflict("m"), 409, 409),
+    (errors.Unauthenticated("m"), 401, 401),
+    (errors.TooManyAttempts("m", retry_after=3.0), 429, 429),
     (errors.MethodNotAllowed("m"), 405, 405),
     (errors.NotAcceptable("m"), 406, 406),
     (errors.RangeNotSatisfiable(7), 416, 416),

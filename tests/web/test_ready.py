@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ FILES: dict[str, FakeFile | bytes] = {
 ALWAYS = Bounds(fresh_default=1e6, fresh_max=1e6)
 
 
-def visit(folder: Path, script: Callable[[Twins], Awaitable[None]], **options: int) -> None:
+def visit(folder: Path, script: Callable[[Twins], Awaitable[None]], **options: Any) -> None:
     async def main() -> None:
         async with twins(folder, FILES, bounds=ALWAYS, **options) as doors, asyncio.timeout(30):
             await script(doors)

@@ -29,6 +29,7 @@ from proxy.observe.happenings import Happenings
 from proxy.observe.log import Log, Style
 from proxy.observe.metrics import Metrics
 from proxy.storage.catalog import DiskCatalog
+from proxy.web.access import Access
 from proxy.web.content import Content
 from proxy.web.door import Door
 from proxy.web.keeping import Keeping
@@ -203,6 +204,7 @@ async def twins(
     bounds: Bounds | None = None,
     room: int = ROOM,
     patience: float = STALLED,
+    access: Access | None = None,
 ) -> AsyncIterator[Twins]:
     """Both doors over one world, whose catalog another process (`sibling`) writes to, too."""
     async with contextlib.AsyncExitStack() as stack:
@@ -224,8 +226,8 @@ async def twins(
             return Door(server, shelf, hits, patience=patience, access_log=None)
 
         contents = [
-            _content(stack, made, quick, Keeping(shelf, watched, hits)),
-            _content(stack, made, plain, None),
+            _content(stack, made, quick, Keeping(shelf, watched, hits), access),
+            _content(stack, made, plain, None, access),
         ]
         server, fast = await _listening(stack, contents[0], door)
         _, slow = await _listening(stack, contents[1], lambda server: server())
@@ -235,7 +237,11 @@ async def twins(
 
 
 def _content(
-    stack: contextlib.AsyncExitStack, made: World, side: Side, keeping: Keeping | None
+    stack: contextlib.AsyncExitStack,
+    made: World,
+    side: Side,
+    keeping: Keeping | None,
+    access: Access | None,
 ) -> Content:
     outlet = Outlet(2)
     stack.callback(outlet.close)
@@ -246,6 +252,7 @@ def _content(
         outlet=outlet,
         requests=Reporting(side.metrics, side.log, Happenings(time.time), requests=True),
         keeping=keeping,
+        access=access or Access(lambda: made.now),
     )
 
 

@@ -293,13 +293,18 @@ class Visitor:
         await self._refresh("conda/c", f"{name}/repodata.json")
 
     async def sibling_replaces(self) -> None:
-        """Another process has seen that upstream put another wheel in the place of the first."""
+        """Another process has seen that upstream put other files in the place of the first."""
         self._versions.append("x")
-        wheel = f"another wheel {len(self._versions)}".encode()
-        self.world.upstream.files[f"{HOST}/files/{WHEEL}"] = wheel
-        file = page("1.0", wheel=wheel)
-        self.world.upstream.files[f"{HOST}/simple/demo/"] = file
-        await self._sibling_puts("pypi/p simple/demo/", file.body)
+        other = f"another file {len(self._versions)}".encode()
+        listed, index = page("1.0", wheel=other), repodata({NAME: PACKAGE, SMALL: other})
+        self.world.upstream.files |= {
+            f"{HOST}/files/{WHEEL}": other,
+            f"{HOST}/simple/demo/": listed,
+            at(f"linux-64/{SMALL}"): other,
+            at("linux-64/repodata.json"): index,
+        }
+        await self._sibling_puts("pypi/p simple/demo/", listed.body)
+        await self._sibling_puts("conda/c linux-64/repodata.json", index)
 
     async def sibling_adds(self) -> None:
         """Another process was asked for one more index. We shall know in half a minute."""

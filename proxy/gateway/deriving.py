@@ -39,7 +39,7 @@ LARGEST = 16 << 20
 
 ENDING = ".metadata"
 
-_SPAN = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_SPAN = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 _MEMBER = re.compile(r"[^/]+\.dist-info/METADATA")
 
 

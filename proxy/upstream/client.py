@@ -11,14 +11,11 @@ import asyncio
 import contextlib
 import random
 import re
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
-from urllib.parse import urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import hdrs
@@ -26,42 +23,35 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
-from proxy import __version__
 from proxy.config.upstream_settings import UpstreamSettings
-from proxy.core.http_date import parse_http_date
 from proxy.core.model import Mirror, Validators
 from proxy.core.urls import redacted
 from proxy.errors import (
-    ConfigError,
     Offline,
     UpstreamError,
     UpstreamFailed,
-    UpstreamForbidden,
-    UpstreamMissing,
-    UpstreamRefused,
-    UpstreamThrottled,
     UpstreamTimeout,
 )
 from proxy.upstream.circuits import Circuits
+from proxy.upstream.connections import READ_AHEAD, bare, proxy_for, session_of, tls_of
 from proxy.upstream.guard import GuardedResolver, check, trusted
+from proxy.upstream.heads import (
+    conditions,
+    failed,
+    final,
+    is_down,
+    judge,
+    length_of,
+    target,
+    validators_of,
+)
 from proxy.upstream.port import Ask, Reply
 from proxy.upstream.retry import wait_before
 
 REDIRECTS = 10
 """Hops that are followed; more is a loop."""
 
-AGENT = f"pkgproxy/{__version__}"
-
-_READ_AHEAD = 128 << 10
-"""Bytes that are buffered before reading from the socket stops (at twice that). The first batch is
-hashed and written before its first byte goes on, so more of it would only delay that."""
-
-_GATEWAY = (502, 503, 504)
-"""What the gateway before a server answers when that is down."""
-
-_PATIENCE_MAX = 86400.0  # seconds; a longer Retry-After is a mistake
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_HEAD_LIMIT = 32 * 1024  # bytes of one header line: real ones stay below a tenth
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
 class Observer(Protocol):
@@ -125,11 +115,11 @@ class AiohttpUpstream:
         self.circuits = Circuits(
             settings.trip_after, observer=observer, clock=time.monotonic, sleep=rest
         )
-        tls = _tls(settings)
+        tls = tls_of(settings)
         # Two of them, because names that were resolved and connections that are open are shared
         # within one: what a mirror trusts must not be within reach of another that does not.
-        self._trusting = _session(settings, resolver(), tls)
-        self._guarded = _session(settings, GuardedResolver(resolver()), tls)
+        self._trusting = session_of(settings, resolver(), tls)
+        self._guarded = session_of(settings, GuardedResolver(resolver()), tls)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -148,7 +138,7 @@ class AiohttpUpstream:
         try:
             response, url = await self._asked(ask)
             outcome = "unchanged" if response.status == 304 else "ok"
-            body = _Body(ask, response, url, _validators(response), _length(response, ask))
+            body = _Body(ask, response, url, validators_of(response), length_of(response, ask))
             yield Reply(
                 status=response.status,
                 headers={name.lower(): value for name, value in response.headers.items()},
@@ -187,14 +177,14 @@ class AiohttpUpstream:
         for _ in range(REDIRECTS):
             response = await self._heard(ask, url)
             if response.status not in (301, 302, 303, 307, 308):
-                _judge(response, ask, url)
+                judge(response, ask, url)
                 return response, url
             location = response.headers.get(hdrs.LOCATION)
             response.release()
             if not location:
-                raise _final(f"{redacted(url)} redirects to nowhere")
-            url = _target(url, location)
-        raise _final(f"{redacted(ask.url)} redirects more than {REDIRECTS} times")
+                raise final(f"{redacted(url)} redirects to nowhere")
+            url = target(url, location)
+        raise final(f"{redacted(ask.url)} redirects more than {REDIRECTS} times")
 
     async def _heard(self, ask: Ask, url: str) -> aiohttp.ClientResponse:
         """One hop, unless its host is down; what becomes of it counts."""
@@ -207,8 +197,8 @@ class AiohttpUpstream:
             if isinstance(error.__cause__, aiohttp.ClientConnectionError | OSError):
                 self._count(error, ask, url)
             raise
-        if _is_down(response):
-            self._count(_failed(url, response.status), ask, url)
+        if is_down(response):
+            self._count(failed(url, response.status), ask, url)
         elif ask.method == "HEAD" or response.status not in (200, 206):
             self.circuits.answered(url)  # else its body tells
         return response
@@ -220,14 +210,14 @@ class AiohttpUpstream:
         """Whether the host of *url* is back. Raises UpstreamError where it is not."""
         response = await self._sent(replace(ask, method="HEAD", validators=Validators()), url)
         response.release()
-        if _is_down(response):
-            raise _failed(url, response.status)
+        if is_down(response):
+            raise failed(url, response.status)
 
     async def _sent(self, ask: Ask, url: str) -> aiohttp.ClientResponse:
-        address, secret = _bare(url), dict[str, str]()
+        address, secret = bare(url), dict[str, str]()
         if not ask.anonymous:
             address, secret = await self._authority.for_url(url, ask.mirror)
-        proxy = _proxy(address) if self._settings.trust_env else None
+        proxy = proxy_for(address) if self._settings.trust_env else None
         # A proxy resolves the names itself; its own is the operator's choice.
         trusting = proxy is not None or trusted(url, ask.mirror)
         session = self._trusting if trusting else self._guarded
@@ -237,7 +227,7 @@ class AiohttpUpstream:
                 return await session.request(
                     ask.method,
                     URL(address, encoded=True),
-                    headers={**_conditions(ask), **ask.headers, **secret},
+                    headers={**conditions(ask), **ask.headers, **secret},
                     allow_redirects=False,
                     proxy=proxy,
                     # A digest is that of the bytes as they are kept upstream: a server that calls a
@@ -346,10 +336,10 @@ class AiohttpUpstream:
                 and (not body.validators.strong or etag in (None, body.validators.etag))
             )
             if not same:
-                raise _final(f"{redacted(ask.url)} resumed at another place or file")
+                raise final(f"{redacted(ask.url)} resumed at another place or file")
             return False
         if not body.ask.verified:
-            raise _final(f"{redacted(ask.url)} has changed while it was fetched")
+            raise final(f"{redacted(ask.url)} has changed while it was fetched")
         return True
 
     async def _skip(self, body: _Body) -> None:
@@ -358,96 +348,13 @@ class AiohttpUpstream:
         while left:
             since = time.perf_counter()
             try:
-                piece = await body.response.content.read(min(left, _READ_AHEAD))
+                piece = await body.response.content.read(min(left, READ_AHEAD))
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise UpstreamFailed(f"{redacted(body.ask.url)}: {_why(error)}") from error
             if not piece:
                 raise UpstreamFailed(f"{redacted(body.ask.url)} has become shorter")
             left -= len(piece)
             self._pace(body, since, len(piece))
-
-
-def _judge(response: aiohttp.ClientResponse, ask: Ask, url: str) -> None:
-    """Turn a status that is no answer into our own words; closes the response then."""
-    status = response.status
-    ranged = ask.byte_range is not None
-    if status == 200 or (status == 304 and ask.validators) or (status == 206 and ranged):
-        return
-    response.release()
-    shown = redacted(url)
-    if status in (404, 410):
-        raise UpstreamMissing(f"{shown} does not exist ({status})", gone=status == 410)
-    if status in (401, 403):
-        sent = response.request_info.headers
-        raise UpstreamRefused(
-            f"{shown} refused this proxy's credentials or address ({status})",
-            unasked=status == 403 and hdrs.AUTHORIZATION not in sent and "/t/" not in url,
-        )
-    patience = _patience(response)
-    if status == 429 or (status == 503 and patience is not None):
-        raise UpstreamThrottled(f"{shown} asks for patience ({status})", retry_after=patience)
-    if status >= 500:
-        raise _failed(url, status)
-    raise _final(f"{shown} answered {status}")
-
-
-def _is_down(response: aiohttp.ClientResponse) -> bool:
-    """Whether a gateway says that of its server; with Retry-After it only asks for patience."""
-    return response.status in _GATEWAY and _patience(response) is None
-
-
-def _failed(url: str, status: int) -> UpstreamFailed:
-    return UpstreamFailed(f"{redacted(url)} failed ({status})")
-
-
-def _final(message: str) -> UpstreamFailed:
-    """A failure that asking again would only repeat, such as most 4xx."""
-    error = UpstreamFailed(message)
-    error.retryable = False
-    return error
-
-
-def _target(url: str, location: str) -> str:
-    """Where *url* redirects to. Raises UpstreamFailed and UpstreamForbidden."""
-    try:
-        target = urljoin(url, location)
-        scheme = urlsplit(target).scheme
-    except ValueError as error:
-        raise _final(f"{redacted(url)} redirects to an address that is none") from error
-    if urlsplit(url).scheme == "https" and scheme != "https":
-        raise UpstreamForbidden(f"{redacted(url)} redirects to plain http")
-    return target
-
-
-def _conditions(ask: Ask) -> dict[str, str]:
-    headers: dict[str, str] = {
-        hdrs.USER_AGENT: AGENT,
-        hdrs.ACCEPT: "*/*",
-        # What is stored is what upstream has, byte for byte; an index is wanted small.
-        hdrs.ACCEPT_ENCODING: "gzip" if "accept" in ask.headers else "identity",
-    }
-    if ask.validators.etag:
-        headers[hdrs.IF_NONE_MATCH] = ask.validators.etag
-    if ask.validators.last_modified:
-        headers[hdrs.IF_MODIFIED_SINCE] = ask.validators.last_modified
-    if ask.byte_range and ask.byte_range != "resume":
-        headers[hdrs.RANGE] = ask.byte_range
-    return headers
-
-
-def _validators(response: aiohttp.ClientResponse) -> Validators:
-    return Validators(
-        etag=response.headers.get(hdrs.ETAG),
-        last_modified=response.headers.get(hdrs.LAST_MODIFIED),
-    )
-
-
-def _length(response: aiohttp.ClientResponse, ask: Ask) -> int | None:
-    """The length of the decoded body, where the head tells it."""
-    coding = response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
-    if coding not in ("", "identity") and not ask.verified:
-        return None
-    return response.content_length
 
 
 def _resumable(body: _Body) -> bool:
@@ -463,64 +370,6 @@ def _resumable(body: _Body) -> bool:
 
 def _unread(body: _Body) -> bool:
     return not body.response.content.at_eof()
-
-
-def _patience(response: aiohttp.ClientResponse) -> float | None:
-    """Retry-After in seconds: a number or a date (RFC 9110 section 10.2.3)."""
-    value = response.headers.get(hdrs.RETRY_AFTER, "").strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), _PATIENCE_MAX)
-    date = parse_http_date(value)
-    return None if date is None else min(max(0.0, date - time.time()), _PATIENCE_MAX)
-
-
-def _session(
-    settings: UpstreamSettings, resolver: AbstractResolver, tls: ssl.SSLContext
-) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=settings.connections,
-            limit_per_host=settings.connections_per_host,
-            resolver=resolver,
-            ssl=tls,
-        ),
-        timeout=aiohttp.ClientTimeout(
-            total=None,
-            connect=settings.connect_timeout + settings.read_timeout,  # with the wait for a slot
-            sock_connect=settings.connect_timeout,
-            sock_read=settings.read_timeout,
-        ),
-        auto_decompress=True,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=(hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE),
-        trust_env=False,  # .netrc is ours to read; proxies are taken per request
-        read_bufsize=_READ_AHEAD,
-        max_line_size=_HEAD_LIMIT,
-        max_field_size=_HEAD_LIMIT,
-    )
-
-
-def _tls(settings: UpstreamSettings) -> ssl.SSLContext:
-    bundle = str(settings.ca_bundle) if settings.ca_bundle else None
-    try:
-        return ssl.create_default_context(cafile=bundle)
-    except OSError as error:
-        raise ConfigError(f"upstream.ca_bundle: {bundle} cannot be read: {error}") from error
-
-
-def _proxy(url: str) -> str | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for *url*, if any."""
-    parts = urlsplit(url)
-    proxy = getproxies().get(parts.scheme)
-    if proxy is None or proxy_bypass(parts.netloc):
-        return None
-    return proxy
-
-
-def _bare(url: str) -> str:
-    """*url* without user and password: those travel as a header, if at all."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _why(error: BaseException) -> str:

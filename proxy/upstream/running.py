@@ -211,4 +211,4 @@ def _problem(url: str, response: aiohttp.ClientResponse, body: bytes) -> ProxyEr
 
 def _seconds(response: aiohttp.ClientResponse) -> float | None:
     value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
+    return float(value) if value.isascii() and value.isdigit() else None

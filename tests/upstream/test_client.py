@@ -31,8 +31,9 @@ from proxy.errors import (
     UpstreamThrottled,
     UpstreamTimeout,
 )
-from proxy.upstream.client import REDIRECTS, AiohttpUpstream, _target
+from proxy.upstream.client import REDIRECTS, AiohttpUpstream
 from proxy.upstream.credentials import Credentials
+from proxy.upstream.heads import target
 from proxy.upstream.port import Ask
 from tests.lab.scripted import Answer, Exchange, Scripted, Step
 
@@ -404,11 +405,11 @@ def test_a_redirect_to_a_bad_address_is_refused(location: str, error: type[Upstr
 
 def test_https_is_never_left_for_http() -> None:
     secure = "https://a.example.org/x"
-    assert _target(secure, "/y") == "https://a.example.org/y"
-    assert _target("http://a.example.org/", secure) == secure
+    assert target(secure, "/y") == "https://a.example.org/y"
+    assert target("http://a.example.org/", secure) == secure
     for location in ("http://a.example.org/x", "http://b.example.org/", "ftp://a.example.org/"):
         with pytest.raises(UpstreamForbidden):
-            _target(secure, location)
+            target(secure, location)
 
 
 def test_credentials_stay_with_their_host_and_port() -> None:
@@ -538,6 +539,20 @@ def test_a_file_that_changed_meanwhile_is_an_error(second: Answer) -> None:
             await it.get("/x")
         assert not caught.value.retryable
         assert len(it.server.seen) == 2
+
+    run(test)
+
+
+def test_a_range_of_absurd_numbers_is_another_place() -> None:
+    async def test(it: Lab) -> None:
+        absurd = {**STRONG, "Content-Range": f"bytes {'9' * 9000}-{'9' * 9000}/{'9' * 9000}"}
+        it.server.play(
+            "/x",
+            Answer(body=BODY, headers=STRONG, stop_at=100),
+            Answer(status=206, body=BODY[100:], headers=absurd),
+        )
+        with pytest.raises(UpstreamFailed, match="resumed at another place"):
+            await it.get("/x")
 
     run(test)
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ConfigError
@@ -17,7 +17,9 @@ from proxy.upstream.authfile import AuthFile, OAuth
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 _FIELDS = (
@@ -31,8 +33,10 @@ _FIELDS = (
 )
 _KINDS = st.sampled_from(["BearerToken", "CondaToken", "BasicHTTP", "OAuth", "S3Credentials", "x"])
 _CREDENTIALS = st.dictionaries(
-    _KINDS, _VALUES | st.dictionaries(st.sampled_from(_FIELDS), _VALUES), max_size=2
+    _KINDS, _VALUES | st.dictionaries(st.sampled_from(_FIELDS), _VALUES, max_size=4), max_size=2
 )
+# A busy machine is slow, which says nothing of what is tested.
+_FUZZ = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _HOSTS = st.sampled_from(["c.example.org", "*.example.org", "*.org", "", "*"])
 GOOD = {"access_token": "a", "token_endpoint": "https://t.example.org/", "client_id": "c"}
 
@@ -48,6 +52,7 @@ def looked_up(content: bytes) -> None:
                 AuthFile(path).store(found)
 
 
+@_FUZZ
 @given(st.binary())
 @example(b"[" * 100_000)
 @example(b'{"a":' * 100_000)
@@ -56,7 +61,8 @@ def test_any_bytes(content: bytes) -> None:
     looked_up(content)
 
 
-@given(st.dictionaries(_HOSTS, _VALUES | _CREDENTIALS))
+@_FUZZ
+@given(st.dictionaries(_HOSTS, _VALUES | _CREDENTIALS, max_size=3))
 @example({"*": {"OAuth": {**GOOD, "expires_at": 10**400}}})
 @example({"*.org": {"OAuth": {**GOOD, "expires_at": float("inf")}}})
 @example({"*.org": {"OAuth": {**GOOD, "expires_at": float("nan")}}})

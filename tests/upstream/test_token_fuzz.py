@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import UpstreamError, UpstreamFailed
@@ -29,6 +29,7 @@ OLD = OAuth(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["access_token", "expires_in", "refresh_token"]), _VALUES))
 @example({"access_token": "new", "expires_in": 10**400})
 @example({"access_token": "new", "expires_in": math.inf})

@@ -120,9 +120,7 @@ _HIDING = st.sampled_from(
         b" folded\r\n",
     ]
 )
-_FUZZ = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+_FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @_FUZZ

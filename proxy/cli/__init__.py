@@ -233,6 +233,39 @@ def cache_sweep(config: ConfigOption = None) -> None:
         typer.echo(swept(load(config, os.environ).settings))
 
 
+@cache_app.command("export")
+def cache_export(
+    bundle: Annotated[Path, typer.Argument(help="File to write; a broken-off one is continued.")],
+    config: ConfigOption = None,
+    since: Annotated[
+        Path | None, typer.Option(help="Leave out what this earlier bundle brought.")
+    ] = None,
+) -> None:
+    """Write all files and indexes into a bundle for another site; prints its digest."""
+    from proxy.cli.cache import exported  # noqa: PLC0415
+    from proxy.config import load  # noqa: PLC0415
+
+    with _refusing():
+        typer.echo(exported(load(config, os.environ).settings, bundle, since))
+
+
+@cache_app.command("import")
+def cache_import(
+    bundle: Annotated[Path, typer.Argument(help="File that cache export has written.")],
+    config: ConfigOption = None,
+    digest: Annotated[
+        str | None, typer.Option(help="Refuse the bundle unless it has this SHA-256.")
+    ] = None,
+) -> None:
+    """Take over what a bundle brings; a damaged one is refused."""
+    from proxy.cli.cache import imported  # noqa: PLC0415
+    from proxy.config import load  # noqa: PLC0415
+
+    with _refusing():
+        wanted = None if digest is None else digest.removeprefix("sha256:").lower()
+        typer.echo(imported(load(config, os.environ).settings, bundle, wanted))
+
+
 @cache_app.command("verify")
 def cache_verify(config: ConfigOption = None) -> None:
     """Read all blobs and the catalog through; remove what is damaged and say what that was."""

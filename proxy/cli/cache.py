@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from proxy.config import Settings
+from proxy.errors import StorageError
 from proxy.gateway.janitor import YOUNGEST, forget_superseded
+from proxy.storage.carrying import export, take
 from proxy.storage.opening import Store, opened
 from proxy.storage.sweep import sweep, usage
 from proxy.storage.verify import Findings, verify
@@ -65,6 +67,42 @@ def swept(settings: Settings) -> str:
 def verified(settings: Settings) -> Findings:
     """Read everything through and repair it. Raises StorageError."""
     return _run(settings, verify)
+
+
+def exported(settings: Settings, path: Path, since: Path | None) -> str:
+    """Write the cache into a bundle; one line on it. Raises ProxyError."""
+
+    async def work(store: Store) -> str:
+        with _translated(path):
+            found = await export(store, path, since)
+        return (
+            f"{path}: {found.blobs} blobs, {found.size} bytes ({found.already} were written "
+            f"before), {found.values} entries; sha256:{found.digest}"
+        )
+
+    return _run(settings, work)
+
+
+def imported(settings: Settings, path: Path, digest: str | None) -> str:
+    """Take over what is in a bundle; one line on it. Raises ProxyError."""
+
+    async def work(store: Store) -> str:
+        with _translated(path):
+            found = await take(store, path, digest)
+        return (
+            f"{path}: {found.blobs} blobs, {found.size} bytes ({found.already} were here before), "
+            f"{found.values} entries; sha256:{found.digest}"
+        )
+
+    return _run(settings, work)
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{error.filename or path}: {error.strerror or error}") from error
 
 
 def _run(settings: Settings, work: Callable[[Store], Coroutine[None, None, R]]) -> R:

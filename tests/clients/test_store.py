@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from proxy.cli import app
 from tests.clients.conftest import write_tree
 from tests.lab.channel import build_channel
 from tests.lab.clients import Rattler, fetch
@@ -125,3 +127,29 @@ def test_the_quota_is_kept(tmp_path: Path) -> None:
             assert fetch(f"{proxy.url}/files/lab/small-{number}").status == 200
         assert fetch(f"{proxy.url}/files/lab/big-0").status == 200
         assert proxy.metric("pkgproxy_unstored_total", mirror="files/lab") == 1
+
+
+def _cache(proxy: ProxyServer, *arguments: str) -> str:
+    """Run a command of `pkgproxy cache` on the proxy's configuration."""
+    command = ["cache", *arguments, "--config", str(proxy.config_file)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_bundle_serves_a_site_that_has_no_upstream(tmp_path: Path) -> None:
+    bundle, delta = tmp_path / "b0", tmp_path / "b1"
+    with _pair(tmp_path) as (_, proxy), proxy:
+        Rattler(tmp_path / "there").install(f"{proxy.url}/conda/lab", "app")
+        first = _cache(proxy, "export", str(bundle))  # while it serves
+        fetch(f"{proxy.url}/files/lab/small-0")
+        _cache(proxy, "export", str(delta), "--since", str(bundle))
+        mirrors = proxy.mirrors
+    assert delta.stat().st_size < bundle.stat().st_size / 2
+    digest = first.strip().rpartition(" ")[2]
+    with ProxyServer(tmp_path / "island", mirrors, tables={"": {"offline": True}}) as island:
+        _cache(island, "import", str(bundle), "--digest", digest)
+        _cache(island, "import", str(delta))
+        Rattler(tmp_path / "here").install(f"{island.url}/conda/lab", "app")
+        assert fetch(f"{island.url}/files/lab/small-0").status == 200
+        assert "0 wrong" in _cache(island, "verify")

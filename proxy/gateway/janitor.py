@@ -17,7 +17,7 @@ from proxy.observe.metrics import Metrics
 from proxy.storage.eviction import Eviction
 from proxy.storage.layers import LayeredBlobs
 from proxy.storage.ports import Catalog
-from proxy.storage.sweep import Swept, remembered, sweep, usage
+from proxy.storage.sweep import Swept, remembered, sweep
 
 EVERY = 86400.0
 """Seconds between two sweeps."""
@@ -72,6 +72,7 @@ class Janitor:
         metrics: Metrics,
         log: Log,
     ) -> None:
+        """*evictions*: of each folder that is written, that at *root* first."""
         self._root = root
         self._catalog = catalog
         self._evictions = evictions
@@ -79,7 +80,7 @@ class Janitor:
         self._clock = clock
         self._metrics = metrics
         self._log = log
-        self._in_vain_until = 0.0
+        self._in_vain_until: dict[Eviction, float] = {}
 
     async def run(self) -> None:
         """Keep the quota, look at the store now and then, sweep it once a day, until cancelled."""
@@ -100,16 +101,15 @@ class Janitor:
 
     async def look(self) -> None:
         """Measure the store."""
-        found = await asyncio.to_thread(usage, self._root)
+        found = await self._evictions[0].measure()
         self._metrics.stored(size=found.size, entries=await self._catalog.count())
 
     async def evict(self) -> None:
         """Make room where a quota is exceeded, unless that was in vain a moment ago."""
         now = self._clock()
-        if now < self._in_vain_until:
-            return
         for eviction in self._evictions:
-            evicted = await eviction.run(now) if eviction.is_due() else None
+            is_due = now >= self._in_vain_until.get(eviction, 0.0) and eviction.is_due()
+            evicted = await eviction.run(now) if is_due else None
             if evicted is None:
                 continue
             self._metrics.evicted(evicted.removed, evicted.freed)
@@ -122,7 +122,7 @@ class Janitor:
                 short=evicted.short,
             )
             if evicted.short:
-                self._in_vain_until = now + IN_VAIN
+                self._in_vain_until[eviction] = now + IN_VAIN
 
     async def sweep(self) -> Swept:
         """Forget superseded views and remove what nothing names."""

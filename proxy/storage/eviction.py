@@ -21,6 +21,7 @@ from proxy.core.model import Digest
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.folder import READING, Held, blob_path, held
 from proxy.storage.ports import Catalog, Pinned
+from proxy.storage.sweep import Usage, usage
 
 LOW = 0.95
 """Share of the quota down to which room is made, so that it is not made for each new file."""
@@ -103,17 +104,22 @@ class Eviction:
         limit = self._blobs.limit
         return limit is not None and self._blobs.tally.read() > limit
 
+    async def measure(self) -> Usage:
+        """Count what the store holds, and correct its tally. Raises StorageError."""
+        counted = self._blobs.tally.read()
+        found = await asyncio.to_thread(usage, self._blobs.root)
+        self._blobs.tally.add(found.size - counted)
+        return found
+
     async def run(self, now: float) -> Evicted | None:
         """Make room if there is need; None where there was none. Raises StorageError.
 
         The values that named a blob are forgotten with it.
         """
-        limit, tally = self._blobs.limit, self._blobs.tally
+        limit = self._blobs.limit
         if limit is None:
             return None
-        counted = tally.read()
-        total = await asyncio.to_thread(_total, self._blobs.root)
-        tally.add(total - counted)
+        total = (await self.measure()).size
         if total <= limit:
             return None
         pinned = [await self._catalog.digests(prefix) for prefix in self._pinned.prefixes()]
@@ -168,10 +174,6 @@ class _Pick:
 
 def _step(found: float) -> int:
     return math.floor(math.log2(found) * _STEPS)
-
-
-def _total(root: Path) -> int:
-    return sum(one.size for one in held(root))
 
 
 def _remove(root: Path, doomed: list[Held]) -> list[Held]:

@@ -22,6 +22,7 @@ SERVED = (
     _served("conda", "r", "https://repo.anaconda.com/pkgs/r/"),
     _served("conda", "bio", "https://conda.anaconda.org/bioconda/"),
     _served("conda", "team/main", "https://packages.example.org/t/***/main/"),
+    _served("conda", "nested", f"{FORGE}/label/nested/"),
     _served("pypi", "pypi", "https://pypi.example.org/simple/"),
     _served("cran", "cran", "https://cloud.r-project.org/"),
     _served("cran", "second", "https://cran.example.org/"),
@@ -80,6 +81,7 @@ def test_one_of_several_mirrors_of_a_type_has_to_be_named() -> None:
             "https://user:word@packages.example.org/t/SECRET/main/noarch/a-1-0.conda",
             "conda/team/main/noarch/a-1-0.conda",
         ),
+        (f"{FORGE}/label/nested/noarch/a-1-0.conda", "conda/nested/noarch/a-1-0.conda"),
         # From another copy of a channel of that name.
         (
             "https://x.example.org/y/conda-forge/noarch/a-1-0.conda",

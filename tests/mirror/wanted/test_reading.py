@@ -124,6 +124,16 @@ def test_uv_lock_is_walked_from_the_project_with_the_targets_markers(tmp_path: P
     assert "lab_core-2.0-py3-none-any.whl" not in older
 
 
+def test_uv_lock_means_the_version_that_a_dependency_names(tmp_path: Path) -> None:
+    text = samples.UV_LOCK
+    markers = [line for line in text.splitlines() if line.startswith("resolution-markers")]
+    for marker in markers:
+        text = text.replace(f"{marker}\n", "")
+    names = _names(read(written(tmp_path, "uv.lock", text), targets()).items)
+    assert "lab_core-2.0-py3-none-any.whl" in names
+    assert "lab_core-1.0-py3-none-any.whl" not in names
+
+
 def test_conda_lock_gives_the_files_of_the_platforms(tmp_path: Path) -> None:
     path = written(tmp_path, "conda-lock.yml", samples.CONDA_LOCK)
     wanted = read(path, targets())

@@ -112,6 +112,25 @@ def test_digests_limit_the_files_of_a_requirement_and_of_its_extras() -> None:
     assert _short(_resolved(server, wanted)) == ["app-1.0", "core-2.0"]
 
 
+def test_the_digest_of_a_file_with_extras_is_that_of_the_file_without() -> None:
+    server = FakeServer()
+    native = "cp312-cp312-manylinux_2_28_x86_64"
+    server.project("app", wheel("app-1.0"), wheel("app-1.0", tag=native))
+    digest = wheel("app-1.0").sha256
+    one = Required(
+        where="r.txt", requirement=Requirement("app[x]"), hashes=frozenset({f"sha256:{digest}"})
+    )
+    wanted = Requirements(where="r.txt", required=(one,))
+    assert _resolved(server, wanted) == ["app-1.0-py3-none-any.whl"]
+
+
+def test_yanked_files_of_a_version_give_way_to_its_others() -> None:
+    server = FakeServer()
+    native = "cp312-cp312-manylinux_2_28_x86_64"
+    server.project("app", wheel("app-1.0", tag=native, yanked="broken"), wheel("app-1.0"))
+    assert _resolved(server, _set("app")) == ["app-1.0-py3-none-any.whl"]
+
+
 def test_wheels_for_machines_of_several_ages_are_kept() -> None:
     server = FakeServer()
     tags = ("manylinux_2_17_x86_64", "manylinux_2_28_x86_64", "win_amd64", "musllinux_1_2_x86_64")

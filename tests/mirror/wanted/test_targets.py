@@ -51,6 +51,26 @@ def test_each_age_of_machine_takes_its_best_wheel(platform: str, expected: list[
 
 
 @pytest.mark.parametrize(
+    ("platform", "tag", "taken"),
+    [
+        ("linux-64", "manylinux1_x86_64", True),
+        ("linux-64", "manylinux_2_5_x86_64", True),
+        ("linux-64", "manylinux_2_4_x86_64", False),
+        ("linux-aarch64", "manylinux_2_17_aarch64", True),
+        ("linux-aarch64", "manylinux2014_aarch64", True),
+        ("linux-64", "linux_x86_64", True),
+        ("osx-64", "macosx_10_4_intel", True),
+        ("osx-arm64", "macosx_10_9_x86_64", False),
+    ],
+)
+def test_old_tags_are_taken_as_far_as_the_standards_go(
+    platform: str, tag: str, taken: bool
+) -> None:
+    wheel = f"cp312-cp312-{tag}"
+    assert _chosen(platform, wheel) == ([wheel] if taken else [])
+
+
+@pytest.mark.parametrize(
     ("tags", "expected"),
     [
         (["cp39-abi3-win_amd64", "py3-none-any"], ["cp39-abi3-win_amd64"]),

@@ -36,6 +36,7 @@ from proxy.core.model import Artifact, Form, Index, Plain, Resource
 from proxy.core.negotiation import choose, choose_coding
 from proxy.core.r_agent import USER_AGENT
 from proxy.ecosystems.base import Ecosystem
+from proxy.ecosystems.paths import checked
 from proxy.errors import (
     Denied,
     MethodNotAllowed,
@@ -422,6 +423,7 @@ def _redirect(request: web.Request, path: str, canonical: str, exchange: Exchang
     """
     if "%2f" in request.rel_url.raw_path.lower():
         raise UnknownPath("a path has an encoded slash")
+    checked(canonical)
     exchange.status = 301
     query = request.rel_url.raw_query_string
     location = "../" * path.count("/") + quote(canonical) + (f"?{query}" if query else "")

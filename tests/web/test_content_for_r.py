@@ -67,7 +67,7 @@ def test_an_archived_package_s_folder_has_a_slash_at_its_end(tmp_path: Path) -> 
         reply, _ = await door.get("/cran/r/src/contrib/Archive/tool")
         assert (reply.status, reply.headers["Location"]) == (
             301,
-            "/cran/r/src/contrib/Archive/tool/",
+            "../../../src/contrib/Archive/tool/",
         )
         reply, body = await door.get("/cran/r/src/contrib/Archive/tool/")
         assert reply.headers["Content-Type"] == "text/html"

@@ -80,11 +80,15 @@ def run(stage: Stage) -> Report:
             channel.write(root / "channel", count, edition=2)
             again = _measured(server)
             solved = {kind: _solve(server, stage.folder, kind) for kind in ("shards", "zst")}
-    plain = _plainly(stage.folder, text.with_name("repodata.json.zst"))
+    source = text.with_name("repodata.json.zst")
+    plain = _plainly(stage.folder, source)
+    least = float(_run("benchmarks.least", str(source)))
     findings = [
         finding("first views", "pkgproxy", [first.seconds], "s", at_most=LIMIT),
         finding("first views", "plain way", [plain], "s"),
+        finding("CPU to read and write all", "the libraries alone", [least], "s"),
         finding("times faster", "pkgproxy", [plain / first.seconds], "x", at_least=FASTER),
+        finding("times faster", "the libraries alone", [plain / least], "x"),
         finding("CPU of that", "pkgproxy", [first.cpu], "s"),
         finding(
             "peak of a process to raw JSON", "pkgproxy", [first.peak / raw], "x", at_most=MEMORY
@@ -126,10 +130,9 @@ def _solve(server: ProxyServer, folder: Path, kind: str) -> tuple[float, float]:
     """Seconds and bytes that py-rattler needs for ten packages, with an empty cache of its own."""
     sent = server.metric("pkgproxy_response_bytes_total", mirror="conda/bench")
     url = f"{server.url}/conda/bench"
-    command = [sys.executable, "-m", "benchmarks.solving", url, str(folder / kind), kind]
-    done = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
+    took = float(_run("benchmarks.solving", url, str(folder / kind), kind))
     received = server.metric("pkgproxy_response_bytes_total", mirror="conda/bench") - sent
-    return float(done.stdout), received
+    return took, received
 
 
 def _server(folder: Path, upstream: Upstream) -> ProxyServer:
@@ -234,6 +237,12 @@ def _milliseconds(measured: Measured) -> list[float]:
 def _plainly(folder: Path, packed: Path) -> float:
     out = folder / "plain"
     out.mkdir()
-    command = [sys.executable, "-m", "benchmarks.plainly", str(packed), str(out)]
-    done = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
-    return float(done.stdout)
+    return float(_run("benchmarks.plainly", str(packed), str(out)))
+
+
+def _run(module: str, *arguments: str) -> str:
+    """What a program of the benchmark's prints."""
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(
+        command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout

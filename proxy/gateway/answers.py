@@ -7,7 +7,7 @@ import zlib
 from proxy.core.cache_status import CacheStatus
 from proxy.core.model import Artifact, Entry, Form, View
 from proxy.core.rows import Row
-from proxy.gateway.answer import IMMUTABLE, Answer, Counted, Nothing, Slice, public
+from proxy.gateway.answer import IMMUTABLE, Answer, Nothing, Slice, public
 from proxy.gateway.fill import Growing
 from proxy.gateway.indexes import Current
 from proxy.storage.ports import OpenBlob
@@ -81,5 +81,5 @@ def heading(current: Current, form: Form) -> Answer:
         media_type=form.media_type,
         status=current.status,
         cache_control=public(current.ttl),
-        counted=Counted(current.generation.entry.checked_at, current.generation.entry.fresh_for),
+        counted=current.counted,
     )

@@ -29,6 +29,7 @@ from proxy.errors import (
 )
 from proxy.gateway import freezing
 from proxy.gateway.addresses import address
+from proxy.gateway.answer import Counted
 from proxy.gateway.basis import holds_until, judged, rests_on_all_of
 from proxy.gateway.closures import Closures, lists
 from proxy.gateway.contexts import Contexts
@@ -65,11 +66,15 @@ Held = Entry | Absence | None
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The generation to serve, how it was come by and for how long it stays fresh."""
+    """The generation to serve, how it was come by and for how long it stays fresh.
+
+    `counted`: that lifetime counts down.
+    """
 
     generation: Generation
     status: CacheStatus
     ttl: float
+    counted: Counted | None = None
 
 
 class Indexes:
@@ -108,7 +113,8 @@ class Indexes:
             return await self._refreshed(index, mirror, held)
         match before:
             case Fresh(entry=entry, ttl=ttl):
-                return await self._current(index, mirror, entry, CacheStatus.hit(ttl), ttl)
+                current = await self._current(index, mirror, entry, CacheStatus.hit(ttl), ttl)
+                return replace(current, counted=Counted(entry.checked_at, entry.fresh_for))
             case Absent():
                 raise UpstreamMissing(f"{mirror.key} has no {index.path}")
             case Stale(entry=entry, servable_while_revalidating=True):

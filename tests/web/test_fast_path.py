@@ -319,6 +319,13 @@ class Visitor:
         bounds = dataclasses.replace(BOUNDS, offline=True)
         self.doors.reload(None, bounds=bounds, only_present=True)
 
+    async def frozen(self) -> None:
+        """Clients see what is here now, whatever comes, with a lifetime that stands still."""
+        self.doors.reload(None, frozen_at=self.world.now)
+
+    async def thawed(self) -> None:
+        self.doors.reload(None, frozen_at=None)
+
     async def _sibling_puts(self, key: str, body: bytes) -> None:
         """Another process has this body now, which stays fresh for long."""
         spool = await self.world.blobs.spool()
@@ -377,6 +384,8 @@ CHANGES: tuple[Change, ...] = (
     Visitor.half_a_minute_later,
     Visitor.another_index,
     Visitor.offline,
+    Visitor.frozen,
+    Visitor.thawed,
     Visitor.down,
 )
 
@@ -453,7 +462,7 @@ ONE_AFTER_ANOTHER = (
     "first",
     [
         *(Visitor.allowed, Visitor.hidden, Visitor.young, Visitor.listed),
-        *(Visitor.malicious, Visitor.offline),
+        *(Visitor.malicious, Visitor.offline, Visitor.frozen),
     ],
     ids=lambda change: change.__name__,
 )

@@ -240,11 +240,15 @@ class Visitor:
 
     async def near_the_end(self) -> None:
         """Shortly before something is no longer fresh."""
-        self.world.now = max(self.world.now, await self._end() - 1)
+        self.world.now = max(self.world.now, min(self._ends()) - 1)
+
+    async def near_the_last_end(self) -> None:
+        """Shortly before the last thing is no longer fresh."""
+        self.world.now = max(self.world.now, max(self._ends()) - 1)
 
     async def at_the_end(self) -> None:
         """The very moment in which something is no longer fresh."""
-        self.world.now = await self._end()
+        self.world.now = min(self._ends())
 
     async def near_a_step(self) -> None:
         """Shortly before ages move on."""
@@ -341,12 +345,12 @@ class Visitor:
             dataclasses.replace(entry, checked_at=self.world.now, fresh_for=5000.0)
         )
 
-    async def _end(self) -> float:
-        """When the next thing is no longer fresh."""
+    def _ends(self) -> list[float]:
+        """When things that are fresh are no longer so."""
         keys = ("conda/c linux-64/repodata.json", "pypi/p simple/demo/", "files/f a.txt")
         held = [self.doors.catalog.peek(key) for key in keys]
         ends = [one.checked_at + one.fresh_for for one in held if isinstance(one, Entry)]
-        return min((end for end in ends if end > self.world.now), default=self.world.now)
+        return [end for end in ends if end > self.world.now] or [self.world.now]
 
     async def _refresh(self, key: str, path: str) -> None:
         index = self.world.resource(key, path)
@@ -371,6 +375,7 @@ CHANGES: tuple[Change, ...] = (
     Visitor.seconds_later,
     Visitor.minutes_later,
     Visitor.near_the_end,
+    Visitor.near_the_last_end,
     Visitor.at_the_end,
     Visitor.near_a_step,
     Visitor.at_a_step,
@@ -450,8 +455,8 @@ ONE_AFTER_ANOTHER = (
     ),
     *(Visitor.sibling_writes, Visitor.near_the_end, Visitor.at_the_end),
     *(Visitor.sibling_adds, Visitor.half_a_minute_later),
-    *(Visitor.confirmed, Visitor.sibling_replaces),
-    *(Visitor.near_the_end, Visitor.at_the_end, Visitor.near_the_end, Visitor.at_the_end),
+    *(Visitor.confirmed, Visitor.sibling_replaces, Visitor.near_the_end, Visitor.at_the_end),
+    *(Visitor.near_the_last_end, Visitor.at_the_end),
     *(Visitor.earlier, Visitor.later, Visitor.sibling_forgets, Visitor.forgotten),
     *(Visitor.hidden, Visitor.allowed, Visitor.malicious, Visitor.harmless),
     *(Visitor.minutes_later, Visitor.much_earlier, Visitor.down, Visitor.minutes_later),

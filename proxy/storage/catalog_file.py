@@ -18,6 +18,7 @@ from typing import Any
 import diskcache
 from diskcache.core import MODE_RAW
 
+from proxy.storage.folder import note_loss
 from proxy.storage.rows import decoded
 
 BUSY = 30.0
@@ -55,6 +56,7 @@ def opened(folder: Path, on_loss: Callable[[str], None], *, alone: bool) -> Any:
         aside = _moved_aside(folder)
         cache = _opened(folder)
         count = _salvaged(aside / "cache.db", folder / "cache.db")
+        note_loss(folder.parent)
         on_loss(
             f"the catalog was damaged ({why}) and lies in {aside} now; {count} values were saved"
         )

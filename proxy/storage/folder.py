@@ -1,16 +1,18 @@
 """A cache folder's layout: where blobs lie in it, and which format it has.
 
 `<root>/sha256/ab/<digest>` holds the blobs, `<root>/spool/` the bodies that are being written,
-`<root>/work/` files being made elsewhere, `<root>/catalog/` the catalog. A blob's modification
+`<root>/work/` files being made elsewhere, `<root>/catalog/` the catalog, `<root>/lost` the time at
+which one was lost. A blob's modification
 time is when it was last used, as far as that has been written down. Nothing here is async.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,27 +46,29 @@ def blob_path(root: Path, digest: Digest) -> Path:
     return root / "sha256" / digest[:2] / digest
 
 
-def held(root: Path) -> Iterator[Held]:
+def held(root: Path) -> Generator[Held, None, None]:
     """All blobs under *root*, in no order; what is not named by a digest is none.
 
     Raises StorageError.
     """
     try:
-        for folder in os.scandir(root / "sha256"):
-            if _PREFIX.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
-                yield from _held(folder.path)
+        with os.scandir(root / "sha256") as folders:
+            for folder in folders:
+                if _PREFIX.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
+                    yield from _held(folder.path)
     except OSError as error:
         raise StorageError(f"the blobs in {root} cannot be listed: {error}") from error
 
 
 def _held(folder: str) -> Iterator[Held]:
-    for entry in os.scandir(folder):
-        try:
-            found = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            continue
-        if _DIGEST.fullmatch(entry.name):
-            yield Held(Digest(entry.name), found.st_size, found.st_mtime)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if _DIGEST.fullmatch(entry.name):
+                yield Held(Digest(entry.name), found.st_size, found.st_mtime)
 
 
 def verified(path: Path) -> Stored | None:
@@ -75,6 +79,26 @@ def verified(path: Path) -> Stored | None:
             return Stored(digest=Digest(digest), size=file.tell())
     except FileNotFoundError:
         return None
+
+
+def note_loss(root: Path) -> None:
+    """Note that what is remembered of the blobs under *root* is lost, if there are any.
+
+    Raises OSError and StorageError.
+    """
+    if not (root / "sha256").exists():
+        return
+    with contextlib.closing(held(root)) as blobs:
+        if next(blobs, None) is not None:
+            (root / "lost").touch()
+
+
+def lost_at(root: Path) -> float:
+    """When that was last noted, in seconds since the epoch; minus infinity: never."""
+    try:
+        return (root / "lost").stat().st_mtime
+    except FileNotFoundError:
+        return float("-inf")
 
 
 def prepared(root: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from proxy.errors import StorageError
 from proxy.storage.catalog import DiskCatalog
 from proxy.storage.disk import DiskBlobs
+from proxy.storage.folder import note_loss
 from proxy.storage.layered_catalog import LayeredCatalog
 from proxy.storage.layers import SPARE, Layer, LayeredBlobs
 from proxy.storage.read_only import ReadOnlyBlobs, ReadOnlyCatalog, refusal
@@ -45,9 +46,11 @@ class Store:
 
     async def aclose(self) -> None:
         """Close everything. Nothing is read or written any more."""
-        await self.catalog.aclose()
-        await self.blobs.aclose()
-        os.close(self.lock)
+        try:
+            await self.catalog.aclose()
+        finally:
+            await self.blobs.aclose()
+            os.close(self.lock)
 
 
 def opened(
@@ -84,6 +87,8 @@ def opened(
         lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         undo.callback(os.close, lock)
         alone = _claimed(root, lock)
+        if alone and not (root / "catalog" / "cache.db").exists():
+            note_loss(root)
         catalog = DiskCatalog(root / "catalog", on_loss=on_loss, alone=alone)
         _share(root, lock)
         more = main if root == spare else None if spare is None else DiskBlobs(spare, limit=SPARE)

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from proxy.core.model import Digest
 from proxy.errors import StorageError
-from proxy.storage.folder import blob_path, held
+from proxy.storage.folder import blob_path, held, lost_at
 from proxy.storage.ports import Catalog, Remembered
+
+ADOPTION = 30 * 86400.0
+"""Seconds for which blobs are kept that nothing names, after what named them was lost."""
 
 TURN = 50
 """Values read between two turns of everybody else: the reading takes 2 ms."""
@@ -44,10 +47,13 @@ async def remembered(catalog: Catalog, prefix: str = "") -> AsyncIterator[Rememb
 
 
 async def sweep(root: Path, catalog: Catalog, *, keep_for: float, now: float) -> Swept:
-    """Remove blobs under *root* that are older than *keep_for* seconds and named by nothing.
+    """Remove blobs under *root* that nothing names and nobody used for *keep_for* seconds.
 
-    Raises StorageError.
+    After a catalog was lost they are kept for `ADOPTION`: they are taken over when they are asked
+    for. Raises StorageError.
     """
+    if now - lost_at(root) < ADOPTION:
+        keep_for = max(keep_for, ADOPTION)
     return await asyncio.to_thread(_sweep, root, await catalog.digests(), now - keep_for)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from proxy.errors import StorageError
 from proxy.gateway.janitor import forget_superseded
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.memory import MemoryCatalog
-from proxy.storage.sweep import TURN, Swept, Usage, sweep, usage
+from proxy.storage.opening import opened
+from proxy.storage.sweep import ADOPTION, TURN, Swept, Usage, sweep, usage
 
 NOW = 1_000_000.0
 
@@ -44,6 +47,25 @@ def test_named_and_young_blobs_stay_and_the_others_go(tmp_path: Path) -> None:
         assert blobs.path(young).exists()
         assert not blobs.path(old).exists()
         await blobs.aclose()
+
+    asyncio.run(main())
+
+
+def test_after_a_catalog_was_lost_what_it_named_is_kept_to_be_taken_over(tmp_path: Path) -> None:
+    async def swept(now: float) -> int:
+        store = opened([tmp_path])
+        found = await sweep(tmp_path, store.catalog, keep_for=3600, now=now)
+        await store.aclose()
+        return found.removed
+
+    async def main() -> None:
+        store = opened([tmp_path])
+        put(store.blobs.main, b"named before", NOW - time.time() + 9999)
+        await store.aclose()
+        assert not (tmp_path / "lost").exists(), "a new store has lost nothing"
+        shutil.rmtree(tmp_path / "catalog")
+        assert await swept(time.time()) == 0
+        assert await swept(time.time() + ADOPTION + 9999) == 1
 
     asyncio.run(main())
 

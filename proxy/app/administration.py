@@ -13,11 +13,14 @@ from pathlib import Path
 from aiohttp import web
 
 from proxy.app.supervisor import bind
+from proxy.app.verifying import Verifying
 from proxy.config import Settings
 from proxy.config.admin import Address, AdminSettings
+from proxy.core.policy import Policy
 from proxy.errors import ConfigError
 from proxy.gateway.engine import Engine
 from proxy.gateway.upkeep import Upkeep
+from proxy.mirror import port
 from proxy.observe.happenings import Happenings
 from proxy.observe.history import History
 from proxy.observe.log import Log
@@ -26,9 +29,12 @@ from proxy.storage.ports import Blobs, Catalog
 from proxy.web.admin.application import application
 from proxy.web.admin.cache import CacheDesk
 from proxy.web.admin.guard import Guard
+from proxy.web.admin.mirror_pages import MirrorPages
+from proxy.web.admin.mirrors import MirrorDesk
 from proxy.web.admin.overview import Watch
-from proxy.web.admin.pages import AdminPages, Shell
+from proxy.web.admin.pages import AdminPages
 from proxy.web.admin.policies import PolicyDesk
+from proxy.web.admin.shell import Shell
 from proxy.web.paths import Mirrors
 
 SHUTDOWN = 2.0
@@ -50,36 +56,50 @@ class Administration:
         blobs: Blobs,
         metrics: Metrics,
         happenings: Happenings,
+        desk: port.Mirrors | None,
         log: Log,
         clock: Callable[[], float],
     ) -> None:
+        """*desk*: None where the cache cannot be written, and nothing made or run."""
         self._admin = settings().admin
         self._happenings = happenings
         self._log = log
         self._history = History(metrics.families, clock)
         guard = Guard(self._admin.token, clock, hosts=_names(self._admin))
-        watch = Watch(self._history, happenings, mirrors, clock())
+
+        def in_force(key: str) -> Policy | None:
+            return engine.contexts.of(key).policy
+
+        events = _no_events if desk is None else desk.events
+        watch = Watch(self._history, happenings, mirrors, clock(), events)
         policies = PolicyDesk(
             policies=lambda: settings().policies,
             mirrors=mirrors,
-            now=lambda key: engine.contexts.of(key).policy,
+            now=in_force,
             ask=engine.explain,
             families=metrics.families,
         )
-        cache = CacheDesk(Upkeep(catalog, blobs), mirrors)
-        shell = Shell(guard)
+        cache = CacheDesk(Upkeep(catalog, blobs), mirrors, Verifying(settings().cache).run)
+        shell = Shell(guard, has_mirrors=desk is not None)
+        operations = [*watch.operations(), *cache.operations(), *policies.operations()]
+        pages = AdminPages(
+            shell, guard, watch=watch, policies=policies, mirrors=mirrors, address=self._address
+        ).routes()
+        if desk is not None:
+            operations += MirrorDesk(desk).operations()
+            pages += MirrorPages(
+                shell,
+                guard,
+                mirrors=desk,
+                policy_desk=policies,
+                policies=lambda: settings().policies,
+                in_force=in_force,
+            ).routes()
         self._served_at: tuple[str, int] = ("", 0)
         self._application = application(
             guard=guard,
-            operations=(*watch.operations(), *cache.operations(), *policies.operations()),
-            pages=AdminPages(
-                shell,
-                guard,
-                watch=watch,
-                policies=policies,
-                mirrors=mirrors,
-                address=self._address,
-            ),
+            operations=operations,
+            pages=pages,
             shell=shell,
             happenings=happenings,
             crashed=lambda path, error: log.crash("admin_crashed", error, path=path),
@@ -129,6 +149,12 @@ class Administration:
         host, port = self._served_at
         name = asked if asked and host in _ANY else host
         return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+async def _no_events() -> AsyncIterator[port.Event]:
+    """Those of no mirrors: none, ever."""
+    return
+    yield
 
 
 def _names(admin: AdminSettings) -> frozenset[str]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from proxy import __version__
+from proxy.cli.contents import purge, search, statistics
+from proxy.cli.mirror import mirror_app
 from proxy.errors import ConfigError, ProxyError
 
 if TYPE_CHECKING:  # a command imports what it needs when it is run
@@ -32,6 +34,9 @@ app.add_typer(cache_app, name="cache")
 
 policy_app = typer.Typer(help="Check, read and try out policies.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
+app.add_typer(mirror_app, name="mirror")
+for _command in (statistics, search, purge):
+    cache_app.command()(_command)
 
 token_app = typer.Typer(
     help="Make, list and revoke clients' tokens, also while a server runs.", no_args_is_help=True

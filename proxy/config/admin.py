@@ -17,6 +17,7 @@ from proxy.config.kinds import HOST, Kind
 SHORTEST = 16
 """Characters of a token: fewer can be guessed over a network."""
 
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _ADDRESS = re.compile(r"(?:\[([^\]]+)\]|([^\[\]:]+)):(\d{1,5})")
 
 
@@ -29,6 +30,13 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def reached_at(self) -> str:
+        """Where programs of this machine reach it."""
+        if self.host in _ANY:
+            return f"127.0.0.1:{self.port}"
+        return str(self)
 
     @property
     def is_loopback(self) -> bool:

@@ -13,7 +13,7 @@ from proxy.observe.happenings import Happenings
 from proxy.web.admin.api import Api, Handler, as_response, refusal, unrouted
 from proxy.web.admin.guard import Guard, NoToken
 from proxy.web.admin.operations import Operation
-from proxy.web.admin.pages import AdminPages, Shell
+from proxy.web.admin.shell import Shell
 from proxy.web.errors import Problem
 
 Crashed = Callable[[str, Exception], None]
@@ -40,7 +40,7 @@ def application(
     *,
     guard: Guard,
     operations: Sequence[Operation],
-    pages: AdminPages,
+    pages: Sequence[web.AbstractRouteDef],
     shell: Shell,
     happenings: Happenings,
     crashed: Crashed,
@@ -52,7 +52,7 @@ def application(
 
     made = web.Application(middlewares=[_telling(shell, crashed), _guarding(guard)])
     made.router.add_routes(Api(operations).routes())
-    made.router.add_routes(pages.routes())
+    made.router.add_routes(pages)
     made.on_response_prepare.append(_headed)
     made.on_shutdown.append(end_streams)
     return made

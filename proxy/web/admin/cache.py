@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,6 +10,7 @@ import msgspec
 
 from proxy.errors import UnknownMirror
 from proxy.gateway.upkeep import Holding, Purged, Statistics, Upkeep
+from proxy.storage.verify import Findings
 from proxy.web.admin.operations import ROOT, Call, Operation
 from proxy.web.paths import Mirrors
 
@@ -47,9 +48,16 @@ class Purge:
 class CacheDesk:
     """Answers for the cache of a running server."""
 
-    def __init__(self, upkeep: Upkeep, mirrors: Callable[[], Mirrors]) -> None:
+    def __init__(
+        self,
+        upkeep: Upkeep,
+        mirrors: Callable[[], Mirrors],
+        verify: Callable[[], Awaitable[Findings]],
+    ) -> None:
+        """*verify* raises Conflict where it is at work already."""
         self._upkeep = upkeep
         self._mirrors = mirrors
+        self._verify = verify
 
     def operations(self) -> tuple[Operation, ...]:
         """Those of the API."""
@@ -83,6 +91,15 @@ class CacheDesk:
                 run=self._purge,
                 fails=unknown,
             ),
+            Operation(
+                method="POST",
+                path=f"{ROOT}/cache/verify",
+                name="verify_cache",
+                summary="Read the whole cache through, and repair it. Takes its time.",
+                answer=Findings,
+                run=self._verified,
+                fails={409: "It is being read through already."},
+            ),
         )
 
     async def search(self, wanted: Search) -> Found:
@@ -107,6 +124,9 @@ class CacheDesk:
         if not purged.paths:  # of a mirror that is gone something may well be here
             self._check(purge.mirror)
         return purged
+
+    async def _verified(self, call: Call) -> Findings:
+        return await self._verify()
 
     def _check(self, key: str) -> None:
         if self._mirrors().get(key) is None:

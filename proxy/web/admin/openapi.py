@@ -36,7 +36,9 @@ def description(operations: Iterable[Operation]) -> dict[str, Any]:
     known = list(operations)
     bodies = [kind for one in known for kind in (one.body, one.answer) if kind is not Nothing]
     types = [ProblemDetails, *bodies]
-    schemas, components = msgspec.json.schema_components(types, ref_template=_TEMPLATE)
+    schemas, components = msgspec.json.schema_components(
+        types, schema_hook=_anything, ref_template=_TEMPLATE
+    )
     by_type = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
     for one in known:
@@ -56,6 +58,13 @@ def description(operations: Iterable[Operation]) -> dict[str, Any]:
         # Whether a token is asked for is the server's to say; one does no harm where it is not.
         "security": [{"token": []}, {}],
     }
+
+
+def _anything(kind: type) -> dict[str, Any]:
+    """Stands for `object`. Raises NotImplementedError for what cannot be described."""
+    if kind is not object:
+        raise NotImplementedError
+    return {"description": "any JSON value"}
 
 
 def _operation(one: Operation, schemas: Mapping[int, Any]) -> dict[str, Any]:

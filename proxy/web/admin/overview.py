@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,13 +13,12 @@ import msgspec
 from proxy import __version__
 from proxy.core.urls import redacted
 from proxy.errors import UnknownMirror
+from proxy.mirror.port import Event
 from proxy.observe.happenings import Happening, Happenings, Sort
 from proxy.observe.history import History, Totals, Traffic
 from proxy.web.admin.operations import ROOT, Call, Operation
+from proxy.web.admin.streams import stream
 from proxy.web.paths import Mirrors
-
-HEARTBEAT = 15.0
-"""Seconds after which a silent stream says that it is still there."""
 
 RECENT = 900.0
 """Seconds of which upstream's health speaks."""
@@ -111,11 +109,14 @@ class Watch:
         happenings: Happenings,
         mirrors: Callable[[], Mirrors],
         started_at: float,
+        events: Callable[[], AsyncIterator[Event]],
     ) -> None:
+        """*events*: those of mirrors and their runs, from now on."""
         self._history = history
         self._happenings = happenings
         self._mirrors = mirrors
         self._started_at = started_at
+        self._events_of_mirrors = events
 
     def operations(self) -> tuple[Operation, ...]:
         """Those of the API."""
@@ -151,7 +152,7 @@ class Watch:
                 method="GET",
                 path=f"{ROOT}/events/stream",
                 name="follow_events",
-                summary="The same as they happen, as server-sent events.",
+                summary="The same as they happen, and the progress of runs, as server-sent events.",
                 query=From,
                 answer=str,
                 media_type="text/event-stream",
@@ -215,7 +216,26 @@ class Watch:
         # A browser that comes back says what it had last.
         last = call.headers.get("Last-Event-ID", "")
         after = int(last) if last.isascii() and last.isdigit() else call.query.after
-        return as_stream(self._happenings.follow(after))
+        return stream(self._happenings.follow(after), self._events_of_mirrors())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """The same thing, `times` times, the last time as `latest`."""
+
+    latest: Happening
+    times: int
+
+
+def repeated(found: Sequence[Happening]) -> list[Repeated]:
+    """*found*, newest first, with what is the same but for its time put together."""
+    latest: dict[tuple[object, ...], Happening] = {}
+    times: Counter[tuple[object, ...]] = Counter()
+    for one in found:
+        same = (one.sort, one.mirror, one.what, one.cause, one.text)
+        latest.setdefault(same, one)
+        times[same] += 1
+    return [Repeated(latest=one, times=times[same]) for same, one in latest.items()]
 
 
 def _intervals(points: Sequence[Totals], mirror: str | None) -> list[Interval]:
@@ -246,25 +266,3 @@ def _health(mirror: str, source: str, late: Traffic, failure: Happening | None) 
         waited=late.waited / sent if sent else None,
         last_failure=failure,
     )
-
-
-async def as_stream(happenings: AsyncIterator[Happening]) -> AsyncGenerator[bytes]:
-    """Server-sent events: number, sort and JSON of each, and a comment where nothing happens."""
-    following = asyncio.ensure_future(anext(happenings, None))
-    try:
-        yield b"retry: 3000\n\n"
-        while True:
-            done, _ = await asyncio.wait({following}, timeout=HEARTBEAT)
-            if not done:
-                yield b": still here\n\n"
-                continue
-            one = following.result()
-            if one is None:
-                return
-            data = msgspec.json.encode(one).decode()
-            yield f"id: {one.id}\nevent: {one.sort.value}\ndata: {data}\n\n".encode()
-            following = asyncio.ensure_future(anext(happenings, None))
-    finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following

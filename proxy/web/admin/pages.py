@@ -1,85 +1,28 @@
-"""The administration's pages: rendered here, useful without a script.
-
-Every value that a template prints is escaped. The pages say nothing that the API does not say.
-"""
+"""The pages of the administration but for those of mirrors, and logging in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from proxy import __version__
 from proxy.observe.happenings import KEPT, Sort
 from proxy.observe.history import Traffic
 from proxy.web.admin import wording
 from proxy.web.admin.guard import COOKIE, SESSION, Guard, name_of
-from proxy.web.admin.overview import Wanted, Watch, Window
+from proxy.web.admin.overview import Wanted, Watch, Window, repeated
 from proxy.web.admin.plots import Series, plot
 from proxy.web.admin.policies import About, PolicyDesk
-from proxy.web.errors import Problem
+from proxy.web.admin.shell import SORTS, Shell
 from proxy.web.paths import Mirrors
 from proxy.web.setup import clients
 
 STATIC = Path(__file__).parent / "static"
 """The style sheet, the script and the icon."""
 
-_TEMPLATES = Path(__file__).parent / "templates"
-
-_PAGES = (
-    ("/", "Overview"),
-    ("/policies", "Policies"),
-    ("/events", "Events"),
-    ("/setup", "Set me up"),
-)
 _SPANS = {"hour": "The last hour", "day": "The last day", "week": "The last week"}
 _SECONDS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0}
-_SORTS = {"refusal": "refused", "integrity": "wrong body", "upstream": "upstream failed"}
-_STATES = {"well": "well", "unwell": "failing at times", "away": "away", "unknown": "not asked"}
-
-
-class Shell:
-    """Renders templates, with what every page needs."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self._environment = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-        )
-        self._environment.filters |= {
-            name: getattr(wording, name)
-            for name in ("size", "speed", "count", "share", "wait", "duration", "clock", "iso")
-        }
-        self._environment.filters["segment"] = _segment
-        self._environment.globals |= {"sorts": _SORTS, "states": _STATES, "pages": _PAGES}
-
-    def page(
-        self, template: str, here: str, *, status: int = 200, is_in: bool = True, **values: Any
-    ) -> web.Response:
-        """The page that *template* makes of *values*; *here* is its place in the menu."""
-        text = self._environment.get_template(template).render(
-            version=__version__,
-            here=here,
-            is_in=is_in,
-            asks=self._guard.asks,
-            word=self._guard.word,
-            said=values.pop("said", ""),
-            **values,
-        )
-        return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
-
-    def problem(self, told: Problem) -> web.Response:
-        """A page that says what went wrong."""
-        response = self.page("problem.html", "", status=told.status, problem=told)
-        response.headers.update(told.headers)
-        return response
 
 
 class AdminPages:
@@ -164,7 +107,7 @@ class AdminPages:
             late=sum((one.traffic for one in intervals), Traffic()),
             plots=plots,
             health=await self._watch.health(),
-            events=self._watch.events(Wanted(limit=10)),
+            events=repeated(self._watch.events(Wanted()))[:10],
         )
 
     async def _policy_page(self, request: web.Request) -> web.Response:
@@ -185,7 +128,7 @@ class AdminPages:
 
     async def _events(self, request: web.Request) -> web.Response:
         sort, mirror = request.query.get("sort", ""), request.query.get("mirror", "")
-        known = Sort(sort) if sort in _SORTS else None
+        known = Sort(sort) if sort in SORTS else None
         return self._shell.page(
             "events.html",
             "/events",
@@ -193,7 +136,9 @@ class AdminPages:
             mirror=mirror,
             mirrors=[one.key for one in self._mirrors()],
             kept=KEPT,
-            events=self._watch.events(Wanted(sort=known, mirror=mirror or None)),
+            events=repeated(
+                self._watch.events(Wanted(sort=known, mirror=mirror or None, limit=2000))
+            ),
         )
 
     async def _setup(self, request: web.Request) -> web.Response:
@@ -217,7 +162,7 @@ class AdminPages:
         self._guard.check_word(str(form.get("word", "")))
         onward = _local(str(form.get("next", "/")))
         if not self._guard.admits(str(form.get("token", ""))):
-            return self._ask(onward, status=403, problem="That is not the token.")
+            return self._ask(onward, code=403, problem="That is not the token.")
         response = web.Response(status=303, headers={"Location": onward})
         response.set_cookie(
             COOKIE,
@@ -236,9 +181,9 @@ class AdminPages:
         response.del_cookie(COOKIE)
         return response
 
-    def _ask(self, onward: str, *, status: int = 200, problem: str = "") -> web.Response:
+    def _ask(self, onward: str, *, code: int = 200, problem: str = "") -> web.Response:
         return self._shell.page(
-            "login.html", "", status=status, is_in=False, next=onward, problem=problem
+            "login.html", "", code=code, is_in=False, next=onward, problem=problem
         )
 
 
@@ -250,8 +195,3 @@ def _local(path: str) -> str:
 
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
-
-
-def _segment(key: str) -> str:
-    """A mirror's key as one segment of a path."""
-    return quote(key, safe="")

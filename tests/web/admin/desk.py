@@ -20,13 +20,18 @@ from proxy.observe.history import History
 from proxy.observe.metrics import Metrics
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.memory import MemoryCatalog
+from proxy.storage.verify import Findings
 from proxy.web.admin.application import application
 from proxy.web.admin.cache import CacheDesk
 from proxy.web.admin.guard import Guard
+from proxy.web.admin.mirror_pages import MirrorPages
+from proxy.web.admin.mirrors import MirrorDesk
 from proxy.web.admin.overview import Watch
-from proxy.web.admin.pages import AdminPages, Shell
+from proxy.web.admin.pages import AdminPages
 from proxy.web.admin.policies import PolicyDesk
+from proxy.web.admin.shell import Shell
 from proxy.web.paths import Mirrors
+from tests.web.admin.mirrors import FakeMirrors
 
 TOKEN = "hunter2-hunter2-hunter2"
 HOSTILE = '"><script>alert(1)</script>'
@@ -39,6 +44,9 @@ NO_X = Policy(
 )
 LAB = Mirror(type="conda", name="lab", source="https://u:pw@host.example.org/lab/", policy=NO_X)
 PYPI = Mirror(type="pypi", name="py", source="https://host.example.org/simple/")
+
+ACTIVE = {"type": "conda", "name": "lab", "source": "https://host.example.org/", "mode": "active"}
+PASSIVE = {"type": "pypi", "name": "py", "source": "https://host.example.org/simple/"}
 
 Client = TestClient[Any, Any]
 
@@ -54,6 +62,7 @@ class Desk:
     metrics: Metrics
     catalog: MemoryCatalog
     blobs: DiskBlobs
+    mirrors: FakeMirrors
     crashes: list[Exception] = field(default_factory=list)
 
 
@@ -97,7 +106,8 @@ def play(folder: Any, script: Script, *, token: str | None = None) -> None:
         catalog, blobs = MemoryCatalog(), DiskBlobs(folder / "cache")
         crashes: list[Exception] = []
         mirrors = Mirrors((LAB, PYPI))
-        watch = Watch(history, happenings, lambda: mirrors, clock())
+        fake = FakeMirrors(ACTIVE, PASSIVE, hostile=HOSTILE)
+        watch = Watch(history, happenings, lambda: mirrors, clock(), fake.events)
         policies = PolicyDesk(
             policies=lambda: {NO_X.name: NO_X},
             mirrors=lambda: mirrors,
@@ -105,25 +115,43 @@ def play(folder: Any, script: Script, *, token: str | None = None) -> None:
             ask=_ask,
             families=metrics.families,
         )
-        shell = Shell(guard)
-        cache = CacheDesk(Upkeep(catalog, blobs), lambda: mirrors)
+        shell = Shell(guard, has_mirrors=True)
+
+        async def verify() -> Findings:
+            return Findings(blobs=2, size=3, wrong=["one"])
+
+        cache = CacheDesk(Upkeep(catalog, blobs), lambda: mirrors, verify)
+        pages = AdminPages(
+            shell,
+            guard,
+            watch=watch,
+            policies=policies,
+            mirrors=lambda: mirrors,
+            address=lambda host: f"http://{host}:8080",
+        )
+        mirror_pages = MirrorPages(
+            shell,
+            guard,
+            mirrors=fake,
+            policy_desk=policies,
+            policies=lambda: {NO_X.name: NO_X},
+            in_force=lambda key: NO_X if key == LAB.key else None,
+        )
         made = application(
             guard=guard,
-            operations=(*watch.operations(), *cache.operations(), *policies.operations()),
-            pages=AdminPages(
-                shell,
-                guard,
-                watch=watch,
-                policies=policies,
-                mirrors=lambda: mirrors,
-                address=lambda host: f"http://{host}:8080",
+            operations=(
+                *watch.operations(),
+                *MirrorDesk(fake).operations(),
+                *cache.operations(),
+                *policies.operations(),
             ),
+            pages=[*pages.routes(), *mirror_pages.routes()],
             shell=shell,
             happenings=happenings,
             crashed=lambda _, error: crashes.append(error),
         )
         async with TestClient(TestServer(made)) as client:
-            desk = Desk(client, guard, happenings, history, metrics, catalog, blobs, crashes)
+            desk = Desk(client, guard, happenings, history, metrics, catalog, blobs, fake, crashes)
             async with asyncio.timeout(30):
                 await script(desk)
         await blobs.aclose()

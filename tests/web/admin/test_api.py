@@ -16,12 +16,12 @@ from tests.web.admin.desk import HOSTILE, NO_X, Desk, play
 API = "/api/v1"
 
 
-async def _described(desk: Desk) -> dict[str, Any]:
+async def described(desk: Desk) -> dict[str, Any]:
     found: dict[str, Any] = await (await desk.client.get(f"{API}/openapi.json")).json()
     return found
 
 
-def _check(document: dict[str, Any], path: str, method: str, status: int, answer: Any) -> None:
+def check(document: dict[str, Any], path: str, method: str, status: int, answer: Any) -> None:
     """*answer* is what *document* promises."""
     told = document["paths"][path][method]["responses"][str(status)]["content"]
     ((_, content),) = told.items()
@@ -71,11 +71,11 @@ def test_answers_are_as_described(tmp_path: Path, path: str, query: str) -> None
         desk.metrics.upstream_answered("conda/lab", "UpstreamTimeout", 0.1)
         for sort in Sort:
             desk.happenings.tell(sort, mirror="conda/lab", what="x", cause="x", text=HOSTILE)
-        document = await _described(desk)
+        document = await described(desk)
         url = API + (path.replace("{name}", query) if "{" in path else path + query)
         answer = await desk.client.get(url)
         assert answer.status == 200
-        _check(document, API + path, "get", 200, await answer.json())
+        check(document, API + path, "get", 200, await answer.json())
 
     play(tmp_path, script)
 
@@ -103,13 +103,13 @@ def test_refusals_are_as_described(
     tmp_path: Path, method: str, path: str, body: Any, status: int
 ) -> None:
     async def script(desk: Desk) -> None:
-        document = await _described(desk)
+        document = await described(desk)
         answer = await desk.client.request(method, API + path, json=body)
         told = await answer.json(content_type="application/problem+json")
         assert (answer.status, told["status"]) == (status, status)
         assert told["detail"]
         plain = API + path.partition("?")[0].replace("none-such", "{name}")
-        _check(document, plain, method.lower(), status, told)
+        check(document, plain, method.lower(), status, told)
 
     play(tmp_path, script)
 
@@ -138,9 +138,9 @@ def test_what_is_purged_is_gone_and_nothing_else(tmp_path: Path) -> None:
         await desk.catalog.put(view)
         purge = {"mirror": "conda/lab", "pattern": "*x-*"}
         answer = await desk.client.post(f"{API}/cache/purge", json=purge)
-        document = await _described(desk)
+        document = await described(desk)
         told = await answer.json()
-        _check(document, f"{API}/cache/purge", "post", 200, told)
+        check(document, f"{API}/cache/purge", "post", 200, told)
         assert told == {"paths": 3, "bytes": 9}
         assert list(desk.catalog.values) == ["conda/lab noarch/y-2.conda"]
         assert desk.blobs.path(shared).exists()
@@ -171,15 +171,15 @@ def test_a_policy_is_checked_and_compared(tmp_path: Path) -> None:
     text = '[[rule]]\nname = "big"\ndeny = { larger_than = "1 GB" }\n'
 
     async def script(desk: Desk) -> None:
-        document = await _described(desk)
+        document = await described(desk)
         answer = await desk.client.post(f"{API}/policy/check", json={"text": text})
         told = await answer.json()
         assert answer.status == 200, told
-        _check(document, f"{API}/policy/check", "post", 200, told)
+        check(document, f"{API}/policy/check", "post", 200, told)
         assert "conda" in told["fits"]
         change = {"mirror": "conda/lab", "old": "none", "new": NO_X.name}
         told = await (await desk.client.post(f"{API}/policy/diff", json=change)).json()
-        _check(document, f"{API}/policy/diff", "post", 200, told)
+        check(document, f"{API}/policy/diff", "post", 200, told)
         assert told["hidden"] == {"x": 1}
         assert [one["filename"] for one in told["files"]] == ["x-1.conda"]
 

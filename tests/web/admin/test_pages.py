@@ -6,10 +6,12 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
+from aiohttp import ClientResponse
 
 from proxy.core.cache_status import Result
+from proxy.mirror.port import RunState
 from proxy.observe.happenings import Sort
-from tests.web.admin.desk import HOSTILE, TOKEN, Desk, play
+from tests.web.admin.desk import HOSTILE, NO_X, TOKEN, Desk, play
 from tests.web.admin.page import Page
 
 PAGES = (
@@ -20,6 +22,16 @@ PAGES = (
     "/events",
     "/events?sort=refusal&mirror=conda/lab",
     "/setup",
+    "/mirrors",
+    "/mirrors?said=deleted",
+    "/mirrors/new",
+    "/mirrors/conda%2Flab?package=x&said=%3Cscript%3E",
+    "/mirrors/conda%2Flab/runs/0001",
+    "/mirrors/conda%2Flab/unfreeze",
+    "/mirrors/conda%2Flab/report",
+    "/mirrors/conda%2Fours",
+    "/mirrors/conda%2Fours/edit",
+    "/mirrors/conda%2Fours/delete",
     "/login",
     "/nothing",
 )
@@ -32,6 +44,12 @@ async def _busy(desk: Desk) -> None:
         desk.happenings.tell(sort, mirror=HOSTILE, what=HOSTILE, cause=HOSTILE, text=HOSTILE)
     desk.metrics.hidden("conda/lab", "x", 1234)
     desk.metrics.upstream_answered("conda/lab", "UpstreamTimeout", 0.1)
+    await desk.mirrors.run("conda/lab")
+    desk.mirrors.end("conda/lab", RunState.COMPLETED_WITH_FAILURES)
+    await desk.mirrors.run("conda/lab")
+    await desk.mirrors.freeze("conda/lab")
+    ours = {"type": "conda", "name": "ours", "source": HOSTILE, "exclude": ["a", HOSTILE]}
+    await desk.mirrors.create(ours)
 
 
 async def _page(desk: Desk, path: str) -> Page:
@@ -98,6 +116,18 @@ def test_the_overview_has_the_figures_and_draws_them(tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
+def test_what_happens_again_and_again_is_one_line(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        for what in ("x", "y", "x", "x"):
+            desk.happenings.tell(Sort.REFUSAL, mirror="conda/lab", what=what, cause="c", text="t")
+        for path in ("/", "/events"):
+            page = await _page(desk, path)
+            assert "(3 times)" in page.text
+            assert page.text.count("refused conda/lab") == 2
+
+    play(tmp_path, script)
+
+
 def test_a_policy_page_says_what_is_hidden_and_explains(tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         await _busy(desk)
@@ -126,3 +156,130 @@ def test_the_login_page_shows_nothing_else(tmp_path: Path) -> None:
         assert TOKEN not in page.text
 
     play(tmp_path, script, token=TOKEN)
+
+
+async def _post(desk: Desk, path: str, **form: str) -> ClientResponse:
+    data = {"word": desk.guard.word, **form}
+    return await desk.client.post(path, data=data, allow_redirects=False)
+
+
+FORM = {"type": "conda", "name": "ours", "source": "https://host.example.org/", "mode": "active"}
+
+
+def test_a_mirror_is_made_by_the_form(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        made = await _post(
+            desk, "/mirrors/new", **FORM, newest="3", platforms="linux-64\r\n osx-64 \r\n",
+            dependencies="false", policy="", action="save",
+        )  # fmt: skip
+        assert (made.status, made.headers["Location"]) == (
+            303,
+            "/mirrors/conda%2Fours?said=created",
+        )
+        values = desk.mirrors.show("conda/ours").definition.values
+        assert values == {
+            **FORM,
+            "newest": 3,
+            "platforms": ["linux-64", "osx-64"],
+            "dependencies": False,
+        }
+        page = await _page(desk, made.headers["Location"])
+        assert "The mirror is made" in page.text
+
+    play(tmp_path, script)
+
+
+def test_what_is_wrong_in_the_form_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        answer = await _post(
+            desk, "/mirrors/new", type="conda", name="x", exclude="a\nb", action="save"
+        )
+        assert answer.status == 422
+        page = Page(await answer.text())
+        page.check()
+        assert "source: is missing" in page.text
+        assert any(one.get("value") == "x" for one in page.all("input"))
+        assert "a b" in page.text
+
+    play(tmp_path, script)
+
+
+def test_the_form_is_read_aloud_before_it_is_sent(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        answer = await _post(
+            desk, "/mirrors/new", **FORM, frequency="30 2 * * sat", policy=NO_X.name,
+            exclude="left*", action="check",
+        )  # fmt: skip
+        page = Page(await answer.text())
+        page.check()
+        assert "02:30" in page.text
+        assert "Refuse what is named x*" in page.text
+        assert "left*" in page.text
+        assert len(desk.mirrors.list()) == 2
+
+    play(tmp_path, script)
+
+
+def test_of_an_established_mirror_mode_and_name_are_fixed(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        await _post(desk, "/mirrors/new", **FORM)
+        page = await _page(desk, "/mirrors/conda%2Fours/edit")
+        fixed = [one["name"] for one in page.all("input") if "readonly" in one]
+        assert sorted(fixed) == ["mode", "name", "type"]
+        done = await _post(desk, "/mirrors/conda%2Fours/edit", **{**FORM, "newest": "2"})
+        assert done.headers["Location"] == "/mirrors/conda%2Fours?said=edited"
+        assert desk.mirrors.show("conda/ours").definition.values["newest"] == 2
+        wrong = await _post(desk, "/mirrors/conda%2Fours/edit", **{**FORM, "mode": "passive"})
+        assert wrong.status == 422
+
+    play(tmp_path, script)
+
+
+def test_runs_are_begun_watched_and_stopped(tmp_path: Path) -> None:
+    lab = "/mirrors/conda%2Flab"
+
+    async def script(desk: Desk) -> None:
+        begun = await _post(desk, f"{lab}/run")
+        assert begun.headers["Location"] == f"{lab}?said=run"
+        page = await _page(desk, lab)
+        (bar,) = page.all("progress")
+        assert (bar["max"], bar["value"]) == ("60", "17")
+        assert "1.5 MB of 6 MB" in page.text
+        assert "no-x" in page.text
+        again = await _post(desk, f"{lab}/run")
+        assert again.status == 409
+        assert "goes on" in await again.text()
+        await _post(desk, f"{lab}/stop")
+        desk.mirrors.end("conda/lab", RunState.STOPPED)
+        assert "stopped" in (await _page(desk, lab)).text
+
+    play(tmp_path, script)
+
+
+def test_freezing_and_deleting_are_asked_for_first(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        await _post(desk, "/mirrors/conda%2Flab/freeze")
+        page = await _page(desk, "/mirrors/conda%2Flab/unfreeze")
+        assert "2 files would come, 0 go, 1 change" in page.text
+        await _post(desk, "/mirrors/conda%2Flab/unfreeze")
+        assert desk.mirrors.show("conda/lab").frozen_at is None
+        await _post(desk, "/mirrors/new", **FORM)
+        assert "Delete conda/ours?" in (await _page(desk, "/mirrors/conda%2Fours/delete")).text
+        gone = await _post(desk, "/mirrors/conda%2Fours/delete")
+        assert gone.headers["Location"] == "/mirrors?said=deleted"
+        assert len(desk.mirrors.list()) == 2
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize(
+    "end", ["new", "conda%2Flab/run", "conda%2Flab/freeze", "conda%2Flab/delete"]
+)
+def test_a_form_that_is_not_ours_does_nothing(tmp_path: Path, end: str) -> None:
+    async def script(desk: Desk) -> None:
+        answer = await desk.client.post(f"/mirrors/{end}", data=FORM)
+        assert answer.status == 403
+        assert len(desk.mirrors.list()) == 2
+        assert desk.mirrors.show("conda/lab").frozen_at is None
+
+    play(tmp_path, script)

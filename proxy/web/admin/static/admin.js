@@ -5,29 +5,36 @@
 // ("events") soon after the server says that something happened.
 const BRIEFLY = 500;
 
-async function renew(part) {
-  if (document.hidden || part.contains(document.activeElement) || part.querySelector("details[open]")) return;
+function rests(part) {
+  return part.contains(document.activeElement) || part.querySelector("details[open]");
+}
+
+async function renew(parts) {
+  const waiting = parts.filter((part) => !rests(part));
+  if (document.hidden || !waiting.length) return;
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!answer.ok || answer.redirected) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const next = page.getElementById(part.id);
-  if (next) part.replaceChildren(...next.childNodes);
+  for (const part of waiting) {
+    const next = page.getElementById(part.id);
+    if (next && !rests(part)) part.replaceChildren(...next.childNodes);
+  }
 }
 
-for (const part of document.querySelectorAll("[data-live]")) {
-  const how = part.dataset.live;
-  const again = () => renew(part).catch(() => undefined); // the server is away: the next time
-  if (how === "events") {
-    let due = 0;
-    const soon = () => {
-      if (!due) due = setTimeout(() => { due = 0; again(); }, BRIEFLY);
-    };
-    const stream = new EventSource("/api/v1/events/stream");
-    for (const name of ["refusal", "integrity", "upstream", "mirror", "run"]) {
-      stream.addEventListener(name, soon);
-    }
-  } else {
-    setInterval(again, Number(how) * 1000);
+const again = (parts) => renew(parts).catch(() => undefined); // the server is away: the next time
+const told = [...document.querySelectorAll('[data-live="events"]')];
+const timed = [...document.querySelectorAll("[data-live]")].filter((part) => !told.includes(part));
+
+for (const part of timed) setInterval(() => again([part]), Number(part.dataset.live) * 1000);
+
+if (told.length) {
+  let due = 0;
+  const soon = () => {
+    due ||= setTimeout(() => { due = 0; again(told); }, BRIEFLY);
+  };
+  const stream = new EventSource("/api/v1/events/stream");
+  for (const name of ["refusal", "integrity", "upstream", "mirror", "run"]) {
+    stream.addEventListener(name, soon);
   }
 }
 

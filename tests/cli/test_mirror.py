@@ -1,0 +1,162 @@
+"""`pkgproxy mirror` and `cache` against a running server: what they do, print and exit with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.cli.remote import Exit, assigned, door
+from proxy.errors import ConfigError
+from tests.lab.channel import Recipe, build_channel
+from tests.lab.clients import fetch
+from tests.lab.origin import Origin
+from tests.lab.server import MirrorConfig, ProxyServer, clean_environment, free_port
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "hunter2-hunter2-hunter2"
+RECIPES = (*(Recipe(name=f"lab{number}") for number in range(5)), Recipe(name="secret"))
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A server with an administration that asks for a token, and the channel behind it."""
+
+    server: ProxyServer
+    origin: Origin
+    folder: Path
+
+    def run(self, *arguments: str, status: int = 0, **environment: str) -> str:
+        """What a command prints; it must exit with *status*."""
+        ran = subprocess.run(
+            [sys.executable, "-m", "proxy", *arguments],
+            cwd=ROOT,
+            env=clean_environment(self.folder) | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ran.returncode == status, ran.stderr
+        assert TOKEN not in ran.stdout + ran.stderr
+        assert "Traceback" not in ran.stderr
+        return ran.stdout if status == 0 else ran.stderr
+
+    def mirror(self, *arguments: str, status: int = 0) -> str:
+        """The same of a `mirror` command, which finds the server by its configuration."""
+        return self.run(
+            "mirror", "--config", str(self.server.config_file), *arguments, status=status
+        )
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.mirror(*arguments, "--json"))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    build_channel(folder / "origin" / "channel", RECIPES)
+    (folder / "token").write_text(f"{TOKEN}\n")
+    with Origin(folder / "origin") as origin:
+        fixed = MirrorConfig(type="conda", name="fixed", source=f"{origin.url}/channel")
+        tables = {
+            "admin": {"listen": f"127.0.0.1:{free_port()}", "credentials": "boss"},
+            "credentials.boss": {"kind": "bearer", "token_file": str(folder / "token")},
+        }
+        with ProxyServer(folder / "server", [fixed], tables=tables) as server:
+            yield Lab(server, origin, folder)
+
+
+def test_a_mirror_from_its_making_to_its_end(lab: Lab) -> None:
+    source = f"{lab.origin.url}/channel"
+    settings = ("--set", "mode=active", "--set", "exclude=['secret']")
+    assert "conda/made is made" in lab.mirror("create", "conda/made", source, *settings)
+    run = lab.mirror("run", "conda/made", "--wait")
+    assert "completed." in run
+    assert "6 files listed upstream: 1 hidden by policy" in run
+    assert "5 fetched, 0 failed" in run
+    assert "hidden by exclude: 1" in lab.mirror("report", "conda/made")
+    lab.mirror("edit", "conda/made", "--set", "newest=1", "--unset", "exclude")
+    values = lab.json("show", "conda/made")["definition"]["values"]
+    assert values["newest"] == 1
+    assert "exclude" not in values
+    again = json.loads(lab.mirror("run", "conda/made", "--wait", "--json"))
+    assert (again["run"]["state"], again["run"]["counts"]["present"]) == ("completed", 5)
+    assert "frozen" in lab.mirror("freeze", "conda/made")
+    assert "Nothing would change." in lab.mirror("difference", "conda/made")
+    lab.mirror("unfreeze", "conda/made", "--yes")
+    listed = lab.mirror("list")
+    assert "conda/fixed" in listed
+    assert "conda/made" in listed
+    assert 'name = "made"' in lab.mirror("export", "conda/made")
+    lab.mirror("delete", "conda/made", "--yes")
+    assert [one["definition"]["key"] for one in lab.json("list")] == ["conda/fixed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("show", "conda/none"), Exit.MISSING),
+        (("run", "conda/fixed"), Exit.CONFLICT),
+        (("delete", "conda/fixed", "--yes"), Exit.CONFLICT),
+        (("create", "conda/x", "not a url"), Exit.WRONG),
+        (("create", "conda/x", "https://host.example.org/", "--set", "nwest=1"), Exit.WRONG),
+        (("create", "conda/x", "https://host.example.org/", "--set", "newest"), Exit.WRONG),
+        (("report", "conda/fixed"), Exit.MISSING),
+    ],
+)
+def test_what_cannot_be_is_told_by_the_exit_status(
+    lab: Lab, arguments: tuple[str, ...], status: int
+) -> None:
+    assert lab.mirror(*arguments, status=status).strip()
+
+
+def test_where_the_server_is_can_be_said_in_other_ways(lab: Lab) -> None:
+    url = f"http://{lab.server.tables['admin']['listen']}"
+    token = str(lab.folder / "token")
+    lab.run("mirror", "--url", url, "--token-file", token, "list")
+    lab.run("mirror", "list", PKGPROXY_ADMIN_URL=url, PKGPROXY_ADMIN_TOKEN_FILE=token)
+    assert "token" in lab.run("mirror", "--url", url, "list", status=Exit.AWAY)
+    away = f"http://127.0.0.1:{free_port()}"
+    assert "cannot be asked" in lab.run("mirror", "--url", away, "list", status=Exit.AWAY)
+    assert "--url" in lab.run("mirror", "list", status=Exit.WRONG)
+    assert "write http" in lab.run("mirror", "--url", "ftp://x", "list", status=Exit.WRONG)
+
+
+def test_the_cache_is_looked_up_and_purged(lab: Lab) -> None:
+    where = ("--config", str(lab.server.config_file))
+    fetch(f"{lab.server.url}/conda/fixed/noarch/lab1-1.0-0.conda")
+    assert "noarch/lab1-1.0-0.conda" in lab.run("cache", "search", "conda/fixed", "*lab1*", *where)
+    assert "conda/fixed: " in lab.run("cache", "statistics", *where)
+    purge = ("cache", "purge", "conda/fixed", "*lab1*", *where)
+    assert "1 paths taken out" in lab.run(*purge, "--yes")
+    lab.run("cache", "search", "conda/fixed", "*lab1*", *where, status=Exit.MISSING)
+    lab.run("cache", "purge", "conda/none", "*", *where, "--yes", status=Exit.MISSING)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("newest=3", 3),
+        ("specs=['a', \"b\"]", ["a", "b"]),
+        ("dependencies=false", False),
+        ("frequency=@daily", "@daily"),
+        ("window=22:00-06:00", "22:00-06:00"),
+        ("policy=x = y", "x = y"),
+    ],
+)
+def test_settings_are_toml_or_plain_text(text: str, value: object) -> None:
+    assert assigned(text) == (text.partition("=")[0], value)
+
+
+def test_a_token_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        door("http://127.0.0.1:1", tmp_path / "none", None)
+    assert "PKGPROXY_ADMIN_URL" not in os.environ

@@ -13,8 +13,9 @@ in Prometheus' text format, summed over all worker processes. Histograms have `_
 
 `mirror` is `<type>/<name>`, `result` one of the words in the README.
 
-`config/grafana-dashboard.json` is a dashboard to import into Grafana, `config/prometheus-alerts.yml`
-has alert rules for Prometheus; a test checks both against this table.
+`config/grafana-dashboard.json` is a dashboard to import into Grafana,
+`config/prometheus-alerts.yml` has alert rules for Prometheus; a test checks both against this
+table.
 
 | metric | kind | labels | meaning |
 |---|---|---|---|

@@ -206,7 +206,7 @@ def test_null_in_what_is_affected_is_read_as_nothing(field: str) -> None:
 
 def test_what_is_about_a_repository_or_of_no_type_that_is_mirrored_is_left_out() -> None:
     record = osv()
-    record["affected"] = [{"ranges": []}, {"package": {"ecosystem": "crates.io", "name": "a"}}]
+    record["affected"] = [{"ranges": []}, {"package": {"ecosystem": "Hex", "name": "a"}}]
     assert not record_of(record).found
 
 

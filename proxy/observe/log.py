@@ -27,7 +27,8 @@ from typing import BinaryIO, Self
 from proxy.core.urls import MASK, scrubbed
 
 QUEUED = 10_000
-"""Lines that may wait for the stream: some 3 MB, a second or two of full load."""
+"""Lines that may wait for the stream: some 3 MB, or 20 MB of lines that came in batches; a second
+or less of full load."""
 
 BATCH = 4096
 """Bytes per write: PIPE_BUF, up to which several processes' writes to one pipe do not mix."""
@@ -138,7 +139,7 @@ class Log:
 
     def lines(self, lines: list[str]) -> None:
         """Write lines made of `head`, `words` and `end`, as `event` would."""
-        if self._queue.qsize() >= QUEUED // 4:  # each of these is of several lines
+        if self._queue.qsize() >= QUEUED // 2:  # each of these is several lines, of `BATCH` bytes
             self.dropped += len(lines)
             return
         start = size = 0

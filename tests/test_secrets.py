@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.secrets import CLIENTS, UPSTREAMS, left_behind, shown
+from tests.lab.secrets import CLIENTS, UPSTREAMS, left_behind, shown, tokens
 
 SECRET = UPSTREAMS[0]
 
@@ -20,6 +20,12 @@ def test_a_secret_that_is_shown_is_found(secret: str, user: str) -> None:
         assert shown(text.encode()) == [secret]
     basic = base64.b64encode(f"{user}:{secret}".encode())
     assert shown(b"authorization: Basic " + basic) == [secret]
+
+
+def test_a_token_of_ours_is_found_whatever_it_is() -> None:
+    token = "-".join(("pkp", "a1B2" * 2, "c3D4" * 8))
+    assert tokens(f"GET /t/{token}/conda/x".encode()) == ["a token"]
+    assert tokens(f"GET /t/{token[:-1]}/conda/x".encode()) == []
 
 
 def test_nothing_else_is_found() -> None:

@@ -7,6 +7,7 @@ A secret is looked for as it is, percent-encoded, and in Base64 at each of its t
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ CLIENTS = ("clients-own-secret",)
 PAGES = "pages.txt"
 """Where a server's pages are kept when it is stopped."""
 
+_TOKEN = re.compile(rb"pkp-[A-Za-z0-9]{8}-[A-Za-z0-9]{32}")  # see `proxy.core.tokens`
 _LARGEST = 4 << 20  # bytes of a file that is looked into: logs, catalogs, pages; not packages
 
 
@@ -29,13 +31,19 @@ def shown(data: bytes, secrets: tuple[str, ...] = UPSTREAMS + CLIENTS) -> list[s
     return [secret for secret in secrets if any(form in data for form in _forms(secret))]
 
 
+def tokens(data: bytes) -> list[str]:
+    """The tokens in *data*, unnamed: whoever has one made is shown it, and nobody else."""
+    return ["a token"] if _TOKEN.search(data) else []
+
+
 def left_behind(folder: Path) -> Iterator[str]:
     """Where below *folder* servers have written a secret: in logs, pages and cache folders."""
     for path in folder.rglob("*"):
         if not _is_a_server_s(path, folder):
             continue
         with path.open("rb") as file:
-            found = shown(file.read(_LARGEST))
+            data = file.read(_LARGEST)
+            found = shown(data) + tokens(data)
         if found:
             yield f"{path} shows {', '.join(found)}"
 

@@ -27,8 +27,15 @@ class Schedule:
         self._changed = asyncio.Event()
 
     def configure(self, mirrors: Iterable[Mirror]) -> None:
-        """From now on these are served; what has kept its frequency keeps its next moment."""
-        frequencies = {one.key: one.active.frequency for one in mirrors if one.active is not None}
+        """From now on these are served; what has kept its frequency keeps its next moment.
+
+        What is offline is never due: all that a run asks for would be refused.
+        """
+        frequencies = {
+            one.key: one.active.frequency
+            for one in mirrors
+            if one.active is not None and not one.offline
+        }
         now = self._clock()
         self._next = {
             key: self._next[key] if self._frequencies.get(key) == one else one.after(now)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from proxy.core.active import Active
 from proxy.core.frequency import Frequency
-from proxy.core.model import Mirror
+from proxy.core.model import Bounds, Mirror
 from proxy.mirror.schedule import LATE, LONGEST_SLEEP, Schedule
 
 
@@ -53,6 +54,13 @@ def test_a_reload_keeps_the_next_moment_of_what_has_not_changed() -> None:
     clock.now = 3601.0  # both are due, and nobody has looked yet
     schedule.configure([_mirror("a", "@hourly"), _mirror("b", "@daily"), _mirror("c", "@hourly")])
     assert schedule.next == {"conda/a": 3600.0, "conda/b": 86400.0, "conda/c": 7200.0}
+
+
+def test_a_mirror_that_is_offline_is_never_due() -> None:
+    schedule = Schedule(_Clock(), lambda _key, _at: None)
+    offline = replace(_mirror("o", "@hourly"), bounds=Bounds(offline=True))
+    schedule.configure([offline, _mirror("a", "@hourly")])
+    assert list(schedule.next) == ["conda/a"]
 
 
 def test_a_change_wakes_whoever_sleeps() -> None:

@@ -47,7 +47,7 @@ BAD_CONFIG = 2
 """Exit status for a configuration or a command line that is wrong."""
 
 UNREACHABLE = 3
-"""Exit status where no server answers."""
+"""Exit status where no server answers, or none that lets us in."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -138,28 +138,32 @@ def prefetch(  # noqa: PLR0917 - typer's options
         str | None, typer.Option("--format", help="Of the files, where their names don't tell it.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Files at the same time.")] = 8,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with a token of the server's; or PKGPROXY_TOKEN.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what is needed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Have a running server fetch all that projects need, with their dependencies.
 
     Exit status: 0 all of it is there, 1 some could not be had, 2 a file or an option is wrong, 3
-    the server does not answer.
+    the server does not answer, or wants a token.
     """
-    from proxy.cli.prefetch import Order, run  # noqa: PLC0415
+    from proxy.cli.prefetch import Order, run, token_of  # noqa: PLC0415
 
-    order = Order(
-        files=tuple(files),
-        url=url,
-        mirrors=tuple(mirror or ()),
-        platforms=tuple(platform or ()),
-        pythons=tuple(python or ()),
-        form=form,
-        jobs=jobs,
-        as_json=as_json,
-        dry_run=dry_run,
-    )
     try:
+        order = Order(
+            files=tuple(files),
+            url=url,
+            mirrors=tuple(mirror or ()),
+            platforms=tuple(platform or ()),
+            pythons=tuple(python or ()),
+            form=form,
+            jobs=jobs,
+            token=token_of(token_file, os.environ),
+            as_json=as_json,
+            dry_run=dry_run,
+        )
         status = run(order)
     except ConfigError as error:
         _refuse(error)

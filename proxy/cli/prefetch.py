@@ -6,8 +6,8 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -16,6 +16,7 @@ from rattler import Subdir
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from proxy.errors import ConfigError
 from proxy.mirror.wanted.closing import closing
 from proxy.mirror.wanted.closure import Closure, Failure
 from proxy.mirror.wanted.fetching import Fetched, fetch
@@ -40,6 +41,7 @@ class Order:
     pythons: tuple[str, ...] = ()
     form: str | None = None
     jobs: int = 8
+    token: str | None = field(default=None, repr=False)
     as_json: bool = False
     dry_run: bool = False
 
@@ -69,6 +71,16 @@ def run(order: Order) -> int:
     return INCOMPLETE if outcome.failures else COMPLETE
 
 
+def token_of(file: Path | None, environ: Mapping[str, str]) -> str | None:
+    """The token in *file*, else in PKGPROXY_TOKEN, else none. Raises ConfigError."""
+    if file is None:
+        return environ.get("PKGPROXY_TOKEN") or None
+    try:
+        return file.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--token-file {file}: cannot be read: {error}") from error
+
+
 def targets_of(platforms: Sequence[str], pythons: Sequence[str]) -> Targets:
     """Those that are named, else this machine and the Python that runs this.
 
@@ -84,7 +96,8 @@ def targets_of(platforms: Sequence[str], pythons: Sequence[str]) -> Targets:
 
 
 async def _prefetch(order: Order, targets: Targets, wanted: Wanted, teller: Teller) -> Outcome:
-    async with RunningProxy(order.url, connections=max(order.jobs, 8)) as server:
+    connections = max(order.jobs, 8)  # pages are asked for ahead whatever the files' number
+    async with RunningProxy(order.url, connections=connections, token=order.token) as server:
         places = Places(await server.mirrors(), order.mirrors)
         with tempfile.TemporaryDirectory(prefix="pkgproxy-") as folder:
             workspace = Path(folder)

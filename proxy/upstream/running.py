@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -28,6 +28,7 @@ from proxy.errors import (
     ProxyError,
     UpstreamFailed,
     UpstreamMissing,
+    UpstreamRefused,
     UpstreamThrottled,
     UpstreamTimeout,
 )
@@ -72,15 +73,22 @@ class RunningProxy:
         url: str,
         *,
         connections: int,
+        token: str | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """*url* may hold a user and password, or a token in its path. Raises ConfigError."""
+        """*url* may hold a user and password, or a token in its path. *token* is shown to it.
+
+        Raises ConfigError.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(
                 f"--url {redacted(url)}: write an address such as http://127.0.0.1:8080"
             )
         self.url = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+        self.headers: Mapping[str, str] = (
+            {} if token is None else {"Authorization": f"Bearer {token}"}
+        )
         self._connections = connections
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
@@ -89,7 +97,7 @@ class RunningProxy:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_SILENT),
-            headers={"User-Agent": f"pkgproxy/{__version__} prefetch"},
+            headers={"User-Agent": f"pkgproxy/{__version__} prefetch", **self.headers},
             auto_decompress=True,
         )
         return self
@@ -197,6 +205,8 @@ def _problem(url: str, response: aiohttp.ClientResponse, body: bytes) -> ProxyEr
             refused = Blocked if status == 451 else Denied
             filename = told.get("filename") or urlsplit(url).path.rpartition("/")[2]
             return refused(filename, rule=rule, reason=reason)
+        case 401:
+            return UpstreamRefused(detail)
         case 404 | 410:
             return UpstreamMissing(detail, gone=status == 410)
         case 429 | 503:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +49,9 @@ class Server(Protocol):
 
     url: str
     """Without a slash at the end; it may hold a secret."""
+
+    headers: Mapping[str, str]
+    """What it wants to see of whoever asks it; they may hold a secret, which is for it alone."""
 
     async def mirrors(self) -> tuple[Served, ...]:
         """What it serves."""

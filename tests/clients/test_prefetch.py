@@ -16,7 +16,7 @@ from tests.lab.channel import Channel, Recipe, build_channel, tree
 from tests.lab.clients import ClientError, Pip, R, Rattler, Uv, fetch
 from tests.lab.cran import RPackage, build_repository
 from tests.lab.origin import Origin
-from tests.lab.server import MirrorConfig, ProxyServer, clean_environment, free_port
+from tests.lab.server import MirrorConfig, ProxyServer, clean_environment, eventually, free_port
 from tests.lab.simple_index import Degraded, SimpleIndex, build_index
 
 pytestmark = pytest.mark.clients
@@ -235,6 +235,45 @@ def test_what_cannot_be_resolved_is_told(ship: Ship) -> None:
     assert "no-big hides 1 file of lab-big: It is too big" in hidden.stderr
     environment = ship.file("environment.yml", "channels: [lab]\ndependencies: [web >7]\n")
     assert "not there: environment on" in ship.prefetch(environment).stderr
+
+
+def test_mirrors_that_are_not_public_are_reached_with_a_token(ship: Ship, tmp_path: Path) -> None:
+    ship.proxy.stop()
+    ship.proxy.tables = {"access": {"public": []}}
+    config = str(ship.proxy.config_file)
+    with ship.proxy:
+        created = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "proxy",
+                "token",
+                "create",
+                "ship",
+                "--scope",
+                "read",
+                "-c",
+                config,
+            ],
+            cwd=ROOT,
+            env=clean_environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        token = ship.file("token", created.stdout)
+        text = "channels: [lab]\ndependencies: [app, python, {pip: [lab-web]}]\n"
+        wanted = [str(ship.file("environment.yml", text)), "-m", "lab", "-m", "full"]
+        refused = ship.prefetch(*wanted)
+        assert refused.returncode == 3
+        assert "send a token" in refused.stderr
+
+        def let_in() -> bool:
+            ended = ship.prefetch(*wanted, "--token-file", token, "--platform", "linux-64")
+            return (ended.returncode, ended.stderr) == (0, "")
+
+        eventually(let_in, "the new token counts")
 
 
 def test_only_a_list_is_made_on_request(ship: Ship) -> None:

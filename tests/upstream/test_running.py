@@ -17,6 +17,7 @@ from proxy.errors import (
     ProxyError,
     UpstreamFailed,
     UpstreamMissing,
+    UpstreamRefused,
     UpstreamThrottled,
     UpstreamTimeout,
 )
@@ -118,6 +119,7 @@ def test_a_file_is_hashed_and_dropped(status: str, here: bool) -> None:
         ),
         (_problem(451, rule="r", reason="why"), Blocked, "f is refused by rule r: why"),
         (_problem(403, detail="no token"), UpstreamFailed, "no token"),
+        (_problem(401, detail="show a token"), UpstreamRefused, "show a token"),
         (_problem(404, detail="no such thing"), UpstreamMissing, "no such thing"),
         (Answer(status=404, body=b"<html>"), UpstreamMissing, "answers 404 Not Found"),
         (_problem(410, detail="no longer"), UpstreamMissing, "no longer"),

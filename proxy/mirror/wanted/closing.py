@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from proxy.mirror.wanted.closure import Closure, Failure
 from proxy.mirror.wanted.conda_closing import CondaClosing
@@ -94,7 +95,8 @@ async def closing(
 
     *workspace* is a folder for what solving keeps; *hear* is told in words what is being done.
     """
-    conda = CondaClosing(server, places, Solver(workspace), hear)
+    solver = Solver(workspace, urlsplit(server.url).hostname or "", server.headers)
+    conda = CondaClosing(server, places, solver, hear)
     python = PythonClosing(server, places, hear)
     r = RClosing(server, places, hear)
     try:

@@ -105,4 +105,4 @@ class Places:
         return found
 
     def _listed(self) -> str:
-        return ", ".join(one.key for one in self._served) or "no mirrors"
+        return ", ".join(one.key for one in self._served) or "none that it shows"

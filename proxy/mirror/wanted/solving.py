@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from rattler import (
     BuildString,
@@ -27,6 +28,7 @@ from rattler.exceptions import (
     InvalidMatchSpecError,
     SolverError,
 )
+from rattler.networking import AddHeadersMiddleware
 
 from proxy.core.urls import scrubbed
 from proxy.errors import ProxyError
@@ -64,11 +66,16 @@ _ARCHSPEC = {"linux-64": "x86_64", "linux-aarch64": "aarch64", "osx-64": "x86_64
 _ARCHSPEC |= {"osx-arm64": "m1", "win-64": "x86_64"}
 
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
 class Solver:
     """Reads channels through one gateway, which keeps what it has read in *folder*."""
 
-    def __init__(self, folder: Path) -> None:
-        self._gateway = Gateway(cache_dir=folder, client=Client())
+    def __init__(self, folder: Path, host: str = "", headers: Mapping[str, str] = _NONE) -> None:
+        """*headers* are sent to *host*, and to no other that a channel may lead to."""
+        told = AddHeadersMiddleware(lambda asked, _path: dict(headers) if asked == host else None)
+        self._gateway = Gateway(cache_dir=folder, client=Client([told]))
 
     async def solve(
         self, channels: Sequence[str], specs: Sequence[str], platform: Platform

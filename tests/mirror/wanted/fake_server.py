@@ -64,6 +64,7 @@ class FakeServer:
 
     def __init__(self, served: Iterable[Served] = (PYPI,)) -> None:
         self.url = BASE
+        self.headers: Mapping[str, str] = {}
         self.bodies: dict[str, bytes] = {}
         self.failing: dict[str, ProxyError] = {}
         self.asked: list[str] = []

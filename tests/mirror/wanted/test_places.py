@@ -62,7 +62,7 @@ def test_an_unknown_channel_or_mirror_is_refused_with_what_there_is() -> None:
         Places(SERVED).channels(["nvidia"])
     with pytest.raises(ConfigError, match="--mirror nvidia: the server has conda/conda-forge"):
         Places(SERVED, ["nvidia"])
-    with pytest.raises(ConfigError, match=r"has no mirror of type pypi; it has no mirrors"):
+    with pytest.raises(ConfigError, match=r"has no mirror of type pypi; it has none that it shows"):
         Places([]).of_type("pypi")
 
 

@@ -30,7 +30,7 @@ LinkingTo: headers
 
 Package: core
 Version: 2.0
-Imports: ancient
+Imports: shapes
 
 Package: headers
 Version: 1.0
@@ -70,7 +70,7 @@ def _closed(item: RPackage | LockedR, server: FakeServer | None = None) -> Closu
     [
         ("headers", ["headers_1.0"]),
         ("core", ["core_2.1-3", "headers_1.0"]),
-        ("core (< 2.1)", ["core_2.0"]),
+        ("core (< 2.1)", ["core_2.0", "core_2.1-3", "headers_1.0", "shapes_0.9"]),
         ("app", ["app_1.0", "core_2.1-3", "headers_1.0", "shapes_0.9"]),
         ("methods", []),
     ],
@@ -81,6 +81,7 @@ def test_a_package_brings_all_that_it_needs_in_the_newest_version_that_fits(
     closure = _closed(RPackage(where="ship.specs, line 1", spec=spec))
     names = [one.url.removeprefix(f"{CRAN.url}src/contrib/") for one in closure.files]
     assert sorted(names) == [f"{name}.tar.gz" for name in files]
+    assert not closure.failures
 
 
 def test_what_is_not_listed_is_told_with_who_needs_it_and_the_rest_is_kept() -> None:

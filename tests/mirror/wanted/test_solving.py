@@ -10,6 +10,7 @@ import pytest
 from proxy.mirror.wanted.solving import Solution, Solver, Unsolved, virtual_packages
 from proxy.mirror.wanted.targets import PLATFORMS
 from tests.lab.channel import Recipe, build_channel
+from tests.lab.server import free_port
 
 RECIPES = (
     Recipe(name="python", version="3.12.4", subdir="linux-64"),
@@ -58,6 +59,17 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
         _solved(tmp_path, "linux-64", "everywhere >2")
     with pytest.raises(Unsolved, match="native"):
         _solved(tmp_path, "linux-aarch64", "native")
+
+
+def test_a_token_in_an_address_is_not_shown(tmp_path: Path) -> None:
+    async def main() -> None:
+        channel = f"http://127.0.0.1:{free_port()}/t/SECRET/lab"
+        await Solver(tmp_path).solve([channel], ["a"], PLATFORMS["linux-64"])
+
+    with pytest.raises(Unsolved) as caught:
+        asyncio.run(main())
+    assert "/t/***/lab" in str(caught.value)
+    assert "SECRET" not in str(caught.value)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
-import stat
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from proxy.app.listening import unix
 from proxy.app.supervisor import bind
 from proxy.app.verifying import Verifying
 from proxy.config import Settings
@@ -95,7 +94,7 @@ class Administration:
                 policies=lambda: settings().policies,
                 in_force=in_force,
             ).routes()
-        self._served_at: tuple[str, int] = ("", 0)
+        self._served_at = ""
         self._application = application(
             guard=guard,
             operations=operations,
@@ -106,7 +105,7 @@ class Administration:
         )
 
     @contextlib.asynccontextmanager
-    async def listening(self, served_at: tuple[str, int]) -> AsyncIterator[None]:
+    async def listening(self, served_at: str) -> AsyncIterator[None]:
         """Answer while entered, if there are to be any doors; clients are served at *served_at*.
 
         Raises ConfigError.
@@ -141,14 +140,16 @@ class Administration:
         if self._admin.listen is not None:
             sites.append(web.SockSite(runner, _tcp(self._admin.listen)))
         if self._admin.socket is not None:
-            sites.append(web.SockSite(runner, _unix(self._admin.socket)))
+            sites.append(web.SockSite(runner, unix(self._admin.socket, "admin.socket")))
         return sites
 
     def _address(self, asked: str) -> str:
         """Where clients reach the server: if at any address, then at the one *asked* for here."""
-        host, port = self._served_at
-        name = asked if asked and host in _ANY else host
-        return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+        parts = urlsplit(self._served_at)
+        if not asked or parts.hostname not in _ANY:
+            return self._served_at
+        name = f"[{asked}]" if ":" in asked else asked
+        return f"{parts.scheme}://{name}:{parts.port}"
 
 
 async def _no_events() -> AsyncIterator[port.Event]:
@@ -168,21 +169,3 @@ def _tcp(listen: Address) -> socket.socket:
     except OSError as error:
         problem = f"admin.listen: cannot listen on {listen}: {error.strerror or error}"
         raise ConfigError(problem) from error
-
-
-def _unix(path: Path) -> socket.socket:
-    """A socket at *path* for this user and group, in place of a dead one. Raises ConfigError."""
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.stat().st_mode):
-            raise ConfigError(f"admin.socket: {path} is there already, and is no socket")
-        path.unlink()
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o117)
-    try:
-        made.bind(str(path))
-    except OSError as error:
-        made.close()
-        raise ConfigError(f"admin.socket: {path} cannot be made: {error.strerror}") from error
-    finally:
-        os.umask(before)
-    return made

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
 
-from proxy.app.supervisor import Supervisor, bind
+from proxy.app.listening import Claim, addresses, claim
+from proxy.app.supervisor import Supervisor
 from proxy.config import Settings
 from proxy.errors import ConfigError, ProxyError
 
@@ -45,32 +45,29 @@ def run(start: Start) -> int:
     """Serve until told to stop; returns the exit status."""
     server = start.settings.server
     try:
-        # Not shared while it is claimed: two servers must not divide one port between them.
-        bound = bind(server.host, server.port, shared=False)
-    except OSError as error:
-        sys.stderr.write(_cannot_listen(server.host, server.port, error))
-        return FAILED
+        claimed = claim(server, os.environ)
+    except (ConfigError, OSError) as error:
+        sys.stderr.write(f"{error.strerror if isinstance(error, OSError) else error}\n")
+        return BAD_CONFIG if isinstance(error, ConfigError) else FAILED
     if server.workers > 1:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        claimed.divide()
     meeting = Path(tempfile.mkdtemp(prefix="pkgproxy-"))
     try:
         if server.workers == 1:
-            return _work(start, 0, bound, meeting)
-        return _supervised(start, bound, meeting)
+            return _work(start, 0, claimed.sockets, meeting)
+        return _supervised(start, claimed, meeting)
     finally:
-        bound.close()
+        claimed.close()
         shutil.rmtree(meeting, ignore_errors=True)
 
 
-def _supervised(start: Start, bound: socket.socket, meeting: Path) -> int:
-    """Each worker binds a socket of its own; *bound* only holds the port for them."""
+def _supervised(start: Start, claimed: Claim, meeting: Path) -> int:
     # Read by prometheus-client when it is imported, which only the workers do.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(meeting)
     server = start.settings.server
-    host, port = bound.getsockname()[:2]
 
     def work(number: int) -> int:
-        return _work(start, number, bind(host, port, shared=True), meeting)
+        return _work(start, number, claimed.of_worker(), meeting)
 
     def ended(process: int) -> None:
         """What prometheus-client's mark_process_dead does, without importing it here."""
@@ -81,34 +78,24 @@ def _supervised(start: Start, bound: socket.socket, meeting: Path) -> int:
     return Supervisor(work, server.workers, patience=patience, ended=ended).run()
 
 
-def _work(start: Start, number: int, listening: socket.socket, meeting: Path) -> int:
+def _work(start: Start, number: int, listening: Sequence[socket.socket], meeting: Path) -> int:
     # A reload that comes too early waits; the worker unblocks it when it can carry it out.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # Imported here: it takes most of a start, and the supervisor does not need it.
     from proxy.app.worker import Place, Worker  # noqa: PLC0415
 
+    server = start.settings.server
+
     def ready() -> None:
         if number == 0:
-            start.say(_address(listening))
+            start.say(addresses(listening, server.scheme)[0])
 
-    size = start.settings.server.workers
-    place = Place(number=number, size=size, listening=listening, meeting=meeting, ready=ready)
+    place = Place(
+        number=number, size=server.workers, listening=listening, meeting=meeting, ready=ready
+    )
     try:
         uvloop.run(Worker(start.settings, place, start.reload).run())
     except (ProxyError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return BAD_CONFIG if isinstance(error, ConfigError) else FAILED
     return 0
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> str:
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    message = f"cannot listen on {shown}: {error.strerror or error}"
-    if error.errno == errno.EADDRINUSE:
-        message += "; stop what listens there, or choose another port with --port"
-    return f"{message}\n"
-
-
-def _address(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -11,9 +11,10 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +24,13 @@ from prometheus_client import CollectorRegistry
 from proxy import __version__
 from proxy.advisories.store import Places
 from proxy.app.administration import Administration
+from proxy.app.certificate import Certificate
 from proxy.app.hits import Hits
+from proxy.app.listening import addresses
 from proxy.app.mirroring import Household, Mirroring
+from proxy.app.notifying import Manager
 from proxy.app.reporting import Reporting
+from proxy.app.serving import serving
 from proxy.app.token_watch import TokenWatch
 from proxy.config import Settings
 from proxy.core.model import Mirror, Resource
@@ -55,12 +60,10 @@ from proxy.web.door import Door
 from proxy.web.keeping import Keeping
 from proxy.web.pages import Pages
 from proxy.web.paths import Mirrors
+from proxy.web.proxies import Proxies
 from proxy.web.ready import Shelf
 from proxy.web.sending import Outlet
 from proxy.web.verdicts import Verdicts
-
-BACKLOG = 1024
-"""Connections that the kernel may hold for us: a herd of installs starts all at once."""
 
 KEEP_ALIVE = 75.0
 """Seconds that an idle client connection is kept, as nginx does."""
@@ -79,7 +82,7 @@ class Place:
 
     number: int
     size: int
-    listening: socket.socket
+    listening: Sequence[socket.socket]
     meeting: Path
     ready: Callable[[], None]
 
@@ -94,12 +97,16 @@ class Worker:
         self._ready = False
         self._mirrors = Mirrors(settings.mirrors)
         self._mirroring: Mirroring | None = None
+        self._proxies = Proxies(settings.server.trusted_proxies)
+        self._certificate: Certificate | None = None
+        # The first worker speaks for all.
+        self._manager = Manager(os.environ if place.number == 0 else {})
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises StorageError and OSError at start."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        async with self._built():
+        async with self._alive(), self._built():
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
             loop.add_signal_handler(signal.SIGHUP, self._reload)
@@ -108,9 +115,20 @@ class Worker:
             self._warn_of_offline()
             self._log.event("ready", version=__version__, worker=self._place.number)
             self._place.ready()
+            self._manager.ready(f"serves {len(self._settings.mirrors)} mirrors")
             await stop.wait()
             self._ready = False
+            self._manager.stopping()
             self._log.event("stopping", worker=self._place.number)
+
+    @contextlib.asynccontextmanager
+    async def _alive(self) -> AsyncIterator[None]:
+        """While entered, the service manager is told that the event loop turns."""
+        telling = asyncio.create_task(self._manager.run())
+        try:
+            yield
+        finally:
+            await _ended(telling)
 
     @contextlib.asynccontextmanager
     async def _built(self) -> AsyncIterator[None]:
@@ -173,7 +191,15 @@ class Worker:
                 lambda key: engine.contexts.of(key).policy,
                 self._access,
             )
-            await stack.enter_async_context(self._listening(pages, verdicts))
+            await stack.enter_async_context(
+                serving(
+                    self._application(pages, verdicts),
+                    self._door,
+                    place.listening,
+                    tls=self._tls(stack),
+                    drain_timeout=settings.server.drain_timeout,
+                )
+            )
             if isinstance(hearing, Happenings):
                 administration = Administration(
                     settings=lambda: self._settings,
@@ -187,7 +213,7 @@ class Worker:
                     log=self._log,
                     clock=time.time,
                 )
-                served_at = place.listening.getsockname()[:2]
+                served_at = addresses(place.listening, settings.server.scheme)[0]
                 await stack.enter_async_context(administration.listening(served_at))
             yield
 
@@ -315,10 +341,9 @@ class Worker:
             access=self._access,
         )
 
-    @contextlib.asynccontextmanager
-    async def _listening(self, pages: Pages, verdicts: Verdicts) -> AsyncIterator[None]:
-        """Accept requests; on the way out stop accepting and let the last ones end."""
-        application = web.Application()
+    def _application(self, pages: Pages, verdicts: Verdicts) -> web.Application:
+        proxies = self._proxies
+        application = web.Application(middlewares=[proxies.middleware] if proxies else [])
         application.router.add_get("/", pages.front)
         application.router.add_get("/healthz", pages.healthz)
         application.router.add_get("/readyz", pages.readyz)
@@ -326,32 +351,27 @@ class Worker:
         application.router.add_get("/metrics", pages.metrics)
         application.router.add_get(verdicts.path, verdicts.explain)
         application.router.add_route("*", "/{path:.+}", self._content.handle)
-        runner = web.AppRunner(
-            application,
-            handle_signals=False,
-            shutdown_timeout=self._settings.server.drain_timeout,
-            handler_cancellation=True,
+        return application
+
+    def _door(self, behind: web.Server) -> Door:
+        return Door(
+            behind,
+            self._shelf,
+            self._hits,
+            proxies=self._proxies,
+            access_log=None,
+            keepalive_timeout=KEEP_ALIVE,
         )
-        await runner.setup()
-        aiohttps = runner.server
-        assert aiohttps is not None
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: Door(
-                aiohttps,
-                self._shelf,
-                self._hits,
-                access_log=None,
-                keepalive_timeout=KEEP_ALIVE,
-            ),
-            sock=self._place.listening,
-            backlog=BACKLOG,
-        )
-        try:
-            yield
-        finally:
-            server.close()
-            await runner.cleanup()
+
+    def _tls(self, stack: contextlib.AsyncExitStack) -> ssl.SSLContext | None:
+        """Raises ConfigError where certificate and key do not fit."""
+        server = self._settings.server
+        if server.tls_certificate is None or server.tls_key is None:
+            return None
+        self._certificate = Certificate(server.tls_certificate, server.tls_key)
+        watching = asyncio.create_task(self._certificate.run(self._log))
+        stack.push_async_callback(_ended, watching)
+        return self._certificate.context
 
     # -- what siblings ask ---------------------------------------------------------------
 
@@ -376,11 +396,16 @@ class Worker:
 
     def _reload(self) -> None:
         """Take over a changed configuration; a bad one changes nothing and says why."""
+        self._manager.reloading()
+        if self._certificate is not None:
+            self._certificate.look(self._log)
         try:
-            settings = self._read_again(None)
+            self._take_over(self._read_again(None))
         except ConfigError as error:
             self._log.event("reload_failed", level=Level.ERROR, error=error)
-            return
+        self._manager.ready(f"serves {len(self._settings.mirrors)} mirrors")
+
+    def _take_over(self, settings: Settings) -> None:
         old = self._settings
         for name in ("server", "cache", "upstream", "log", "admin"):
             if getattr(settings, name) != getattr(old, name):

@@ -12,7 +12,9 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def banner(mirrors: Iterable[Mirror], address: str) -> str:
-    """The text for *address* (`http://host:port`)."""
+    """The text for *address* (`http://host:port`, or `unix:` and a path)."""
+    if address.startswith("unix:"):
+        return f"pkgproxy serves at {address}\n"
     known = list(mirrors)
     parts = urlsplit(address)
     everywhere = parts.hostname in _ANY

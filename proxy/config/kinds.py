@@ -229,12 +229,13 @@ def _patterns(value: Any) -> tuple[str, ...]:
         raise ValueError(str(error)) from error
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
+    """What stands between the commas of an environment variable."""
     return [one.strip() for one in text.split(",")] if text.strip() else []
 
 
 TEXT = Kind("text", _text)
-PATTERNS = Kind("list of patterns", _patterns, parse=_listed, show=list)
+PATTERNS = Kind("list of patterns", _patterns, parse=listed, show=list)
 TEXTS = Kind("list of texts", _texts, show=list)
 SOURCE = Kind("URL", _text, show=_shown_source)
 DURATION = duration()

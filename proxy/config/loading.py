@@ -16,6 +16,7 @@ from proxy.config.admin import open_doors
 from proxy.config.credentials import KINDS, Credential, resolve
 from proxy.config.files import ConfigFile, paths
 from proxy.config.findings import DEFAULT, Findings
+from proxy.config.listening import unsuitable
 from proxy.config.mirror_tables import MirrorTables, Policies
 from proxy.config.policies import read_all
 from proxy.config.settings import (
@@ -97,8 +98,12 @@ class _Loading:
         }
         self._check_environment()
         credentials = self._credentials()
-        for name, problem in open_doors(sections["admin"], credentials):
-            dotted = f"admin.{name}"
+        together = (
+            *(("server", *one) for one in unsuitable(sections["server"])),
+            *(("admin", *one) for one in open_doors(sections["admin"], credentials)),
+        )
+        for section, name, problem in together:
+            dotted = f"{section}.{name}"
             self._found.wrong.append(f"{self._found.origins[dotted]}: {dotted}: {problem}")
         policies = Policies(read_all(path, self._found), self._value("policy", POLICY))
         offline = self._value("offline", OFFLINE) is True

@@ -32,6 +32,7 @@ from proxy.config.kinds import (
     one_of,
     whole,
 )
+from proxy.config.listening import NETWORKS
 from proxy.config.mirrors import with_slash
 from proxy.config.upstream_settings import UpstreamSettings
 from proxy.config.written import Written
@@ -47,6 +48,15 @@ class Server:
     port: int
     workers: int
     drain_timeout: float
+    socket: Path | None
+    tls_certificate: Path | None
+    tls_key: Path | None
+    trusted_proxies: tuple[str, ...]
+
+    @property
+    def scheme(self) -> str:
+        """What the addresses that clients use begin with."""
+        return "http" if self.tls_certificate is None else "https"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +148,30 @@ SERVER = (
         kind=DURATION,
         default="30s",
         help="How long running downloads may go on after SIGTERM.",
+    ),
+    Key(
+        name="socket",
+        kind=PATH,
+        default=None,
+        help="Unix socket to listen on in place of host and port, for the server's user and group.",
+    ),
+    Key(
+        name="tls_certificate",
+        kind=FILE,
+        default=None,
+        help="Certificate with its chain (PEM): then clients use https; read again on a change.",
+    ),
+    Key(
+        name="tls_key",
+        kind=FILE,
+        default=None,
+        help="The certificate's key (PEM), without a password.",
+    ),
+    Key(
+        name="trusted_proxies",
+        kind=NETWORKS,
+        default=[],
+        help="Proxies in front (addresses, networks, `unix`) whose X-Forwarded-* are believed.",
     ),
 )
 

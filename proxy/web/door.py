@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from proxy.web.heads import is_plain
+from proxy.web.proxies import Proxies
 from proxy.web.ready import Block, Ready, Shelf
 from proxy.web.sending import STALLED
 
@@ -35,7 +36,10 @@ class Hits(Protocol):
 class Door(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_client", "_hits", "_is_clean", "_owed", "_patience", "_shelf", "_watch", "asked")
+    __slots__ = (
+        *("_client", "_hits", "_is_clean", "_is_proxy", "_owed", "_patience", "_peer", "_proxies"),
+        *("_shelf", "_watch", "asked"),
+    )
 
     def __init__(
         self,
@@ -43,11 +47,13 @@ class Door(web.RequestHandler):
         shelf: Shelf,
         hits: Hits,
         *,
+        proxies: Proxies | None = None,
         patience: float = STALLED,
         **rest: Any,
     ) -> None:
         """*rest* is what aiohttp's own takes.
 
+        *proxies* are believed when they say whom they speak for.
         *patience*: seconds in which a client must take something of what is on its way to it.
         """
         super().__init__(server, loop=asyncio.get_running_loop(), **rest)
@@ -56,7 +62,10 @@ class Door(web.RequestHandler):
         self._hits = hits
         self._is_clean = True  # whether aiohttp was given nothing but whole requests
         self._owed = 0  # answers that it has not given yet
-        self._client: Any = None
+        self._client: Any = None  # what is said of whoever has connected
+        self._peer = ""
+        self._is_proxy = False
+        self._proxies = Proxies(()) if proxies is None else proxies
         self._watch: asyncio.TimerHandle | None = None
         self.asked: tuple[bytes, Block] | None = None
 
@@ -112,11 +121,16 @@ class Door(web.RequestHandler):
         if self._client is None:
             peer = transport.get_extra_info("peername")
             # A Unix socket's other end has no address.
-            client = peer[0] if isinstance(peer, tuple) else ""
-            self._client = self._hits.words(client=client)
+            self._peer = peer[0] if isinstance(peer, tuple) else ""
+            self._client = self._hits.words(client=self._peer)
+            self._is_proxy = self._proxies.trusts(self._peer)
+        client = self._client
+        if self._is_proxy:
+            named = self._proxies.client(self._peer, block.forwarded)
+            client = self._hits.words(client=named)
         if block.words is None:
             block.words = self._hits.words(agent=block.agent)
-        self._hits.add(ready.told, self._client, block.words, now, time.perf_counter() - started)
+        self._hits.add(ready.told, client, block.words, now, time.perf_counter() - started)
         return True
 
     # -- clients that do not read --------------------------------------------------------

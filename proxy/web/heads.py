@@ -19,6 +19,9 @@ MOST = 64
 USER_AGENT = b"user-agent"
 """The one header that is told apart only where an answer depends on it."""
 
+FORWARDED = b"x-forwarded-for"
+"""The one that says, of what a proxy passes on, who the client is."""
+
 OF_NO_INTEREST = frozenset(
     {b"host", b"connection", b"via", b"forwarded", b"x-forwarded-for"}
     | {b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port", b"x-real-ip"}
@@ -49,6 +52,7 @@ class Understood:
 
     signature: tuple[tuple[bytes, bytes], ...]  # lower-case names, values
     agent: str
+    forwarded: str  # what X-Forwarded-For says
 
 
 def is_plain(line: bytes) -> bool:
@@ -60,7 +64,8 @@ def understand(block: bytes) -> Understood | None:
     """Read a block: from the line break behind the request line to the empty line, with it."""
     if len(block) > LONGEST or not (block.startswith(b"\r\n") and block.endswith(_END)):
         return None
-    hosts, agents, signature = [], [], []
+    signature = []
+    read: dict[bytes, list[bytes]] = {b"host": [], USER_AGENT: [], FORWARDED: []}
     lines = block[2 : -len(_END)].split(b"\r\n")
     if len(lines) > MOST:
         return None
@@ -71,14 +76,13 @@ def understand(block: bytes) -> Understood | None:
         name, value = field[1].lower(), field[2].strip(b" \t")
         if name in _DECISIVE or (name == b"connection" and value.lower() != b"keep-alive"):
             return None
-        if name == b"host":
-            hosts.append(value)
-        elif name == USER_AGENT:
-            agents.append(value)
+        if name in read:
+            read[name].append(value)
         elif name not in OF_NO_INTEREST:
             signature.append((name, value))
+    hosts, agents, forwarded = read.values()
     # RFC 9112 section 3.2: exactly one Host; else it is aiohttp that decides what to do.
     if len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None or len(agents) > 1:
         return None
     agent = agents[0].decode("ascii") if agents else ""
-    return Understood(tuple(signature), agent)
+    return Understood(tuple(signature), agent, b",".join(forwarded).decode("ascii"))

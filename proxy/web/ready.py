@@ -53,6 +53,7 @@ class Block:
     answers: Answers
     own: Answers
     agent: str
+    forwarded: str
     size: int  # of what is remembered of it, in bytes
     words: Any = None  # whoever reports requests keeps here what it says of the agent
 
@@ -221,6 +222,7 @@ class Shelf:
             answers=self._answered(signature),
             own=self._answered((signature, agent)),
             agent=agent,
+            forwarded=understood.forwarded,
             size=3 * len(lines) + BLOCK_OVERHEAD,
         )
         self.blocks[lines] = block

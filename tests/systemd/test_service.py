@@ -1,7 +1,9 @@
-"""The systemd unit names what there is."""
+"""The units and the container name what there is, and leave the service little else."""
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,6 +18,8 @@ from proxy.cli import BAD_CONFIG, app
 from proxy.config import load
 
 UNIT = Path(__file__).parents[2] / "systemd" / "pkgproxy.service"
+SOCKET = UNIT.with_suffix(".socket")
+CONTAINER = UNIT.with_name("Containerfile")
 
 
 def _service() -> dict[str, list[str]]:
@@ -69,8 +73,85 @@ def test_a_reload_is_a_sighup() -> None:
     assert _service()["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing")
-def test_systemd_knows_every_key() -> None:
-    command = ["systemd-analyze", "verify", str(UNIT)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "Unknown" not in done.stderr
+def test_the_service_is_watched_for_longer_than_a_notice_takes() -> None:
+    service = _service()
+    assert service["Type"] == ["notify"]
+    assert service["NotifyAccess"] == ["all"], "the first of several workers is no main process"
+    assert float(service["WatchdogSec"][0]) >= 30
+
+
+def test_what_rendering_processes_do_is_allowed() -> None:
+    filters = _service()["SystemCallFilter"]
+    assert filters == ["@system-service", "~@privileged @resources", "setpriority"], (
+        "os.nice needs setpriority, and what comes last counts"
+    )
+
+
+def _analysed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["systemd-analyze", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing"
+)
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", [UNIT, SOCKET], ids=lambda unit: unit.suffix)
+def test_systemd_has_nothing_to_say_about_it(unit: Path, tmp_path: Path) -> None:
+    """Beside each other, with a program where the service expects one."""
+    program = tmp_path / "pkgproxy"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for one in (UNIT, SOCKET):
+        text = one.read_text().replace("/opt/pkgproxy/bin/pkgproxy serve", f"{program} serve")
+        (tmp_path / one.name).write_text(text)
+    done = _analysed("verify", str(tmp_path / unit.name))
+    said = [line for line in done.stderr.splitlines() if "pkgproxy" in line]
+    assert (done.returncode, said) == (0, [])
+
+
+@needs_systemd
+def test_the_service_is_exposed_to_little(tmp_path: Path) -> None:
+    done = _analysed("security", "--offline=true", "--threshold=20", str(UNIT))
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze knows no offline analysis")
+    assert done.returncode == 0, done.stdout  # 20 is 2.0
+
+
+# -- the container -------------------------------------------------------------------------
+
+
+def _container() -> dict[str, list[str]]:
+    """The instructions by name, with their continued lines."""
+    found: dict[str, list[str]] = defaultdict(list)
+    text = CONTAINER.read_text().replace("\\\n", " ")
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, _, rest = line.partition(" ")
+            found[name].append(rest)
+    return found
+
+
+def test_a_container_runs_without_root_and_its_settings_exist() -> None:
+    container = _container()
+    assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", container["USER"][-1])
+    environment = dict(word.split("=", 1) for word in shlex.split(container["ENV"][0]))
+    settings = load(None, environment).settings
+    assert [str(settings.cache.path)] == container["VOLUME"]
+    assert [str(settings.server.port)] == container["EXPOSE"]
+    assert f":{settings.server.port}/readyz" in container["HEALTHCHECK"][0]
+    assert container["STOPSIGNAL"] == ["SIGTERM"]
+
+
+def test_a_container_is_built_from_what_there_is() -> None:
+    container = _container()
+    root = CONTAINER.parents[1]
+    sources = [line.split()[:-1] for line in container["COPY"] if not line.startswith("--from")]
+    assert sources
+    for name in (one for line in sources for one in line):
+        assert (root / name).exists(), name
+    assert Path(json.loads(container["ENTRYPOINT"][0])[0]).name == app.info.name
+    command = json.loads(container["CMD"][0])
+    assert get_command(app).get_command(None, command[0])  # type: ignore[attr-defined]

@@ -182,7 +182,7 @@ class Plain:
     `forward` names the request headers that upstream is given, because it may vary by them.
     `anonymous`: asked for without credentials. `absent_on_error`: where upstream fails and
     nothing is stored, say "absent" at once (only for files that are never essential).
-    `by_platform`: upstream may choose by the R that the User-Agent names, and not say so (`Vary`).
+    `by_platform`: upstream may choose by the R that the User-Agent names (`proxy.core.r_agent`).
     """
 
     mirror: str

@@ -8,6 +8,8 @@ from typing import NamedTuple
 USER_AGENT = "user-agent"
 """The header, as requests' headers are named here."""
 
+_LINUX = "/__linux__/"
+
 # What `utils:::defaultUserAgent` makes, alone or within what RStudio and renv put around it.
 _R = re.compile(r"\bR \((\d{1,3}\.\d{1,3})\.[0-9a-z-]{1,20} ([A-Za-z0-9_. -]{1,200})\)")
 
@@ -28,3 +30,12 @@ def r_agent(user_agent: str) -> RAgent | None:
 def may_be_r(user_agent: str) -> bool:
     """Whether R may have sent it: unless `HTTPUserAgent` is set R names the library it uses."""
     return user_agent.startswith("libcurl/") or r_agent(user_agent) is not None
+
+
+def chooses_by_agent(url: str) -> bool:
+    """Whether the server may answer each R with another file at *url*, and not say so (`Vary`).
+
+    So do the addresses at which Posit's package manager, and what is made like it, has binaries for
+    Linux: there is one address for a package's source and all its binaries.
+    """
+    return _LINUX in url

@@ -16,7 +16,7 @@ from proxy.core.cache_status import CacheStatus, Forward
 from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
 from proxy.core.http_date import parse_http_date
 from proxy.core.model import Absence, Bounds, Entry, Mirror, Plain
-from proxy.core.r_agent import USER_AGENT, r_agent
+from proxy.core.r_agent import USER_AGENT, chooses_by_agent, r_agent
 from proxy.errors import UNOBTAINABLE, Offline, ProxyError, UpstreamMissing
 from proxy.gateway.addresses import address
 from proxy.gateway.answer import Answer, Counted, Nothing, Passing, Slice, Want
@@ -53,7 +53,7 @@ class PlainFiles:
 
     async def open(self, plain: Plain, mirror: Mirror, want: Want) -> Answer:
         """Answer a request for *plain*. Raises the upstream errors, and Elsewhere."""
-        key, headers = _asked_as(plain, want)
+        key, headers = _asked_as(plain, mirror, want)
         held = await self._held(key, headers, mirror.bounds)
         order = Order(
             key=key,
@@ -141,13 +141,13 @@ class PlainFiles:
         if blob is None:  # swept or damaged: as if it had never been here
             await self._catalog.forget([entry.key])
             return await self._asked(plain, replace(order, held=None), Miss(), want)
-        answer = self._described(plain, entry, status)
+        answer = self._described(plain, order.mirror, entry, status)
         answer.body = Slice(blob, 0, blob.size)
         answer.length = blob.size
         answer.holding.callback(blob.close)
         return answer
 
-    def _described(self, plain: Plain, entry: Entry, status: CacheStatus) -> Answer:
+    def _described(self, plain: Plain, mirror: Mirror, entry: Entry, status: CacheStatus) -> Answer:
         headers = {
             name: entry.headers[name]
             for name in ("content-disposition", "content-language")
@@ -155,7 +155,7 @@ class PlainFiles:
         }
         counted = Counted(entry.checked_at, entry.fresh_for)
         headers["age"] = str(counted.age(self._clock()))
-        vary = entry.headers.get("vary", "")
+        vary = _names(entry.headers.get("vary", ""), chosen=_is_chosen(plain, mirror))
         return Answer(
             body=Nothing(),
             length=None,
@@ -165,7 +165,7 @@ class PlainFiles:
             last_modified=parse_http_date(entry.headers.get("last-modified", "")),
             cache_control=entry.headers.get("cache-control")
             or f"public, max-age={int(entry.fresh_for)}",
-            vary=_names(vary, plain),
+            vary=vary,
             headers=headers,
             counted=counted,
         )
@@ -196,7 +196,7 @@ class PlainFiles:
                 status = CacheStatus.forwarded(
                     fwd, fwd_status=200, stored=True, collapsed=boarded.collapsed
                 )
-                answer = self._described(plain, entry, status)
+                answer = self._described(plain, order.mirror, entry, status)
                 answer.etag = _etag(entry) if entry.validators.strong else None
                 answer.body = fill
                 answer.length = fill.length
@@ -244,24 +244,28 @@ class PlainFiles:
         return bool(until)
 
 
-def _asked_as(plain: Plain, want: Want) -> tuple[str, dict[str, str]]:
+def _asked_as(plain: Plain, mirror: Mirror, want: Want) -> tuple[str, dict[str, str]]:
     """What the file is known by here, and the headers that upstream is asked with.
 
-    Where upstream gives each R the file made for it, each has an entry of its own, and upstream
-    is told the R as the client tells it: no more, since the rest of a User-Agent makes no
-    difference and would make variants.
+    Upstream is told which R asks, as the client tells it, and nothing else of a User-Agent: that
+    would only make variants. Where upstream chooses by it without a word, each R has an entry.
     """
     headers = {name: want.headers[name] for name in plain.forward if name in want.headers}
     agent = r_agent(want.headers.get(USER_AGENT, "")) if plain.by_platform else None
     if agent is None:
         return plain.key, headers
-    return f"{plain.key}\t{agent.platform}", {**headers, USER_AGENT: agent.text}
+    key = f"{plain.key}\t{agent.platform}" if _is_chosen(plain, mirror) else plain.key
+    return key, {**headers, USER_AGENT: agent.text}
 
 
-def _names(vary: str, plain: Plain) -> tuple[str, ...]:
+def _is_chosen(plain: Plain, mirror: Mirror) -> bool:
+    return plain.by_platform and chooses_by_agent(address(mirror, plain.source))
+
+
+def _names(vary: str, *, chosen: bool) -> tuple[str, ...]:
     """What the answer depends on, for caches between us and the client."""
     names = [name.strip() for name in vary.split(",") if name.strip()]
-    if plain.by_platform and USER_AGENT not in map(str.lower, names):
+    if chosen and USER_AGENT not in map(str.lower, names):
         names.append("User-Agent")
     return tuple(names)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.r_agent import may_be_r, r_agent
+from proxy.core.r_agent import chooses_by_agent, may_be_r, r_agent
 
 LINUX = "R (4.5.1 x86_64-pc-linux-gnu x86_64 linux-gnu)"
 
@@ -63,6 +63,13 @@ def test_another_minor_version_or_platform_does_not(agent: str) -> None:
 def test_others_name_none(agent: str, may_be: bool) -> None:
     assert r_agent(agent) is None
     assert may_be_r(agent) is may_be
+
+
+def test_addresses_of_binaries_for_linux_are_known_by_their_paths() -> None:
+    host = "https://r.example.org"
+    assert chooses_by_agent(f"{host}/cran/__linux__/noble/latest/src/contrib/a_1.0.tar.gz")
+    assert not chooses_by_agent(f"{host}/cran/latest/src/contrib/a_1.0.tar.gz")
+    assert not chooses_by_agent(f"{host}/cran/latest/bin/linux/noble-x86_64/4.5/PACKAGES")
 
 
 @given(st.text() | st.text().map("R (4.5.1 {})".format))

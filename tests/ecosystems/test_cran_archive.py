@@ -211,7 +211,8 @@ def test_names_that_are_referred_to_are_found_again() -> None:
         (xdr(3, 254), "type 3"),  # a function
         (xdr(16, -1), "-1 members"),
         (xdr(16, 1 << 30), "members"),
-        (xdr(16, 1, 13), "a text that is none"),
+        (xdr(16, 1, 13, 0), "a text that is none"),
+        (xdr(16, 1, 9, -2), "cut short"),
         (xdr(16, 1, 9, 50), "cut short"),
         (xdr(form(b"deferred_string"), 254, 254), "unknown form"),
         (xdr(form(b"compact_intseq"), 14, 3, 1e9, 1.0, 1.0, 254), "impossible bounds"),

@@ -123,8 +123,14 @@ def test_a_binary_folder_is_known_by_its_place() -> None:
 
 def test_a_folder_that_may_hold_sources_and_binaries_is_refused_in_doubt() -> None:
     path = "__linux__/noble/latest/src/contrib/PACKAGES"
-    for kind in ("source", "binary"):
-        assert not Made(TEXT, under(CONTEXT, deny(Kinds((kind,)))), path).gate
+    url = f"https://r.example.org/{path}.gz"
+    # The mirror's source may be such an address, so that its paths do not show it.
+    for place in (path, "src/contrib/PACKAGES"):
+        for kind in ("source", "binary"):
+            made = Made(body_of(TEXT, url=url), under(CONTEXT, deny(Kinds((kind,)))), place)
+            assert not made.gate
+        linux = under(CONTEXT, deny(Platforms(("linux/noble",))))
+        assert not Made(body_of(TEXT, url=url), linux, place).gate
 
 
 @pytest.mark.parametrize(

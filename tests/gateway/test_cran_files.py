@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -258,14 +259,57 @@ def test_where_no_digest_is_known_each_r_gets_the_file_made_for_it(tmp_path: Pat
     play(tmp_path, script, {at(index): text})
 
 
+def test_where_upstream_says_that_it_chooses_each_r_has_its_own(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        for want, body in ((R_45, b"for 4.5"), (R_46, b"for 4.6")):
+            headers = {"vary": "User-Agent"}
+            world.upstream.files[at(ARCHIVED)] = FakeFile(body=body, headers=headers)
+            for _ in range(2):
+                assert await world.read(CRAN, ARCHIVED, want) == body
+                await world.settled()
+        assert world.upstream.count(at(ARCHIVED)) == 2
+
+    play(tmp_path, script, repository())
+
+
+def test_where_it_does_not_choose_one_file_is_for_all(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        for want in (R_45, R_46, Want()):
+            answer = await world.open(CRAN, ARCHIVED, want)
+            assert answer.vary == ()
+            assert await body_of(answer) == OLD.tarball
+            await answer.close()
+            await world.settled()
+        assert world.upstream.count(at(ARCHIVED)) == 1
+
+    play(tmp_path, script, repository())
+
+
+def test_a_mirror_of_such_an_address_keeps_them_apart_too(tmp_path: Path) -> None:
+    source = f"{HOST}/r/__linux__/noble/latest/"
+    index = b"Package: tool\nVersion: 2.0\nMD5sum: " + b"0" * 32 + b"\n"
+
+    async def script(world: World) -> None:
+        for key, mirror in world.mirrors.items():
+            world.mirrors[key] = replace(mirror, source=source)
+        world.gateway.configure(world.mirrors.values())
+        for want, body in ((R_45, b"for 4.5"), (R_46, b"for 4.6"), (R_45, b"for 4.5")):
+            world.upstream.files[f"{source}{NEW_PATH}"] = body
+            assert await world.read(CRAN, NEW_PATH, want) == body
+            await world.settled()
+
+    play(tmp_path, script, {f"{source}src/contrib/PACKAGES": index})
+
+
 def test_workers_hand_over_which_r_asks(tmp_path: Path) -> None:
-    path = "src/contrib/tool_2.0.tar.gz"
+    folder = "__linux__/noble/latest/src/contrib"
+    path = f"{folder}/tool_2.0.tar.gz"
 
     async def main() -> None:
         async with two(tmp_path, {}) as workers:
             workers[0].upstream.files.update(
                 {
-                    at("src/contrib/PACKAGES"): b"Package: tool\nVersion: 2.0\n",
+                    at(f"{folder}/PACKAGES"): b"Package: tool\nVersion: 2.0\n",
                     at(path): FakeFile(body=b"made for it"),
                 }
             )

@@ -59,23 +59,22 @@ def render(index: Index, body: Body, context: Context, forms: frozenset[str]) ->
     """Make those of archive.rds's forms `rds` and `rows` that are wanted. Raises BadIndex."""
     whole = read(unpacked(body.content))
     frames = _frames(whole)
+    found = list(_files(frames))
     denied: dict[str, Verdict] = {}
     if context.policy is not None:
         judging = Judging(contrib_of(index), body, context, context.policy)
-        for one in _files(frames):
-            verdict = judging.verdict(one)
-            if verdict.hides:
-                denied[one.filename] = verdict
+        verdicts = ((one.filename, judging.verdict(one)) for one in found)
+        denied = {filename: verdict for filename, verdict in verdicts if verdict.hides}
     if ROWS in forms:
         hidden = Counter(verdict.rule for verdict in denied.values())
-        rows = ((one.filename, _row(one, denied)) for one in _files(frames))
+        rows = ((one.filename, _row(one, denied)) for one in found)
         yield Rendered(form=ROWS, chunks=build(rows), hidden=hidden)
     if "rds" in forms:
-        shown = {one.filename for one in _files(frames)} - denied.keys()
-        kept = [(name, _subset(frame, shown)) for name, frame in frames]
-        if [frame for _, frame in kept] == [frame for _, frame in frames]:
+        if not denied and len(found) == sum(len(_row_names(frame)) for _, frame in frames):
             yield Rendered(form="rds", chunks=(body.content,))
         else:
+            shown = {one.filename.encode() for one in found} - {one.encode() for one in denied}
+            kept = [(name, _subset(frame, shown)) for name, frame in frames]
             left = [(name, frame) for name, frame in kept if _row_names(frame)]
             names = rds.texts([name for name, _ in left])
             attributes = {**whole.attributes, b"names": names}
@@ -124,10 +123,12 @@ def _is_shown(table: Table, row: str) -> bool:
     return value is not None and decode_row(value).denied is None
 
 
+_ALLOWED = encode_row(Row())
+
+
 def _row(one: Archived, denied: dict[str, Verdict]) -> bytes:
     verdict = denied.get(one.filename)
-    refused = None if verdict is None else (verdict.rule, verdict.reason)
-    return encode_row(Row(denied=refused))
+    return _ALLOWED if verdict is None else encode_row(Row(denied=(verdict.rule, verdict.reason)))
 
 
 # -- R's data ----------------------------------------------------------------------------
@@ -188,10 +189,10 @@ def _column(frame: Vector, name: bytes) -> Sequence[float | None]:
     return [number if 0 <= number < 2**53 else None for number in numbers]
 
 
-def _subset(frame: Vector, shown: set[str]) -> Vector:
+def _subset(frame: Vector, shown: set[bytes]) -> Vector:
     """The table with those of its rows alone whose files are *shown*."""
     names = _row_names(frame)
-    rows = [at for at, name in enumerate(names) if name.decode("utf-8", "replace") in shown]
+    rows = [at for at, name in enumerate(names) if name in shown]
     if len(rows) == len(names):
         return frame
     members: Any = frame.values

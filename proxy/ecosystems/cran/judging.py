@@ -36,6 +36,7 @@ from proxy.core.policy import (
     Yanked,
     YoungerThan,
 )
+from proxy.core.r_agent import chooses_by_agent
 from proxy.ecosystems import kept
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.cran import paths
@@ -87,11 +88,10 @@ class Candidate:
 
 
 def varies(body: Body) -> bool:
-    """Whether its files are others for each R, so that no digest is right for all.
-
-    Posit's `__linux__` addresses are so, whatever their PACKAGES says.
+    """Whether its files are others for each R, so that no digest is right for all of them,
+    whatever PACKAGES says.
     """
-    return "/__linux__/" in body.url
+    return chooses_by_agent(body.url)
 
 
 def wrong(leaf: Leaf) -> str | None:
@@ -131,8 +131,10 @@ class Judging:
     """The verdicts of one context on the files of one contrib folder."""
 
     def __init__(self, contrib: str, body: Body, context: Context, policy: Policy) -> None:
-        self._platform = paths.platform(contrib)
-        self._kind = paths.kind(contrib)
+        # The mirror's source may be such an address, and its paths then do not tell.
+        place = body.url if varies(body) else contrib
+        self._platform = paths.platform(place)
+        self._kind = paths.kind(place)
         self._moment = context.moment
         self._advisories = context.advisories
         self._closure = body.closure

@@ -35,6 +35,7 @@ _WRAPPERS = frozenset(
     {b"wrap_real", b"wrap_integer", b"wrap_logical", b"wrap_string", b"wrap_list"}
 )
 _INT = struct.Struct(">i")
+_TEXT = struct.Struct(">ii")  # what it is, and its length
 
 _Pairs = dict[bytes, Vector | None]
 
@@ -108,7 +109,7 @@ class _Reader:
             return self._symbols[number - 1]
         if flags & 0xFF != SYMBOL:
             raise BadIndex("the R data has a name that is none")
-        name = self.text()
+        (name,) = self.texts(1, 0)
         if name is None:
             raise BadIndex("the R data has a name that is not there")
         self._symbols.append(name)
@@ -159,14 +160,6 @@ class _Reader:
         numbers = range(int(first), int(first) + int(count) * int(step), int(step))
         return Vector(type=INTEGER, values=struct.pack(f">{len(numbers)}i", *numbers))
 
-    def text(self) -> bytes | None:
-        """A text; None is NA."""
-        flags = self._int()
-        if flags & 0xFF != CHAR or flags & HAS_ATTRIBUTES:
-            raise BadIndex("the R data has a text that is none")
-        length = self._int()
-        return None if length == -1 else self._take(length)
-
     def _length(self) -> int:
         length = self._int()
         if not 0 <= length <= _LONGEST:
@@ -187,7 +180,23 @@ class _Reader:
         return piece
 
     def texts(self, length: int, _: int) -> list[bytes | None]:
-        return [self.text() for _ in range(length)]
+        """Texts, of which an index has most; None is NA."""
+        content, at, end = self._content, self._at, len(self._content)
+        found: list[bytes | None] = []
+        for _ in range(length):
+            flags, size = _TEXT.unpack_from(content, at)
+            at += _TEXT.size
+            if flags & (0xFF | HAS_ATTRIBUTES) != CHAR:
+                raise BadIndex("the R data has a text that is none")
+            if size == -1:
+                found.append(None)
+                continue
+            if not 0 <= size <= end - at:
+                raise BadIndex("the R data is cut short")
+            found.append(content[at : at + size])
+            at += size
+        self._at = at
+        return found
 
     def members(self, length: int, depth: int) -> list[Vector | None]:
         return [self.value(depth + 1) for _ in range(length)]

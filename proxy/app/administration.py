@@ -16,6 +16,7 @@ from proxy.app.verifying import Verifying
 from proxy.config import Settings
 from proxy.config.admin import Address, AdminSettings
 from proxy.core.policy import Policy
+from proxy.core.tokens import Action
 from proxy.errors import ConfigError
 from proxy.gateway.engine import Engine
 from proxy.gateway.upkeep import Upkeep
@@ -25,6 +26,7 @@ from proxy.observe.history import History
 from proxy.observe.log import Log
 from proxy.observe.metrics import Metrics
 from proxy.storage.ports import Blobs, Catalog
+from proxy.web.access import Access
 from proxy.web.admin.application import application
 from proxy.web.admin.cache import CacheDesk
 from proxy.web.admin.guard import Guard
@@ -56,6 +58,7 @@ class Administration:
         metrics: Metrics,
         happenings: Happenings,
         desk: port.Mirrors | None,
+        access: Access,
         log: Log,
         clock: Callable[[], float],
     ) -> None:
@@ -64,7 +67,12 @@ class Administration:
         self._happenings = happenings
         self._log = log
         self._history = History(metrics.families, clock)
-        guard = Guard(self._admin.token, clock, hosts=_names(self._admin))
+
+        def holds(text: str) -> bool:
+            token = access.tokens.find(text, clock())
+            return token is not None and token.allows(Action.ADMIN, "")
+
+        guard = Guard(self._admin.token, clock, hosts=_names(self._admin), holds=holds)
 
         def in_force(key: str) -> Policy | None:
             return engine.contexts.of(key).policy

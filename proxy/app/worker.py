@@ -209,6 +209,7 @@ class Worker:
                     blobs=blobs,
                     metrics=metrics,
                     happenings=hearing,
+                    access=self._access,
                     desk=None if self._mirroring is None else self._mirroring.desk,
                     log=self._log,
                     clock=time.time,

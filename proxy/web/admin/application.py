@@ -92,7 +92,7 @@ def _guarding(guard: Guard) -> Middleware:
         is_local = transport is not None and isinstance(transport.get_extra_info("sockname"), str)
         guard.check_origin(request.method, request.headers, is_local=is_local)
         if not request.path.startswith(_OPEN):
-            guard.check_token(request.headers, request.cookies)
+            guard.check_token(request.headers, request.cookies, request.remote or "")
         return await handler(request)
 
     return check

@@ -15,13 +15,18 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 
-from proxy.errors import ProxyError, RequestError
+from proxy.core.attempts import Attempts
+from proxy.core.tokens import hashed
+from proxy.errors import ProxyError, RequestError, TooManyAttempts
 
 COOKIE = "pkgproxy-admin"
 """The cookie's name."""
 
 SESSION = 12 * 3600.0
 """Seconds that a browser stays logged in: a working day."""
+
+FAILURES = 20
+"""Wrong tokens from one address in a minute after which it has to wait."""
 
 _SAFE = ("GET", "HEAD")
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/]*))(?::[0-9]*)?")
@@ -39,12 +44,22 @@ class Guard:
     """Checks requests by their headers."""
 
     def __init__(
-        self, token: str | None, clock: Callable[[], float], *, hosts: frozenset[str] = frozenset()
+        self,
+        token: str | None,
+        clock: Callable[[], float],
+        *,
+        hosts: frozenset[str] = frozenset(),
+        holds: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """*hosts*: further names that requests may be for where no token is asked for."""
+        """*hosts*: further names that requests may be for where no token is asked for.
+
+        *holds*: whether another token is one for everything, and so for this.
+        """
         self._token = token
         self._clock = clock
         self._hosts = hosts
+        self._holds = holds
+        self._attempts = Attempts(FAILURES)
         self._secret = secrets.token_bytes(32)
 
     @property
@@ -72,21 +87,31 @@ class Guard:
         if site not in ("none", "same-origin") or foreign:
             raise NotForYou("the request comes from a page of another site")
 
-    def check_token(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> None:
-        """Raises NoToken."""
+    def check_token(
+        self, headers: Mapping[str, str], cookies: Mapping[str, str], address: str
+    ) -> None:
+        """Raises NoToken and TooManyAttempts."""
         if self._token is None:
             return
         scheme, _, given = headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.admits(given.strip()):
+        if scheme.lower() == "bearer" and self.admits(given.strip(), address):
             return
         if self._is_session(cookies.get(COOKIE, "")):
             return
         raise NoToken("the administration's token is asked for: Authorization: Bearer <token>")
 
-    def admits(self, token: str) -> bool:
-        """Whether that is the token."""
+    def admits(self, token: str, address: str) -> bool:
+        """Whether *token*, which *address* sent, is a right one. Raises TooManyAttempts."""
+        now, shown = self._clock(), hashed(token)
+        wait = self._attempts.wait(address, shown, now)
+        if wait > 0:
+            raise TooManyAttempts("too many wrong tokens came from this address", retry_after=wait)
         expected = self._token or ""
-        return hmac.compare_digest(token.encode(), expected.encode())
+        if _same(token, expected) or self._holds(token):
+            self._attempts.succeeded(address, shown)
+            return True
+        self._attempts.failed(address, now)
+        return False
 
     def session(self) -> str:
         """A cookie's value for a browser that gave the token."""
@@ -95,7 +120,7 @@ class Guard:
 
     def _is_session(self, cookie: str) -> bool:
         ends, _, signature = cookie.partition(".")
-        if not hmac.compare_digest(signature.encode(), self._signed(f"session {ends}").encode()):
+        if not _same(signature, self._signed(f"session {ends}")):
             return False
         return self._clock() < int(ends)
 
@@ -106,11 +131,11 @@ class Guard:
 
     def check_word(self, given: str) -> None:
         """Raises NotForYou."""
-        if not hmac.compare_digest(given.encode(), self.word.encode()):
+        if not _same(given, self.word):
             raise NotForYou("the form is not from this server as it runs now: load it again")
 
     def _signed(self, text: str) -> str:
-        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._secret, _bytes(text), hashlib.sha256).hexdigest()
 
     def _is_ours(self, host: str) -> bool:
         name = name_of(host)
@@ -127,3 +152,13 @@ def name_of(host: str) -> str:
     """The name or address in a Host header, in lower case; "" where it is malformed."""
     found = _HOST.fullmatch(host)
     return (found[1] or found[2]).lower() if found else ""
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether they are the same; takes as long whatever is different."""
+    return hmac.compare_digest(_bytes(one), _bytes(other))
+
+
+def _bytes(text: str) -> bytes:
+    """Also of what a header had that is no UTF-8."""
+    return text.encode(errors="surrogateescape")

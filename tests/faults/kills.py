@@ -24,6 +24,9 @@ from tests.faults.visitors import Promise, Tally, Visitor
 from tests.lab.processes import tree
 from tests.lab.server import ProxyServer, eventually
 
+PATIENCE = 120.0
+"""Seconds for one start: what a busy machine makes of a second must not end a long trial."""
+
 LOAD = Mix((Fault.CHANGED, Fault.TRICKLED, Fault.TRUNCATED, Fault.MISSING), 0.2)
 """Fills that last, files that are fetched again, indexes that are made anew."""
 
@@ -65,6 +68,7 @@ async def _run(killing: Killing, folder: Path, told: Callable[[int], None]) -> S
             workers=killing.workers,
             tables={"upstream": UPSTREAM},
         )
+        proxy.ready_within = PATIENCE
         try:
             for number in range(killing.kills):
                 await _start(proxy, survived)

@@ -66,6 +66,7 @@ class ProxyServer:
         self.workers = workers
         self.tables = {} if tables is None else tables
         self.port = free_port()
+        self.ready_within = READY_WITHIN
         self.started_in = 0.0  # seconds from exec to ready, of the last start
         self.token = ""  # sent when metrics are read
         self.stopped_with: int | None = None  # exit status of the last stop
@@ -118,7 +119,7 @@ class ProxyServer:
             )
         while not self._is_ready():
             alive = self._process.poll() is None
-            in_time = time.monotonic() - began < READY_WITHIN
+            in_time = time.monotonic() - began < self.ready_within
             if not (alive and in_time):
                 self.stop()
                 raise AssertionError(f"the proxy did not become ready:\n{self.log}")

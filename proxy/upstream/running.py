@@ -107,8 +107,8 @@ class RunningProxy:
             await self._session.close()
 
     async def mirrors(self) -> tuple[Served, ...]:
-        """What its front page lists. Raises ProxyError."""
-        body = await self.read(f"{self.url}/", accept="application/json")
+        """What its front page lists. Raises ProxyError, at once where nobody is there."""
+        body = await self._read(f"{self.url}/", "application/json")
         try:
             listed = msgspec.json.decode(body, type=_Listing).mirrors
         except msgspec.MsgspecError as error:

@@ -19,6 +19,7 @@ from urllib.parse import urljoin
 import msgspec
 from packaging.metadata import RawMetadata, parse_email
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
 
 from proxy.ecosystems.pypi import names
 from proxy.errors import BadIndex
@@ -52,7 +53,7 @@ class File:
     """A wheel or an archive of sources. `metadata`: its metadata lie beside it (PEP 658)."""
 
     filename: str
-    version: str
+    version: Version
     url: str
     sha256: str | None
     hashes: frozenset[str]  # each as `sha256:…`
@@ -62,7 +63,7 @@ class File:
 
     @property
     def is_wheel(self) -> bool:
-        return names.is_wheel(self.filename)
+        return self.filename.endswith(".whl")
 
 
 class PypiIndex:
@@ -118,7 +119,8 @@ class PypiIndex:
             page = msgspec.json.decode(body, type=_Page)
         except msgspec.MsgspecError as error:
             raise BadIndex(f"the page of {project} cannot be read: {error}") from error
-        return tuple(_file(one, url, version) for one in page.files if (version := _version(one)))
+        # A page of thousands of files takes long enough to hold others up.
+        return await asyncio.to_thread(_files, page, url)
 
     async def _metadata(self, file: File) -> RawMetadata:
         if file.is_wheel:
@@ -140,11 +142,19 @@ def _seen(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-def _version(file: _File) -> str | None:
-    return names.version_of(file.filename) if names.is_distribution(file.filename) else None
+def _files(page: _Page, base: str) -> tuple[File, ...]:
+    """The files of *page* whose names tell their version."""
+    versions: dict[str, Version] = {}
+    found = []
+    for one in page.files:
+        text = names.version_of(one.filename) if names.is_distribution(one.filename) else None
+        if text is not None:
+            version = versions.setdefault(text, Version(text))
+            found.append(_file(one, base, version))
+    return tuple(found)
 
 
-def _file(one: _File, base: str, version: str) -> File:
+def _file(one: _File, base: str, version: Version) -> File:
     return File(
         filename=one.filename,
         version=version,

@@ -8,21 +8,22 @@ thread of its own and asks the index, which is asynchronous, through the event l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from packaging.metadata import RawMetadata
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 from resolvelib import AbstractProvider, BaseReporter, Resolver
 from resolvelib.resolvers import RequirementInformation, ResolutionImpossible, ResolutionTooDeep
 
-from proxy.core.urls import redacted
 from proxy.errors import ProxyError
-from proxy.mirror.wanted.offers import Offer, offers
-from proxy.mirror.wanted.pypi_index import File, PypiIndex
+from proxy.mirror.wanted.needs import Candidate, Need, hashes_of, impossible, pins
+from proxy.mirror.wanted.offers import Offer, Offers
+from proxy.mirror.wanted.pypi_index import PypiIndex
 from proxy.mirror.wanted.targets import Target
 from proxy.mirror.wanted.values import Required, Requirements
 
@@ -30,6 +31,7 @@ _ROUNDS = 100_000
 """Steps of the resolver; real sets of hundreds of projects take a few thousand."""
 
 _ALL = ":all:"
+_SHOWN = 5  # versions that a message names
 
 T = TypeVar("T")
 
@@ -42,48 +44,6 @@ class Unresolved(ProxyError):
     def __init__(self, message: str, projects: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.projects = projects
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """One requirement within a resolution; `by` is who has it, for people."""
-
-    by: str
-    project: str
-    extras: frozenset[str] = frozenset()
-    specifier: SpecifierSet = field(default_factory=SpecifierSet)
-    hashes: frozenset[str] = frozenset()
-    problem: str | None = None  # why nothing can satisfy it
-
-    @classmethod
-    def of(cls, requirement: Requirement, by: str, hashes: frozenset[str] = frozenset()) -> Need:
-        """*requirement*, its marker aside."""
-        problem = None
-        if requirement.url is not None:
-            problem = f"it is named by its address {redacted(requirement.url)}"
-        return cls(
-            by=by,
-            project=canonicalize_name(requirement.name),
-            extras=frozenset(canonicalize_name(extra) for extra in requirement.extras),
-            specifier=requirement.specifier,
-            hashes=hashes,
-            problem=problem,
-        )
-
-    def __str__(self) -> str:
-        extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
-        return f"{self.project}{extras}{self.specifier}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A version of a project, with extras of it."""
-
-    offer: Offer
-    extras: frozenset[str]
-
-    def __str__(self) -> str:
-        return f"{self.offer.project} {self.offer.version}"
 
 
 Key = tuple[str, frozenset[str]]
@@ -134,7 +94,9 @@ class _Provider(AbstractProvider[Need, Candidate, Key]):
         self._index = index
         self._target = target
         self._loop = loop
-        self._offers: dict[tuple[str, frozenset[str]], tuple[Offer, ...]] = {}
+        self._only_wheels = {_ALL} & wanted.only_wheels
+        self._only_wheels |= {canonicalize_name(one) for one in wanted.only_wheels - {_ALL}}
+        self._offers: dict[tuple[str, frozenset[str]], Offers] = {}
         self._problems: dict[str, str] = {}
         self._constraints: dict[str, list[Need]] = {}
         for need in _needs(wanted.constraints, target):
@@ -160,7 +122,7 @@ class _Provider(AbstractProvider[Need, Candidate, Key]):
         """Who is at odds first, then who is pinned; by name, so that runs are alike."""
         project, extras = identifier
         at_odds = any(cause.requirement.project == project for cause in backtrack_causes)
-        pinned = any(_pins(cause.requirement.specifier) for cause in information[identifier])
+        pinned = any(pins(cause.requirement.specifier) for cause in information[identifier])
         return not at_odds, not pinned, project, len(extras)
 
     def find_matches(
@@ -168,23 +130,13 @@ class _Provider(AbstractProvider[Need, Candidate, Key]):
         identifier: Key,
         requirements: Mapping[Key, Iterator[Need]],
         incompatibilities: Mapping[Key, Iterator[Candidate]],
-    ) -> list[Candidate]:
+    ) -> Callable[[], Iterator[Candidate]]:
         project, extras = identifier
         needs = [*requirements[identifier], *self._constraints.get(project, ())]
-        if any(need.problem is not None for need in needs):
-            return []
         bad = {candidate.offer.version for candidate in incompatibilities[identifier]}
-        fitting = {
-            offer.version: offer
-            for offer in self._offered(project, _hashes(needs))
-            if offer.version not in bad and (not offer.yanked or _pinned(needs))
-        }
-        specifier = SpecifierSet()
-        for need in needs:
-            specifier &= need.specifier
-        prereleases = True if self._wanted.prereleases else None
-        versions = specifier.filter(fitting, prereleases=prereleases)
-        return [Candidate(offer=fitting[version], extras=extras) for version in versions]
+        return lambda: (
+            Candidate(offer=it, extras=extras) for it in self._fitting(project, needs, bad)
+        )
 
     def is_satisfied_by(self, requirement: Need, candidate: Candidate) -> bool:
         if requirement.problem is not None:
@@ -196,7 +148,7 @@ class _Provider(AbstractProvider[Need, Candidate, Key]):
         try:
             raw = self._wait(self._index.metadata(offer.files[0]))
         except ProxyError as error:
-            return [_impossible(candidate, str(error))]
+            return [impossible(candidate, str(error))]
         needs = list(self._required(candidate, raw))
         if candidate.extras:  # the same version without extras comes with it
             pin = SpecifierSet(f"==={offer.version}")
@@ -209,6 +161,31 @@ class _Provider(AbstractProvider[Need, Candidate, Key]):
 
     # -- behind it -----------------------------------------------------------------------
 
+    def _fitting(self, project: str, needs: Sequence[Need], bad: set[Version]) -> Iterator[Offer]:
+        """The offers that satisfy all *needs*, the newest first.
+
+        Pre-releases only where they are asked for, or nothing else fits (PEP 440).
+        """
+        if any(need.problem is not None for need in needs):
+            return
+        specifier = SpecifierSet()
+        for need in needs:
+            specifier &= need.specifier
+        offers = self._offered(project, hashes_of(needs))
+        versions = list(specifier.filter(offers.versions, prereleases=True))
+        early = bool(self._wanted.prereleases or specifier.prereleases)
+        pinned = any(pins(need.specifier) for need in needs)
+        found = False
+        for offer in offers.of(it for it in versions if early or not it.is_prerelease):
+            if pinned or not offer.yanked:
+                found = True
+                if offer.version not in bad:
+                    yield offer
+        if not (found or early):
+            for offer in offers.of(it for it in versions if it.is_prerelease):
+                if offer.version not in bad and (pinned or not offer.yanked):
+                    yield offer
+
     def explained(self, causes: Iterable[Cause]) -> Iterator[str]:
         """What is at odds, for people."""
         shown = dict.fromkeys(cause.requirement for cause in causes)
@@ -218,19 +195,14 @@ class _Provider(AbstractProvider[Need, Candidate, Key]):
             yield f"{project}: {self._problems.get(project) or self._listing(project)}"
 
     def _listing(self, project: str) -> str:
-        found = [
-            offer
-            for (name, _), offers in self._offers.items()
-            if name == project
-            for offer in offers
-        ]
+        offers = self._offered(project, frozenset())
+        found = [str(it.version) for it in itertools.islice(offers.of(offers.versions), _SHOWN)]
         if not found:
             return f"the mirror has no file of it for {self._target}"
-        versions = [str(offer.version) for offer in found[:5]]
-        more = f" and {len(found) - 5} older ones" if len(found) > 5 else ""
-        return f"the mirror has {', '.join(versions)}{more} for {self._target}"
+        more = " and older ones" if len(found) == _SHOWN else ""
+        return f"the mirror has {', '.join(found)}{more} for {self._target}"
 
-    def _offered(self, project: str, hashes: frozenset[str]) -> tuple[Offer, ...]:
+    def _offered(self, project: str, hashes: frozenset[str]) -> Offers:
         key = (project, hashes)
         if key not in self._offers:
             try:
@@ -238,9 +210,8 @@ class _Provider(AbstractProvider[Need, Candidate, Key]):
             except ProxyError as error:
                 self._problems[project] = str(error)
                 files = ()
-            built = self._wanted.only_wheels
-            only_wheels = _ALL in built or project in {canonicalize_name(one) for one in built}
-            self._offers[key] = offers(
+            only_wheels = bool(self._only_wheels & {_ALL, project})
+            self._offers[key] = Offers(
                 project, files, self._target, hashes=hashes, only_wheels=only_wheels
             )
         return self._offers[key]
@@ -254,7 +225,7 @@ class _Provider(AbstractProvider[Need, Candidate, Key]):
             try:
                 requirement = Requirement(text)
             except InvalidRequirement:
-                yield _impossible(candidate, f"its metadata require {text!r}, which cannot be read")
+                yield impossible(candidate, f"its metadata require {text!r}, which cannot be read")
                 continue
             marker = requirement.marker
             if marker is None or any(marker.evaluate(one) for one in environments):
@@ -262,34 +233,3 @@ class _Provider(AbstractProvider[Need, Candidate, Key]):
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-
-def _impossible(candidate: Candidate, problem: str) -> Need:
-    """A need that makes the resolver look for another version."""
-    return Need(by=str(candidate), project=f"{candidate} itself", problem=problem)
-
-
-def _hashes(needs: Iterable[Need]) -> frozenset[str]:
-    """The digests that all needs with digests allow; none: any file will do."""
-    listed = [need.hashes for need in needs if need.hashes]
-    if not listed:
-        return frozenset()
-    return frozenset.intersection(*listed) or frozenset(("at odds",))
-
-
-def _pinned(needs: Iterable[Need]) -> bool:
-    return any(_pins(need.specifier) for need in needs)
-
-
-def _pins(specifier: SpecifierSet) -> bool:
-    """Whether it names one version (PEP 592: only then may that be a yanked one)."""
-    return any(
-        one.operator == "===" or (one.operator == "==" and not one.version.endswith(".*"))
-        for one in specifier
-    )
-
-
-def sources(found: Iterable[Offer]) -> Iterator[File]:
-    """The files among those of *found* that have to be built."""
-    for offer in found:
-        yield from (file for file in offer.files if not file.is_wheel)

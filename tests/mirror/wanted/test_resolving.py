@@ -102,6 +102,18 @@ def test_prereleases_count_where_they_are_asked_for() -> None:
     assert _short(_resolved(_index(), _set("pre", prereleases=True))) == ["pre-2.0rc1"]
 
 
+def test_prereleases_count_where_no_release_can_be_installed() -> None:
+    server = FakeServer()
+    server.project(
+        "app",
+        wheel("app-1.0", tag="cp39-cp39-win32"),
+        wheel("app-2.0", yanked="bad"),
+        wheel("app-3.0b1"),
+        wheel("app-3.0b2", yanked="bad"),
+    )
+    assert _short(_resolved(server, _set("app"))) == ["app-3.0b1"]
+
+
 def test_digests_limit_the_files_of_a_requirement_and_of_its_extras() -> None:
     server = _index()
     digest = wheel("app-1.0", "core").sha256

@@ -252,6 +252,13 @@ def test_what_is_written_is_read_again(value: Vector) -> None:
     assert rds_reader.read(rds.written(value)) == value
 
 
+def test_what_has_a_class_is_marked_so_that_r_finds_its_methods() -> None:
+    for attributes, flags in (({b"names": b"x"}, 1 << 9), ({b"class": b"x"}, 1 << 9 | 1 << 8)):
+        texts = {name: rds.texts([value]) for name, value in attributes.items()}
+        written = rds.written(Vector(type=LIST, values=[], attributes=texts))
+        assert struct.unpack(">I", written[14:18])[0] == LIST | flags
+
+
 def test_a_text_says_how_it_is_encoded() -> None:
     ascii_, utf8, latin1 = (
         struct.unpack(">I", rds.text(one)[:4])[0] for one in (b"a", b"\xc3\xa4", b"\xe4")

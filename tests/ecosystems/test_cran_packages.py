@@ -91,6 +91,12 @@ def test_lines_may_end_as_they_like(text: bytes) -> None:
     assert made.table == Made(TEXT).table
 
 
+@pytest.mark.parametrize("between", [b"\n", b" \n", b"\t \n", b"\r\n", b" \r\n", b"\n \n\n"])
+def test_a_line_of_blanks_ends_a_record(between: bytes) -> None:
+    made = Made(b"Package: a\nVersion: 1\n" + between + b"Package: b\nVersion: 2\n")
+    assert set(made.rows) == {"a_1.tar.gz", "b_2.tar.gz"}
+
+
 def test_what_is_no_package_s_file_is_not_shown() -> None:
     tool = {"Package": "tool", "Version": "1.0"}
     made = Made(dcf({**tool, "File": "setup.exe"}, tool, {**tool, "File": "x/notes.txt"}))

@@ -290,6 +290,14 @@ def test_the_archive_lets_through_what_an_allow_list_names_itself() -> None:
     assert made.archived == {"tool/tool_1.0.tar.gz"}
 
 
+@pytest.mark.parametrize("condition", [Licences(families=("NONE",)), NeedsCompilation(needs=False)])
+def test_what_the_archive_does_not_say_is_not_known(condition: Condition) -> None:
+    body = archive_rds([RPackage(name="tool")])
+    rules = policy(allow(condition), default=Effect.DENY)
+    assert not Made(body, replace(CONTEXT, policy=rules), ARCHIVE).gate
+    assert not Made(body, under(CONTEXT, deny(condition)), ARCHIVE).gate
+
+
 # -- properties --------------------------------------------------------------------------
 
 

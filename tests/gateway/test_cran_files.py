@@ -74,8 +74,9 @@ def test_a_listed_file_is_checked_by_its_md5_and_kept_for_good(tmp_path: Path) -
 def test_a_file_that_is_not_what_packages_promises_reaches_nobody_whole(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         world.upstream.files[at(NEW_PATH)] = NEW.tarball[:-1] + b"!"
-        with pytest.raises(IntegrityError):
-            await world.read(CRAN, NEW_PATH)
+        for _ in range(2):  # that the archive has none does not make it a missing one
+            with pytest.raises(IntegrityError):
+                await world.read(CRAN, NEW_PATH)
         assert world.told.wrongs
 
     play(tmp_path, script, repository())

@@ -108,7 +108,7 @@ def serve(  # noqa: PLR0917 - typer's options
         _refuse(error)
 
     def say(address: str) -> None:
-        sys.stdout.write(banner(settings.mirrors, address))
+        sys.stdout.write(banner(settings.mirrors, address, settings.admin.shown))
         sys.stdout.flush()
 
     raise typer.Exit(run(Start(settings=settings, reload=read, say=say)))

@@ -58,6 +58,13 @@ class AdminSettings:
     socket: Path | None = None
     token: str | None = field(default=None, repr=False)
 
+    @property
+    def shown(self) -> str | None:
+        """Where it is, for people; None: nowhere."""
+        if self.listen is not None:
+            return f"http://{self.listen.reached_at}/"
+        return None if self.socket is None else f"unix:{self.socket}"
+
 
 def admin_of(values: Mapping[str, Any], credentials: Mapping[str, Credential]) -> AdminSettings:
     """The settings of checked *values*."""

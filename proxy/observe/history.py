@@ -37,8 +37,7 @@ class Traffic:
     """What a mirror, or all of them, did since the server's start or in a while.
 
     `hits` of `cacheable` requests, and `bytes_hit` of `bytes_sent`, needed no body from upstream.
-    `asked` are requests upstream by outcome (`ok`, `unchanged` or an error's name), `waited` the
-    seconds that they took together.
+    `asked` are requests upstream by outcome: `ok`, `unchanged` or an error's name.
     """
 
     requests: int = 0
@@ -50,7 +49,6 @@ class Traffic:
     bytes_hit: int = 0
     bytes_fetched: int = 0
     asked: Mapping[str, int] = field(default_factory=dict)
-    waited: float = 0.0
 
     def __add__(self, other: Traffic) -> Traffic:
         return self._joined(other, 1)
@@ -64,9 +62,7 @@ class Traffic:
             asked[outcome] += sign * count
         return Traffic(
             asked={outcome: count for outcome, count in asked.items() if count},
-            **{
-                one: getattr(self, one) + sign * getattr(other, one) for one in (*_COUNTS, "waited")
-            },
+            **{one: getattr(self, one) + sign * getattr(other, one) for one in _COUNTS},
         )
 
 
@@ -93,7 +89,6 @@ def totals(families: Iterable[Metric], at: float) -> Totals:
     """What the metrics say at the moment *at*."""
     counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
     asked: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    waited: defaultdict[str, float] = defaultdict(float)
     store = {"pkgproxy_store_bytes": 0, "pkgproxy_store_entries": 0}
     for sample in (sample for family in families for sample in family.samples):
         mirror = sample.labels.get("mirror", "")
@@ -102,15 +97,13 @@ def totals(families: Iterable[Metric], at: float) -> Totals:
                 store[sample.name] = int(sample.value)
             case "pkgproxy_upstream_requests_total":
                 asked[mirror][sample.labels["outcome"]] += int(sample.value)
-            case "pkgproxy_upstream_duration_seconds_sum":
-                waited[mirror] += sample.value
             case _:
                 for name in _counts(sample.name, sample.labels):
                     counted[mirror][name] += int(sample.value)
     return Totals(
         at=at,
         by_mirror={
-            mirror: Traffic(asked=asked[mirror], waited=waited[mirror], **counted[mirror])
+            mirror: Traffic(asked=asked[mirror], **counted[mirror])
             for mirror in counted.keys() | asked.keys()
         },
         store_bytes=store["pkgproxy_store_bytes"],

@@ -18,6 +18,7 @@ from proxy.upstream.circuits import Trouble
 from proxy.web.access import Access
 from proxy.web.errors import refusal
 from proxy.web.paths import Mirrors
+from proxy.web.setup import commands
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
@@ -133,28 +134,13 @@ def _page(mirrors: list[Mirror], base: str) -> str:
         "</tr>\n"
         for mirror in mirrors
     )
+    lines = "\n".join(commands(mirrors, base))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>pkgproxy</title>'
         f"<style>{_STYLE}</style></head><body>\n<h1>pkgproxy {__version__}</h1>\n"
         "<p>A caching proxy for packages. Point your tools here:</p>\n"
-        f"<pre>{html.escape(_setup(mirrors, base))}</pre>\n"
+        f"<pre>{html.escape(lines)}</pre>\n"
         "<table><thead><tr><th>Type</th><th>Mirror</th><th>Address</th><th>Source</th></tr></thead>"
         f"<tbody>\n{rows}</tbody></table>\n"
         '<p><a href="/metrics">Metrics</a></p>\n</body></html>\n'
     )
-
-
-def _setup(mirrors: list[Mirror], base: str) -> str:
-    """The commands that point clients at the first mirror of each type."""
-    lines = []
-    if any(mirror.type == "conda" for mirror in mirrors):
-        lines.append(f"conda config --set channel_alias {base}/conda")
-    pypi = next((mirror for mirror in mirrors if mirror.type == "pypi"), None)
-    if pypi is not None:
-        url = _url(pypi, base)
-        lines.append(f"pip config set global.index-url {url}")
-        lines.append(f"export UV_DEFAULT_INDEX={url}")
-    cran = next((mirror for mirror in mirrors if mirror.type == "cran"), None)
-    if cran is not None:
-        lines.append(f'in R: options(repos = c(CRAN = "{base}/{cran.key}"))')
-    return "\n".join(lines)

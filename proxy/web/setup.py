@@ -43,6 +43,22 @@ def clients(mirrors: Iterable[Mirror], address: str) -> list[Client]:
     return found
 
 
+def commands(mirrors: Iterable[Mirror], address: str) -> list[str]:
+    """The shortest ones: those that point clients at the first mirror of each type."""
+    first: dict[str, Mirror] = {}
+    for mirror in mirrors:
+        first.setdefault(mirror.type, mirror)
+    lines: list[str] = []
+    if "conda" in first:
+        lines.append(_alias(address))
+    if "pypi" in first:
+        index = _index(first["pypi"], address)
+        lines += [*_by_pip(index), _by_uv(index)]
+    if "cran" in first:
+        lines.append(f"in R: {_in_r(first['cran'], address)}")
+    return lines
+
+
 def _conda(mirrors: Sequence[Mirror], address: str) -> Iterator[Client]:
     names = [mirror.name for mirror in mirrors]
     channels = [name for name in names if "/" not in name]
@@ -57,7 +73,7 @@ def _conda(mirrors: Sequence[Mirror], address: str) -> Iterator[Client]:
             Snippet(title="In ~/.condarc", text="\n".join(condarc)),
             Snippet(
                 title="Or by command",
-                text=f"conda config --set channel_alias {address}/conda",
+                text=_alias(address),
             ),
             Snippet(
                 title="For one installation",
@@ -76,21 +92,15 @@ def _conda(mirrors: Sequence[Mirror], address: str) -> Iterator[Client]:
 
 
 def _pypi(mirror: Mirror, address: str) -> Iterator[Client]:
-    index = f"{address}/{mirror.key}/simple/"
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    # pip takes an index over plain http for safe on this machine only.
-    is_trusted = parts.scheme == "https" or host in _LOOPBACK
+    index = _index(mirror, address)
     conf = ["[global]", f"index-url = {index}"]
-    commands = [f"pip config set global.index-url {index}"]
-    if not is_trusted:
+    if (host := _distrusted(index)) is not None:
         conf.append(f"trusted-host = {host}")
-        commands.append(f"pip config set global.trusted-host {host}")
     yield Client(
         name="pip",
         snippets=(
             Snippet(title="In pip.conf", text="\n".join(conf)),
-            Snippet(title="Or by command", text="\n".join(commands)),
+            Snippet(title="Or by command", text="\n".join(_by_pip(index))),
         ),
     )
     yield Client(
@@ -100,23 +110,52 @@ def _pypi(mirror: Mirror, address: str) -> Iterator[Client]:
                 title="In uv.toml, or under [tool.uv] in pyproject.toml",
                 text=f'[[index]]\nurl = "{index}"\ndefault = true',
             ),
-            Snippet(title="Or in the environment", text=f"export UV_DEFAULT_INDEX={index}"),
+            Snippet(title="Or in the environment", text=_by_uv(index)),
         ),
     )
 
 
 def _cran(mirror: Mirror, address: str) -> Iterator[Client]:
-    repository = f"{address}/{mirror.key}"
+    install = f'install.packages("jsonlite", repos = "{address}/{mirror.key}")'
     yield Client(
         name="R",
         snippets=(
-            Snippet(
-                title="In ~/.Rprofile",
-                text=f'options(repos = c(CRAN = "{repository}"))',
-            ),
-            Snippet(
-                title="For one installation",
-                text=f'install.packages("jsonlite", repos = "{repository}")',
-            ),
+            Snippet(title="In ~/.Rprofile", text=_in_r(mirror, address)),
+            Snippet(title="For one installation", text=install),
         ),
     )
+
+
+# -- single lines ------------------------------------------------------------------------
+
+
+def _alias(address: str) -> str:
+    return f"conda config --set channel_alias {address}/conda"
+
+
+def _index(mirror: Mirror, address: str) -> str:
+    return f"{address}/{mirror.key}/simple/"
+
+
+def _by_pip(index: str) -> Iterator[str]:
+    yield f"pip config set global.index-url {index}"
+    if (host := _distrusted(index)) is not None:
+        yield f"pip config set global.trusted-host {host}"
+
+
+def _distrusted(index: str) -> str | None:
+    """The host of *index*, where pip would not trust it without being told to.
+
+    pip takes an index over plain http for safe on this machine only.
+    """
+    parts = urlsplit(index)
+    host = parts.hostname or ""
+    return None if parts.scheme == "https" or host in _LOOPBACK else host
+
+
+def _by_uv(index: str) -> str:
+    return f"export UV_DEFAULT_INDEX={index}"
+
+
+def _in_r(mirror: Mirror, address: str) -> str:
+    return f'options(repos = c(CRAN = "{address}/{mirror.key}"))'

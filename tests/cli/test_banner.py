@@ -56,3 +56,8 @@ def test_pip_is_told_to_trust_another_host() -> None:
 
 def test_no_secret_is_shown() -> None:
     assert "hunter2" not in banner([_mirror("conda/lab")], "http://127.0.0.1:1")
+
+
+def test_it_says_where_it_is_administered() -> None:
+    said = banner(USUAL, "http://127.0.0.1:8080", "http://127.0.0.1:8081/")
+    assert "and is administered at http://127.0.0.1:8081/\n" in said

@@ -52,16 +52,15 @@ def test_totals_say_what_the_metrics_say() -> None:
         bytes_hit=70,
         bytes_fetched=30,
         asked={"ok": 1, "UpstreamTimeout": 1},
-        waited=2.0,
     )
     assert now.of(None) == now.of(LAB)
     assert now.of("conda/other") == Traffic()
 
 
 def test_differences_and_sums_undo_each_other() -> None:
-    one = Traffic(requests=3, hits=2, asked={"ok": 2, "unchanged": 1}, waited=1.5)
-    two = Traffic(requests=5, hits=2, asked={"ok": 2, "unchanged": 4}, waited=2.0)
-    assert two - one == Traffic(requests=2, asked={"unchanged": 3}, waited=0.5)
+    one = Traffic(requests=3, hits=2, asked={"ok": 2, "unchanged": 1})
+    two = Traffic(requests=5, hits=2, asked={"ok": 2, "unchanged": 4})
+    assert two - one == Traffic(requests=2, asked={"unchanged": 3})
     assert (two - one) + one == two
 
 

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from proxy.core.model import Mirror
-from proxy.web.setup import Client, clients
+from proxy.web.setup import Client, clients, commands
 
 FAR = "http://packages.example.org:8080"
 
@@ -59,3 +59,14 @@ def test_a_source_with_a_secret_is_not_shown() -> None:
     found = clients([_mirror("conda", "x", "https://host.example.org/t/secret/x/")], FAR)
     assert "secret" not in str(found)
     assert [one.name for one in found] == ["conda, mamba, micromamba"]
+
+
+def test_commands_point_at_the_first_mirror_of_each_type() -> None:
+    assert commands([_mirror("files", "f")], FAR) == []
+    found = commands([_mirror("pypi", "one"), _mirror("pypi", "two"), _mirror("cran", "c")], FAR)
+    assert found == [
+        f"pip config set global.index-url {FAR}/pypi/one/simple/",
+        "pip config set global.trusted-host packages.example.org",
+        f"export UV_DEFAULT_INDEX={FAR}/pypi/one/simple/",
+        f'in R: options(repos = c(CRAN = "{FAR}/cran/c"))',
+    ]

@@ -71,7 +71,7 @@ class Health:
 
     `state` is `well`, `unwell` (a tenth or more of the requests failed), `away` (all of them did)
     or `unknown` (none was sent). `requests` are by outcome: `ok`, `unchanged` or the name of an
-    error. `waited` is the mean of the seconds that answers took.
+    error.
     """
 
     mirror: str
@@ -79,7 +79,6 @@ class Health:
     state: str
     requests: dict[str, int]
     failed: int
-    waited: float | None
     last_failure: Happening | None
 
 
@@ -263,6 +262,5 @@ def _health(mirror: str, source: str, late: Traffic, failure: Happening | None) 
         state=state,
         requests=dict(late.asked),
         failed=failed,
-        waited=late.waited / sent if sent else None,
         last_failure=failure,
     )

@@ -21,6 +21,7 @@ from proxy.web.setup import clients
 STATIC = Path(__file__).parent / "static"
 """The style sheet, the script and the icon."""
 
+_SOMEWHERE = "https://packages.example.org"
 _SPANS = {"hour": "The last hour", "day": "The last day", "week": "The last week"}
 _SECONDS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0}
 
@@ -143,11 +144,15 @@ class AdminPages:
 
     async def _setup(self, request: web.Request) -> web.Response:
         address = self._address(name_of(request.host))
+        is_behind = address.startswith("unix:")  # something else passes requests on to it
+        if is_behind:
+            address = _SOMEWHERE
         mirrors = list(self._mirrors())
         return self._shell.page(
             "setup.html",
             "/setup",
             address=address,
+            is_behind=is_behind,
             clients=clients(mirrors, address),
             urls=[f"{address}/{mirror.key}/" for mirror in mirrors],
         )

@@ -48,7 +48,7 @@ class Shell:
         )
         self._environment.filters |= {
             name: getattr(wording, name)
-            for name in ("size", "speed", "count", "share", "wait", "duration", "clock", "iso")
+            for name in ("size", "speed", "count", "share", "duration", "clock", "iso")
         }
         self._environment.filters |= {"segment": _segment, "prose": _prose}
         self._environment.globals |= {

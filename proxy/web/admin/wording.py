@@ -39,13 +39,8 @@ def percent(ratio: float) -> str:
     return f"{shown:g} %"
 
 
-def wait(seconds: float) -> str:
-    """A short duration."""
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-
-
 def duration(seconds: float) -> str:
-    """A long one, in its two largest units."""
+    """A duration in its two largest units."""
     minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return f"{rest} s"

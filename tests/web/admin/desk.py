@@ -91,7 +91,7 @@ async def _ask(question: Question) -> list[Compared]:
     ]
 
 
-def play(folder: Any, script: Script, *, token: str | None = None) -> None:
+def play(folder: Any, script: Script, *, token: str | None = None, served_at: str = "") -> None:
     """Run *script* against an administration of two mirrors and a policy."""
 
     async def main() -> None:
@@ -127,7 +127,7 @@ def play(folder: Any, script: Script, *, token: str | None = None) -> None:
             watch=watch,
             policies=policies,
             mirrors=lambda: mirrors,
-            address=lambda host: f"http://{host}:8080",
+            address=lambda host: served_at or f"http://{host}:8080",
         )
         mirror_pages = MirrorPages(
             shell,

@@ -148,6 +148,16 @@ def test_set_me_up_names_this_server(tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
+def test_behind_a_socket_another_address_is_to_be_written(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        page = await _page(desk, "/setup")
+        page.check()
+        assert "at a socket" in page.text
+        assert "https://packages.example.org/pypi/py/simple/" in page.text
+
+    play(tmp_path, script, served_at="unix:/run/pkgproxy.sock")
+
+
 def test_the_login_page_shows_nothing_else(tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         page = await _page(desk, "/login")

@@ -24,7 +24,7 @@ TokenOption = Annotated[
 ]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="The server's configuration, whose table admin says it all."),
+    typer.Option("--config", "-c", help="The server's configuration, whose admin table says it."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -94,16 +94,19 @@ async def _run(plan: Plan, folder: Path) -> Outcome:
             folder, mirrors(upstream.url), workers=plan.workers, tables={"upstream": UPSTREAM}
         )
         outcome = Outcome(plan=plan, tally=tally, hit=upstream.hit)
-        changing = asyncio.create_task(upstream.change())
+        background = [
+            asyncio.create_task(upstream.change()),
+            asyncio.create_task(tally.feel_the_lag()),
+        ]
         try:
             await asyncio.to_thread(proxy.start)
             await _live(plan, proxy, upstream, outcome)
             await asyncio.to_thread(proxy.stop)
-            changing.cancel()
             outcome.log = proxy.log
             await _inspect(proxy, content, outcome)
         finally:
-            changing.cancel()
+            for task in background:
+                task.cancel()
             await asyncio.to_thread(proxy.stop)
     return outcome
 

@@ -61,7 +61,10 @@ async def _run(killing: Killing, folder: Path, told: Callable[[int], None]) -> S
     dice = random.Random(killing.seed)
     async with FaultyUpstream(content, seed=killing.seed) as upstream:
         upstream.mix = LOAD
-        changing = asyncio.create_task(upstream.change())
+        background = [
+            asyncio.create_task(upstream.change()),
+            asyncio.create_task(survived.tally.feel_the_lag()),
+        ]
         proxy = ProxyServer(
             folder,
             mirrors(upstream.url),
@@ -81,7 +84,8 @@ async def _run(killing: Killing, folder: Path, told: Callable[[int], None]) -> S
             await _start(proxy, survived)
             await _all_is_well(proxy, content, survived.tally)
         finally:
-            changing.cancel()
+            for task in background:
+                task.cancel()
             await asyncio.to_thread(proxy.stop)
         await served_offline(proxy, content, survived.tally)
     for line in crashes(proxy.log):

@@ -28,6 +28,16 @@ from tests.lab.server import ProxyServer
 SAMPLE = 5.0
 """Seconds between two looks at the server's memory and descriptors."""
 
+PAUSE = 4.0
+"""Seconds that a visitor waits at the most before it asks again: clients do not ask in a loop, and
+200 that did would take the time of the upstream, which lives in their process."""
+
+PATIENT = {**UPSTREAM, "connect_timeout": "3s", "read_timeout": "3s"}
+"""Deadlines that the upstream can keep though it has so many clients beside it."""
+
+DEADLINE = 120.0
+"""Seconds in which every request must be over under those."""
+
 SPELL = (5.0, 20.0)
 """Seconds that one mix of faults lasts; every third spell is calm."""
 
@@ -76,12 +86,13 @@ async def _run(soaking: Soaking, folder: Path, told: Callable[[Soaked], None]) -
     async with FaultyUpstream(content, seed=soaking.seed) as upstream:
         soaked = Soaked(tally=Tally(), hit=upstream.hit)
         proxy = ProxyServer(
-            folder, mirrors(upstream.url), workers=soaking.workers, tables={"upstream": UPSTREAM}
+            folder, mirrors(upstream.url), workers=soaking.workers, tables={"upstream": PATIENT}
         )
         await asyncio.to_thread(proxy.start)
         background = [
             asyncio.create_task(upstream.change()),
             asyncio.create_task(_sampling(proxy, soaked)),
+            asyncio.create_task(soaked.tally.feel_the_lag()),
         ]
         try:
             await _visited(soaking, proxy, upstream, soaked, told)
@@ -106,13 +117,15 @@ async def _visited(
 ) -> None:
     loop, dice = asyncio.get_running_loop(), random.Random(soaking.seed)
     visitors = [
-        Visitor(proxy.url, upstream.content, soaked.tally, seed=dice.getrandbits(32))
+        Visitor(
+            proxy.url, upstream.content, soaked.tally, seed=dice.getrandbits(32), deadline=DEADLINE
+        )
         for _ in range(soaking.visitors)
     ]
     for visitor in visitors:
         visitor.missing_allowed = True
     until = loop.time() + soaking.lasts
-    roaming = [asyncio.create_task(visitor.roam(until)) for visitor in visitors]
+    roaming = [asyncio.create_task(visitor.roam(until, PAUSE)) for visitor in visitors]
     try:
         spell = 0
         while loop.time() < until:

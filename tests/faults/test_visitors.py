@@ -121,6 +121,17 @@ def test_what_was_here_must_be_had_again(answer: Answer) -> None:
     play(script)
 
 
+def test_a_request_that_hangs_is_noticed() -> None:
+    async def script(it: Stage) -> None:
+        it.server.play(f"{CHANNEL}/{NAME}", Answer(body=RIGHT, hold=asyncio.Event()))
+        visitor = Visitor(it.server.url(), CONTENT, it.tally, seed=1, deadline=0.05)
+        assert not await visitor.package(NAME)
+        await visitor.aclose()
+        assert broken(it.tally) == {Promise.DEADLINE: 1}
+
+    play(script)
+
+
 def test_blobs_and_logs_are_looked_at(tmp_path: Path) -> None:
     folder = tmp_path / "sha256" / "ab"
     folder.mkdir(parents=True)

@@ -100,9 +100,9 @@ class Eviction:
         return f"<Eviction {self._blobs}>"
 
     def is_due(self) -> bool:
-        """Whether the store seems to have outgrown its quota. Costs a microsecond."""
-        limit = self._blobs.limit
-        return limit is not None and self._blobs.tally.read() > limit
+        """Whether the store seems to have no room left for what comes. Costs microseconds."""
+        limit, tally = self._blobs.limit, self._blobs.tally
+        return limit is not None and tally.read() + tally.asked() > limit
 
     async def measure(self) -> Usage:
         """Count what the store holds, and correct its tally. Raises StorageError."""
@@ -120,10 +120,11 @@ class Eviction:
         if limit is None:
             return None
         total = (await self.measure()).size
-        if total <= limit:
+        asked = self._blobs.tally.answer()
+        if total + asked <= limit:
             return None
         pinned = [await self._catalog.digests(prefix) for prefix in self._pinned.prefixes()]
-        wanted = total - int(limit * LOW)
+        wanted = total - min(int(limit * LOW), limit - asked)
         pick = _Pick(frozenset[Digest]().union(*pinned), wanted, now)
         doomed = await asyncio.to_thread(pick.of, self._blobs.root)
         removed, freed = await self._removed(doomed)

@@ -48,7 +48,7 @@ class LayeredBlobs:
         try:
             spool = await self.main.spool(reserve)
         except StorageError as error:
-            if not self._is_oversized(reserve):
+            if not self.main.is_oversized(reserve or 0):  # else it is no trouble
                 self._refused = max(self._refused, reserve or 0)
                 self._trouble.raised("blobs", error)
             raise
@@ -69,7 +69,10 @@ class LayeredBlobs:
     async def open(self, digest: Digest, size: int) -> DiskBlob | None:
         for layer in self.layers:
             try:
-                found = await self._opened(layer, digest, size)
+                if isinstance(layer, DiskBlobs):
+                    found = await layer.open(digest, size)
+                else:
+                    found = None if digest in self._damaged else layer.open(digest, size)
             except StorageError as error:
                 self._trouble.raised("reading", error)
                 continue
@@ -129,15 +132,6 @@ class LayeredBlobs:
         for layer in self.layers:
             if isinstance(layer, DiskBlobs):
                 await layer.aclose()
-
-    def _is_oversized(self, reserve: int | None) -> bool:
-        """Whether it is no trouble that such a body is refused: none of its size ever fits."""
-        return self.main.limit is not None and (reserve or 0) > self.main.limit
-
-    async def _opened(self, layer: Layer, digest: Digest, size: int) -> DiskBlob | None:
-        if isinstance(layer, DiskBlobs):
-            return await layer.open(digest, size)
-        return None if digest in self._damaged else layer.open(digest, size)
 
     async def _checked(self, layer: Layer, digest: Digest) -> Stored | None:
         if isinstance(layer, DiskBlobs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy.cli import app
+from proxy.storage.disk import SLACK
+from proxy.storage.sweep import usage
 from tests.clients.conftest import write_tree
 from tests.lab.channel import build_channel
 from tests.lab.clients import Rattler, fetch
@@ -120,13 +123,28 @@ def test_a_lost_catalog_costs_no_download_of_what_is_here(tmp_path: Path) -> Non
         assert origin.asked("*") == origin.asked("*repodata*")
 
 
-def test_the_quota_is_kept(tmp_path: Path) -> None:
-    tables = {"cache": {"max_size": "1MB"}}
-    with _pair(tmp_path, tables) as (_, proxy), proxy:
-        for number in range(3):
-            assert fetch(f"{proxy.url}/files/lab/small-{number}").status == 200
-        assert fetch(f"{proxy.url}/files/lab/big-0").status == 200
-        assert proxy.metric("pkgproxy_unstored_total", mirror="files/lab") == 1
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_quota_is_kept_and_no_client_notices(tmp_path: Path, workers: int) -> None:
+    tables = {"cache": {"max_size": "24kB"}}
+    with _pair(tmp_path, tables, workers=workers) as (_, proxy), proxy:
+        tree = tmp_path / "www" / "tree"
+        for number in range(8):
+            (tree / f"more-{number}").write_bytes(b"%d" % number * 5000)
+        names = sorted(path.name for path in tree.iterdir())
+        for name in names * 2:
+            assert fetch(f"{proxy.url}/files/lab/{name}").body == (tree / name).read_bytes()
+            assert usage(proxy.folder / "cache").size <= 24_000 * (1 + SLACK)
+        assert proxy.metric("pkgproxy_unstored_total", mirror="files/lab") > 0
+        held = [path for path in (proxy.folder / "cache" / "sha256").rglob("*") if path.is_file()]
+        assert len(held) in (4, 5)
+        proxy.stop()
+        for path in held:
+            os.utime(path, (0, 0))
+        proxy.start()
+        for name in names:
+            fetch(f"{proxy.url}/files/lab/{name}")
+        eventually(lambda: not all(path.exists() for path in held), "room is made")
+        assert proxy.metric("pkgproxy_evicted_blobs_total", size="small") > 0
 
 
 def _cache(proxy: ProxyServer, *arguments: str) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from proxy.core.model import Digest, Entry, Expected, Validators, digest_of
 from proxy.errors import StorageError
-from proxy.storage.disk import SLACK, DiskBlobs
+from proxy.storage.disk import SHARE, SLACK, DiskBlobs
 from proxy.storage.eviction import (
     CLASSES,
     LOW,
@@ -196,16 +196,37 @@ def test_uses_are_written_down_at_the_end(tmp_path: Path) -> None:
     assert kept[0].stat().st_mtime > NOW - DAY
 
 
-def test_what_is_larger_than_the_quota_or_comes_too_fast_is_not_stored(tmp_path: Path) -> None:
+def test_what_is_too_large_for_the_quota_or_comes_too_fast_is_not_stored(tmp_path: Path) -> None:
     async def script(store: Store) -> None:
         with pytest.raises(StorageError, match=r"cache\.max_size"):
-            await store.blobs.spool(100 * KB + 1)
+            await store.blobs.spool(int(100 * KB * SHARE) + 1)
+        assert not store.eviction.is_due()
         await store.put("a", 100 * KB, idle=0)
         spool = await store.blobs.spool(5 * KB)
         with pytest.raises(StorageError, match=r"cache\.max_size"):
             await store.blobs.spool(int(100 * KB * SLACK))
         await spool.discard()
         spool.close()
+
+    play(tmp_path, script)
+
+
+def test_room_is_made_for_what_was_refused_though_the_quota_is_not_exceeded(
+    tmp_path: Path,
+) -> None:
+    async def script(store: Store) -> None:
+        for number in range(9):
+            await store.put(f"k{number}", 10 * KB, idle=DAY)
+        assert not store.eviction.is_due()
+        with pytest.raises(StorageError):
+            await store.blobs.spool(22 * KB)
+        sibling = Eviction(DiskBlobs(tmp_path, limit=100 * KB), store.catalog, store.pins)
+        assert sibling.is_due(), "whoever refused it"
+        evicted = await store.evict()
+        assert evicted is not None
+        assert evicted.left <= 78 * KB
+        assert not store.eviction.is_due()
+        await store.put("new", 22 * KB, idle=0)
 
     play(tmp_path, script)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from http import HTTPStatus
+from sys import intern
 from typing import Any, Protocol
 
 from aiohttp import hdrs, web
@@ -148,7 +149,8 @@ def _template(given: Given) -> Template:
     response = given.response
     return Template(
         status_line=f"HTTP/1.1 {response.status} {response.reason}\r\n".encode(),
-        headers=tuple(response.headers.items()),
+        # Most are the same in thousands of answers, and are to be in memory once.
+        headers=tuple((intern(str(n)), intern(str(v))) for n, v in response.headers.items()),
         cache=given.answer.status,
         counted=given.answer.counted,
         is_index=isinstance(given.resource, Index),

@@ -28,7 +28,7 @@ ROOM = 64 << 20
 JOINED = 16 << 10
 """Bytes of a body up to which copying it behind its head is cheaper than two pieces of a write."""
 
-LASTS = 60.0
+LASTS = 15.0
 """Seconds after which the flow is asked again, whatever an answer rests on: the flow also sees
 whether a blob is still there, and notes which indexes are in use."""
 

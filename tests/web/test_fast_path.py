@@ -235,6 +235,9 @@ class Visitor:
     async def seconds_later(self) -> None:
         self.world.now += 3
 
+    async def ten_seconds_later(self) -> None:
+        self.world.now += 10
+
     async def minutes_later(self) -> None:
         self.world.now += 101
 
@@ -315,8 +318,8 @@ class Visitor:
         name = next(self._subdirs)
         await self._sibling_puts(f"conda/c {name}/repodata.json", _subdir(name))
 
-    async def half_a_minute_later(self) -> None:
-        self.world.now += 31
+    async def nearly_half_a_minute_later(self) -> None:
+        self.world.now += 20
 
     async def offline(self) -> None:
         """Upstream is not asked any more, and only what is here is listed."""
@@ -373,6 +376,7 @@ CHANGES: tuple[Change, ...] = (
     Visitor.harmless,
     Visitor.later,
     Visitor.seconds_later,
+    Visitor.ten_seconds_later,
     Visitor.minutes_later,
     Visitor.near_the_end,
     Visitor.near_the_last_end,
@@ -386,7 +390,7 @@ CHANGES: tuple[Change, ...] = (
     Visitor.sibling_forgets,
     Visitor.sibling_replaces,
     Visitor.sibling_adds,
-    Visitor.half_a_minute_later,
+    Visitor.nearly_half_a_minute_later,
     Visitor.another_index,
     Visitor.offline,
     Visitor.frozen,
@@ -454,7 +458,7 @@ ONE_AFTER_ANOTHER = (
         Visitor.at_a_step,
     ),
     *(Visitor.sibling_writes, Visitor.near_the_end, Visitor.at_the_end),
-    *(Visitor.sibling_adds, Visitor.half_a_minute_later),
+    *(Visitor.sibling_adds, Visitor.nearly_half_a_minute_later, Visitor.ten_seconds_later),
     *(Visitor.confirmed, Visitor.sibling_replaces, Visitor.near_the_end, Visitor.at_the_end),
     *(Visitor.near_the_last_end, Visitor.at_the_end),
     *(Visitor.earlier, Visitor.later, Visitor.sibling_forgets, Visitor.forgotten),

@@ -286,7 +286,7 @@ def test_an_answer_is_for_all_agents_unless_it_depends_on_them(tmp_path: Path) -
     visit(tmp_path, script)
 
 
-def test_a_minute_later_the_flow_is_asked_again(tmp_path: Path) -> None:
+def test_after_a_while_the_flow_is_asked_again(tmp_path: Path) -> None:
     async def script(doors: Twins) -> None:
         for _ in range(2):
             await doors.ask("GET", PATH)

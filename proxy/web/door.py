@@ -67,6 +67,7 @@ class Door(web.RequestHandler):
         self._is_proxy = False
         self._proxies = Proxies(()) if proxies is None else proxies
         self._watch: asyncio.TimerHandle | None = None
+        # The line and the block of the one request that aiohttp is answering, if that is clear.
         self.asked: tuple[bytes, Block] | None = None
 
     def data_received(self, data: bytes) -> None:

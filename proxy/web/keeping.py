@@ -18,6 +18,7 @@ from proxy.core.cache_status import Result
 from proxy.core.model import Index, Resource
 from proxy.gateway.answer import Answer, Slice
 from proxy.gateway.basis import Basis, Watched
+from proxy.web.door import Door
 from proxy.web.heads import OF_NO_INTEREST, USER_AGENT
 from proxy.web.ready import Answers, Block, Ready, Shelf, Template
 from proxy.web.sending import SMALL
@@ -25,12 +26,6 @@ from proxy.web.sending import SMALL
 LARGEST_INDEX = 1 << 20
 """Bytes of the body of an index: a compressed page of 5,000 files has half of this. Larger files
 than `SMALL` are asked for once by a client, and sendfile costs little more."""
-
-
-class Asked(Protocol):
-    """A connection that knows the bytes of the one request it is answering now, or None."""
-
-    asked: tuple[bytes, Block] | None
 
 
 class Stencils(Protocol):
@@ -85,7 +80,8 @@ class Keeping:
 
     async def keep(self, given: Given, basis: Basis, mark: tuple[int, int]) -> None:
         """Have *given* given again, if it can be."""
-        asked = getattr(given.request.protocol, "asked", None)
+        connection = given.request.protocol
+        asked = connection.asked if isinstance(connection, Door) else None
         if asked is None or not _is_to_be_kept(given) or not basis.is_sound:
             return
         # What aiohttp adds to the head is in it after this, and it is done once in any case.

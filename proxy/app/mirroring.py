@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from proxy.app.away import LEDGER, Away
 from proxy.config import Settings
 from proxy.config.written import MADE
 from proxy.core.model import Mirror
@@ -20,16 +21,12 @@ from proxy.gateway.engine import Engine
 from proxy.gateway.events import Events
 from proxy.mirror.book import Book
 from proxy.mirror.desk import Desk
-from proxy.mirror.fetcher import Courtesy
-from proxy.mirror.job import Tools
 from proxy.mirror.ledger import Ledger
 from proxy.mirror.notices import Notices
+from proxy.mirror.port import Run
 from proxy.mirror.reading import Reading
 from proxy.mirror.runs import Runs
 from proxy.mirror.schedule import Schedule
-
-LEDGER = "ledger.sqlite"
-"""The file beside the book that runs keep what they know in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +61,27 @@ class Mirroring:
         clock = engine.ports.clock
         self._house = house
         self._ledger = Ledger(place.with_name(LEDGER))
-        tools = Tools(
-            reading=Reading(engine),
-            ledger=self._ledger,
-            clock=clock,
-            courtesy=Courtesy(lambda: engine.fetching.under_way),
-        )
         notices = Notices(clock)
-        self._runs = Runs(tools, notices, self._find, events)
+
+        def start(mirror: Mirror, run: Run, changed: Callable[[Run], None]) -> Away:
+            return Away(
+                house.settings,
+                mirror,
+                run,
+                changed=changed,
+                waiting=lambda: engine.fetching.under_way,
+                clock=clock,
+            )
+
+        self._runs = Runs(
+            ledger=self._ledger,
+            reading=Reading(engine),
+            clock=clock,
+            notices=notices,
+            find=self._find,
+            start=start,
+            events=events,
+        )
         self.schedule = Schedule(clock, self._runs.due)
         self.desk = Desk(
             house,

@@ -38,19 +38,6 @@ class Unstorable(ProxyError):
     """Upstream does not allow the file to be kept, or it vanished while it came."""
 
 
-class Courtesy:
-    """The files that runs of this process have under way, told apart from those of clients."""
-
-    def __init__(self, under_way: Callable[[], int]) -> None:
-        """*under_way*: how many files are on their way from upstream, whoever wants them."""
-        self._under_way = under_way
-        self.ours = 0
-
-    def waiting(self) -> int:
-        """How many of them clients wait for."""
-        return max(0, self._under_way() - self.ours)
-
-
 class Fetcher:
     """Fetches what the ledger says is not here."""
 
@@ -62,7 +49,6 @@ class Fetcher:
         reading: Reading,
         pace: Pace,
         progress: Progress,
-        courtesy: Courtesy,
         stop: asyncio.Event,
     ) -> None:
         self._mirror = mirror
@@ -70,7 +56,6 @@ class Fetcher:
         self._reading = reading
         self._pace = pace
         self._progress = progress
-        self._courtesy = courtesy
         self._stop = stop
         self._came: list[str] = []
 
@@ -100,7 +85,6 @@ class Fetcher:
         await self._pace.turn()
         if self._stop.is_set():
             return
-        self._courtesy.ours += 1
         try:
             size = await self._into_store(item.path)
         except StorageError:
@@ -113,8 +97,6 @@ class Fetcher:
             await self._failed(item, error, State.FAILED)
         else:
             await self._fetched(item, size)
-        finally:
-            self._courtesy.ours -= 1
 
     async def _into_store(self, path: str) -> int:
         """See the file at *path* into the store; returns the bytes that came from upstream."""

@@ -19,7 +19,7 @@ from proxy.errors import (
     UpstreamFailed,
     UpstreamMissing,
 )
-from proxy.mirror.fetcher import Courtesy, Fetcher, each
+from proxy.mirror.fetcher import Fetcher, each
 from proxy.mirror.ledger import IndexState, Item, Ledger, Page, State
 from proxy.mirror.pace import Pace
 from proxy.mirror.port import Run, RunDetails, RunState, Step, Tally
@@ -44,12 +44,12 @@ class _Stopped(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What runs work with."""
+    """What runs work with. `waiting`: how many files that clients want are on their way here."""
 
     reading: Reading
     ledger: Ledger
     clock: Callable[[], float]
-    courtesy: Courtesy
+    waiting: Callable[[], int]
     backoff: Sequence[float] = BACKOFF
 
 
@@ -83,6 +83,14 @@ class Job:
         """Begin nothing new; what is under way ends."""
         self._stop.set()
         self.progress.stopping()
+
+    def missed(self, moment: float) -> None:
+        """It was due again at *moment*."""
+        self.progress.missed(moment)
+
+    def fail(self, error: str) -> None:
+        """It has ended before its time."""
+        self.progress.end(RunState.FAILED, error)
 
     async def go(self) -> RunDetails:
         """Go through all steps; returns what there is to know at the end.
@@ -213,7 +221,7 @@ class Job:
             self._active.limits,
             clock=self._tools.clock,
             pause=self._pause,
-            waiting=self._tools.courtesy.waiting,
+            waiting=self._tools.waiting,
         )
         fetcher = Fetcher(
             self._mirror,
@@ -221,7 +229,6 @@ class Job:
             reading=self._reading,
             pace=pace,
             progress=self.progress,
-            courtesy=self._tools.courtesy,
             stop=self._stop,
         )
         await fetcher.run(self._tools.backoff)

@@ -92,6 +92,10 @@ class Reading:
             return False
         return await is_here(self._ports.blobs, held)
 
+    async def look(self, mirror: str, path: str) -> None:
+        """Know what another process may have written of *path*."""
+        await self._ports.catalog.get(f"{mirror} {path}")
+
     async def open(self, mirror: Mirror, path: str) -> Answer:
         """Open a file as a client would. Raises what the gateway raises."""
         resource = self._resource(mirror, path)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from proxy.core.model import Mirror
 from proxy.errors import Conflict, ProxyError, UnknownMirror, UnknownRun
 from proxy.gateway.events import Events
-from proxy.mirror.job import Job, Tools
+from proxy.mirror.ledger import IndexState, Ledger
 from proxy.mirror.notices import Notices
 from proxy.mirror.port import Cause, Run, RunDetails, RunState, Step
+from proxy.mirror.reading import Reading
+from proxy.mirror.sheet import Sheet
 
 AT_ONCE = 2
 """Runs of different mirrors that go on at a time; others are queued."""
@@ -24,20 +27,62 @@ Find = Callable[[str], Mirror | None]
 """The mirror of that key as it is configured now."""
 
 
+class Doing(Protocol):
+    """Somebody who carries out one run."""
+
+    @property
+    def run(self) -> Run:
+        """How it stands."""
+        ...
+
+    async def go(self) -> RunDetails:
+        """Carry it out. Cancelled, it is to be resumed. Raises ProxyError where it cannot be."""
+        ...
+
+    def stop(self) -> None:
+        """Begin nothing new."""
+        ...
+
+    def missed(self, moment: float) -> None:
+        """It was due again at *moment*."""
+        ...
+
+    def fail(self, error: str) -> None:
+        """It has ended before its time."""
+        ...
+
+
+Start = Callable[[Mirror, Run, Callable[[Run], None]], Doing]
+"""Finds somebody for a run; the function is to hear of each change of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Going:
-    job: Job
+    job: Doing
     task: asyncio.Task[None]
 
 
 class Runs:
-    """Carries them out; *find* gives mirrors."""
+    """Has them carried out, and knows how they stand."""
 
-    def __init__(self, tools: Tools, notices: Notices, find: Find, events: Events) -> None:
-        self._tools = tools
-        self._ledger = tools.ledger
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        reading: Reading,
+        clock: Callable[[], float],
+        notices: Notices,
+        find: Find,
+        start: Start,
+        events: Events,
+    ) -> None:
+        """*find* gives mirrors, *start* those who carry out their runs."""
+        self._ledger = ledger
+        self._reading = reading
+        self._clock = clock
         self._notices = notices
         self._find = find
+        self._start_job = start
         self._events = events
         self._going: dict[str, _Going] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -56,7 +101,7 @@ class Runs:
         for run in cut_off:
             mirror = self._find(run.mirror)
             if mirror is None or mirror.active is None or run.state is RunState.STOPPING:
-                ended = replace(run, state=RunState.STOPPED, ended_at=self._tools.clock())
+                ended = replace(run, state=RunState.STOPPED, ended_at=self._clock())
                 self._known[run.mirror][run.id] = ended
             else:
                 self._start(mirror, replace(run, cause=Cause.RESUMED, state=RunState.QUEUED))
@@ -93,7 +138,7 @@ class Runs:
             cause=cause,
             state=RunState.QUEUED,
             step=Step.QUEUED,
-            queued_at=self._tools.clock(),
+            queued_at=self._clock(),
         )
         return self._start(mirror, run)
 
@@ -101,7 +146,7 @@ class Runs:
         """The mirror of that key is due: it is run, unless a run goes on, which is noted."""
         mirror, going = self._find(key), self._going.get(key)
         if going is not None:
-            going.job.progress.missed(moment)
+            going.job.missed(moment)
             self._notices.tell("missed", key, going.job.run)
         elif mirror is not None:
             self.begin(mirror, Cause.SCHEDULED)
@@ -134,13 +179,13 @@ class Runs:
     # -- a run ---------------------------------------------------------------------------
 
     def _start(self, mirror: Mirror, run: Run) -> Run:
-        job = Job(mirror, run, self._tools, self._changed)
+        job = self._start_job(mirror, run, self._changed)
         task = asyncio.create_task(self._carry_out(mirror, job), name=f"run {run.id}")
         self._going[mirror.key] = _Going(job, task)
         self._changed(run)
         return run
 
-    async def _carry_out(self, mirror: Mirror, job: Job) -> None:
+    async def _carry_out(self, mirror: Mirror, job: Doing) -> None:
         assert mirror.active is not None
         keep = mirror.active.keep_runs
         try:
@@ -149,15 +194,21 @@ class Runs:
                 details = await job.go()
             await self._ledger.remember(details, keep=keep)
             self._prune(mirror.key, keep)
+            await self._take_note(mirror.key, job.run.id)
         except Exception as error:  # noqa: BLE001 - supervised here: one run takes no other along
             self._events.failed(f"run {job.run.id} of {mirror.key}", error)
-            job.progress.end(RunState.FAILED, _told(error))
+            job.fail(_told(error))
         finally:
             del self._going[mirror.key]
 
     def _changed(self, run: Run) -> None:
         self._known.setdefault(run.mirror, {})[run.id] = run
         self._notices.changed(run)
+
+    async def _take_note(self, mirror: str, run: str) -> None:
+        """Another process may have had the indexes anew: here they are known as of now."""
+        async for path in Sheet(self._ledger, mirror, run).indexes(IndexState.READ):
+            await self._reading.look(mirror, path)
 
     def _prune(self, mirror: str, keep: int) -> None:
         known = self._known.get(mirror, {})

@@ -10,7 +10,6 @@ from pathlib import Path
 from proxy.core.active import Active
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
-from proxy.mirror.fetcher import Courtesy
 from proxy.mirror.job import Job, Tools
 from proxy.mirror.ledger import Ledger
 from proxy.mirror.port import Cause, Run, RunDetails, RunState, Step
@@ -81,7 +80,7 @@ async def scene(world: World) -> AsyncIterator[Scene]:
         reading=Reading(world.engine),
         ledger=ledger,
         clock=lambda: world.now,
-        courtesy=Courtesy(lambda: 0),
+        waiting=lambda: 0,
         backoff=(0.0, 0.0),
     )
     made = Scene(world, ledger, tools)

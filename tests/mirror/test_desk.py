@@ -16,6 +16,7 @@ from proxy.core.model import Mirror
 from proxy.errors import ConfigError, Conflict, Denied, UnknownMirror, UnknownRun
 from proxy.mirror.book import Book
 from proxy.mirror.desk import Desk
+from proxy.mirror.job import Job
 from proxy.mirror.notices import Notices
 from proxy.mirror.port import Event, Origin, RunState
 from proxy.mirror.runs import Runs
@@ -86,7 +87,15 @@ def office(folder: Path, act: Act, files: dict[str, FakeFile] | None = None) -> 
             def find(key: str) -> Mirror | None:
                 return world.mirrors.get(key)
 
-            runs = Runs(made.tools, notices, find, world.told)
+            runs = Runs(
+                ledger=made.ledger,
+                reading=made.tools.reading,
+                clock=lambda: world.now,
+                notices=notices,
+                find=find,
+                start=lambda mirror, run, changed: Job(mirror, run, made.tools, changed),
+                events=world.told,
+            )
             schedule = Schedule(lambda: world.now, runs.due)
             house.schedule = schedule
             house.reload()

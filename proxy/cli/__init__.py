@@ -46,9 +46,6 @@ app.add_typer(token_app, name="token")
 BAD_CONFIG = 2
 """Exit status for a configuration or a command line that is wrong."""
 
-UNREACHABLE = 3
-"""Exit status where no server answers, or none that lets us in."""
-
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file (TOML)."),
@@ -139,9 +136,13 @@ def prefetch(  # noqa: PLR0917 - typer's options
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Files at the same time.")] = 8,
     token_file: Annotated[
-        Path | None, typer.Option(help="File with a token of the server's; or PKGPROXY_TOKEN.")
+        Path | None,
+        typer.Option(help="File with a token of the server's.", envvar="PKGPROXY_TOKEN_FILE"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what is needed.")] = False,
+    as_specs: Annotated[
+        bool, typer.Option("--specs", help="Only print it as the specs of active mirrors.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Have a running server fetch all that projects need, with their dependencies.
@@ -149,7 +150,9 @@ def prefetch(  # noqa: PLR0917 - typer's options
     Exit status: 0 all of it is there, 1 some could not be had, 2 a file or an option is wrong, 3
     the server does not answer, or wants a token.
     """
-    from proxy.cli.prefetch import Order, run, token_of  # noqa: PLC0415
+    from proxy.cli.prefetch import run  # noqa: PLC0415
+    from proxy.cli.prefetch_telling import Order  # noqa: PLC0415
+    from proxy.cli.remote import Exit, token_in  # noqa: PLC0415
 
     try:
         order = Order(
@@ -160,16 +163,17 @@ def prefetch(  # noqa: PLR0917 - typer's options
             pythons=tuple(python or ()),
             form=form,
             jobs=jobs,
-            token=token_of(token_file, os.environ),
+            token=None if token_file is None else token_in(token_file),
             as_json=as_json,
             dry_run=dry_run,
+            as_specs=as_specs,
         )
         status = run(order)
     except ConfigError as error:
         _refuse(error)
     except ProxyError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(UNREACHABLE) from None
+        raise typer.Exit(Exit.AWAY) from None
     raise typer.Exit(status)
 
 

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
 
 from rattler import Subdir
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from proxy.errors import ConfigError
+from proxy.cli.prefetch_telling import Order, Outcome, Teller, teller_for
 from proxy.mirror.wanted.closing import closing
-from proxy.mirror.wanted.closure import Closure, Failure
 from proxy.mirror.wanted.fetching import Fetched, fetch
 from proxy.mirror.wanted.places import Places
 from proxy.mirror.wanted.reading import read
@@ -30,55 +23,14 @@ COMPLETE, INCOMPLETE = 0, 1
 """Exit statuses: all is there; some of it could not be had."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What the command line says."""
-
-    files: tuple[Path, ...]
-    url: str
-    mirrors: tuple[str, ...] = ()
-    platforms: tuple[str, ...] = ()
-    pythons: tuple[str, ...] = ()
-    form: str | None = None
-    jobs: int = 8
-    token: str | None = field(default=None, repr=False)
-    as_json: bool = False
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What came of it."""
-
-    closure: Closure
-    fetched: tuple[Fetched, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def failures(self) -> tuple[Failure, ...]:
-        """What could not be found out, and what could not be fetched."""
-        late = (one.failure for one in self.fetched if one.failure is not None)
-        return (*self.closure.failures, *late)
-
-
 def run(order: Order) -> int:
     """Prefetch; the exit status. Raises ConfigError, and ProxyError where no server answers."""
     targets = targets_of(order.platforms, order.pythons)
     wanted = Wanted.together(read(file, targets, form=order.form) for file in order.files)
-    with _teller(order) as teller:
+    with teller_for(order) as teller:
         outcome = asyncio.run(_prefetch(order, targets, wanted, teller))
         teller.end(outcome)
     return INCOMPLETE if outcome.failures else COMPLETE
-
-
-def token_of(file: Path | None, environ: Mapping[str, str]) -> str | None:
-    """The token in *file*, else in PKGPROXY_TOKEN, else none. Raises ConfigError."""
-    if file is None:
-        return environ.get("PKGPROXY_TOKEN") or None
-    try:
-        return file.read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--token-file {file}: cannot be read: {error}") from error
 
 
 def targets_of(platforms: Sequence[str], pythons: Sequence[str]) -> Targets:
@@ -98,7 +50,8 @@ def targets_of(platforms: Sequence[str], pythons: Sequence[str]) -> Targets:
 async def _prefetch(order: Order, targets: Targets, wanted: Wanted, teller: Teller) -> Outcome:
     connections = max(order.jobs, 8)  # pages are asked for ahead whatever the files' number
     async with RunningProxy(order.url, connections=connections, token=order.token) as server:
-        places = Places(await server.mirrors(), order.mirrors)
+        mirrors = await server.mirrors()
+        places = Places(mirrors, order.mirrors)
         with tempfile.TemporaryDirectory(prefix="pkgproxy-") as folder:
             workspace = Path(folder)
             async with closing(
@@ -106,173 +59,7 @@ async def _prefetch(order: Order, targets: Targets, wanted: Wanted, teller: Tell
             ) as one:
                 closure = await one.close(wanted)
         fetched: list[Fetched] = []
-        if not order.dry_run:
+        if not (order.dry_run or order.as_specs):
             teller.begin(len(closure.files))
             fetched = await fetch(closure.files, server, jobs=order.jobs, hear=teller.fetched)
-    return Outcome(closure=closure, fetched=tuple(fetched), notes=wanted.notes)
-
-
-# -- told ------------------------------------------------------------------------------
-
-
-class Teller(Protocol):
-    """Whoever shows what happens."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def step(self, text: str) -> None:
-        """Something begins that takes a while."""
-        ...
-
-    def begin(self, count: int) -> None:
-        """That many files are to be fetched."""
-        ...
-
-    def fetched(self, one: Fetched) -> None:
-        """One of them is done."""
-        ...
-
-    def end(self, outcome: Outcome) -> None:
-        """All is done."""
-        ...
-
-
-def _teller(order: Order) -> Teller:
-    if order.as_json:
-        return _Document(order)
-    return _Bar(order) if sys.stderr.isatty() else _Lines(order)
-
-
-class _Document:
-    """One JSON document at the end, for programs."""
-
-    def __init__(self, order: Order) -> None:
-        self._order = order
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def step(self, text: str) -> None: ...
-
-    def begin(self, count: int) -> None: ...
-
-    def fetched(self, one: Fetched) -> None: ...
-
-    def end(self, outcome: Outcome) -> None:
-        sys.stdout.write(json.dumps(_document(outcome, self._order), indent=2) + "\n")
-
-
-class _Lines(_Document):
-    """A line for each step and file."""
-
-    def step(self, text: str) -> None:
-        sys.stdout.write(f"{text}\n")
-
-    def fetched(self, one: Fetched) -> None:
-        if one.pulled is not None:
-            how = "was here" if one.pulled.here else "fetched"
-            sys.stdout.write(f"{how}: {one.file.name} ({size_text(one.pulled.size)})\n")
-
-    def end(self, outcome: Outcome) -> None:
-        if self._order.dry_run:
-            base = self._order.url.rstrip("/")
-            for file in outcome.closure.files:
-                sys.stdout.write(f"{file.url.removeprefix(base)}\n")
-        for line in told(outcome):
-            sys.stderr.write(f"{line}\n")
-        sys.stdout.write(f"{summary(outcome)}\n")
-
-
-class _Bar(_Lines):
-    """A bar on a terminal."""
-
-    def __init__(self, order: Order) -> None:
-        super().__init__(order)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[size]}"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._progress.add_task("reading", total=None, size="")
-        self._size = 0
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def step(self, text: str) -> None:
-        self._progress.update(self._task, description=text)
-
-    def begin(self, count: int) -> None:
-        self._progress.update(self._task, description="fetching", total=count)
-
-    def fetched(self, one: Fetched) -> None:
-        self._size += one.pulled.size if one.pulled else 0
-        self._progress.update(self._task, advance=1, size=size_text(self._size))
-
-    def end(self, outcome: Outcome) -> None:
-        self._progress.stop()
-        super().end(outcome)
-
-
-def told(outcome: Outcome) -> Iterator[str]:
-    """The notes, then what could not be had, each with its reason."""
-    for note in outcome.notes:
-        yield f"note: {note}"
-    for failure in outcome.failures:
-        where = f" ({failure.where})" if failure.where else ""
-        yield f"not there: {failure.what}: {failure.reason}{where}"
-
-
-def summary(outcome: Outcome) -> str:
-    """One line with counts and sizes."""
-    pulled = [one.pulled for one in outcome.fetched if one.pulled is not None]
-    fetched = [one for one in pulled if not one.here]
-    size = size_text(sum(one.size for one in pulled))
-    counts = f"{len(fetched)} fetched, {len(pulled) - len(fetched)} were here"
-    return (
-        f"{len(outcome.closure.files)} files, {size}: {counts}, "
-        f"{len(outcome.failures)} could not be had"
-    )
-
-
-def size_text(count: int) -> str:
-    """Bytes for people."""
-    size = float(count)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def _document(outcome: Outcome, order: Order) -> dict[str, Any]:
-    pulled = {one.file.url: one.pulled for one in outcome.fetched if one.pulled is not None}
-    base = order.url.rstrip("/")
-    files: list[dict[str, Any]] = []
-    for file in outcome.closure.files:
-        row: dict[str, Any] = {"path": file.url.removeprefix(base), "where": file.where}
-        if (one := pulled.get(file.url)) is not None:
-            row |= {"size": one.size, "sha256": one.sha256, "here": one.here}
-        files.append(row)
-    failures = [
-        {"what": one.what, "reason": one.reason, "where": one.where, "rule": one.rule}
-        for one in outcome.failures
-    ]
-    return {"files": files, "failures": failures, "notes": list(outcome.notes)}
+    return Outcome(mirrors=mirrors, closure=closure, fetched=tuple(fetched), notes=wanted.notes)

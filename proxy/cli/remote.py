@@ -73,7 +73,7 @@ def door(url: str | None, token_file: Path | None, config: Path | None) -> Door:
     """The one that options, variables or the configuration name. Raises ConfigError."""
     token_file = token_file or (Path(os.environ[TOKEN_FILE]) if TOKEN_FILE in os.environ else None)
     url = url or os.environ.get(URL)
-    token = None if token_file is None else _token(token_file)
+    token = None if token_file is None else token_in(token_file)
     if url is not None:
         return Door(url=url.rstrip("/"), token=token)
     from proxy.config import load  # noqa: PLC0415 - not needed where the address is given
@@ -89,7 +89,8 @@ def door(url: str | None, token_file: Path | None, config: Path | None) -> Door:
     )
 
 
-def _token(path: Path) -> str:
+def token_in(path: Path) -> str:
+    """The token that the file *path* holds. Raises ConfigError."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

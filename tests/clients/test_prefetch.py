@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,6 +236,34 @@ def test_what_cannot_be_resolved_is_told(ship: Ship) -> None:
     assert "no-big hides 1 file of lab-big: It is too big" in hidden.stderr
     environment = ship.file("environment.yml", "channels: [lab]\ndependencies: [web >7]\n")
     assert "not there: environment on" in ship.prefetch(environment).stderr
+
+
+def test_a_closure_is_printed_as_tables_of_active_mirrors(ship: Ship) -> None:
+    environment = ship.file("environment.yml", "channels: [lab]\ndependencies: [web]\n")
+    wanted = ship.file("requirements.txt", "lab-web\n")
+    ended = ship.prefetch(environment, wanted, "-m", "full", "-m", "lab", "--specs")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert not ship.origin.asked("*.whl")
+    conda, pypi = tomllib.loads(ended.stdout)["mirror"]
+    assert conda["specs"] == ["base ==1.0 0", "core ==1.0 0", "text ==1.0 0", "web ==2.0 0"]
+    assert (pypi["name"], pypi["specs"]) == ("full", ["lab-core==1.0", "lab-web==2.0"])
+    for table in (conda, pypi):
+        table |= {"source": f"{ship.origin.url}/{table['name']}/"}
+    good = "".join(f"[[mirror]]\n{_toml(table)}" for table in (conda, pypi))
+    checked = subprocess.run(
+        [sys.executable, "-m", "proxy", "check-config", str(ship.file("good.toml", good))],
+        cwd=ROOT,
+        env=clean_environment(ship.folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def _toml(table: dict[str, Any]) -> str:
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
 
 
 def test_mirrors_that_are_not_public_are_reached_with_a_token(ship: Ship, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_options_count_or_are_named_in_a_note(tmp_path: Path) -> None:
         "https://files.example.org/a-1.0-py3-none-any.whl",
         "git+ssh://git@git.example.org/a.git",
         "./wheels/a-1.0-py3-none-any.whl",
-        "/tmp/a-1.0.tar.gz",
+        "/srv/wheels/a-1.0.tar.gz",
         "a-1.0.tar.gz",
         "file:a-1.0.zip",
     ],

@@ -20,7 +20,6 @@ from multiprocessing.connection import Connection
 
 import uvloop
 from prometheus_client import CollectorRegistry
-from prometheus_client.multiprocess import mark_process_dead
 
 from proxy.advisories.store import Places
 from proxy.app.reporting import Reporting
@@ -38,7 +37,7 @@ from proxy.mirror.port import Run, RunDetails, RunState
 from proxy.mirror.reading import Reading
 from proxy.observe.happenings import Happenings
 from proxy.observe.log import Level, Log, Style
-from proxy.observe.metrics import Metrics
+from proxy.observe.metrics import Metrics, worker_ended
 from proxy.storage.opening import Store, opened
 from proxy.storage.trouble import Trouble
 from proxy.upstream.client import AiohttpUpstream
@@ -331,5 +330,4 @@ def _ended(process: multiprocessing.process.BaseProcess) -> None:
     if process.exitcode is None:
         process.kill()
         process.join()
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # its gauges are of no process any more
-        mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+    worker_ended(process.pid)

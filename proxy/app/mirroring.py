@@ -10,20 +10,20 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from proxy.app.away import LEDGER, Away
+from proxy.app.reporting import Reporting
 from proxy.config import Settings
 from proxy.config.written import MADE
 from proxy.core.model import Mirror
 from proxy.gateway.engine import Engine
-from proxy.gateway.events import Events
 from proxy.mirror.book import Book
 from proxy.mirror.desk import Desk
 from proxy.mirror.ledger import Ledger
 from proxy.mirror.notices import Notices
-from proxy.mirror.port import Run
+from proxy.mirror.port import Event, Run
 from proxy.mirror.reading import Reading
 from proxy.mirror.runs import Runs
 from proxy.mirror.schedule import Schedule
@@ -54,7 +54,7 @@ class Household:
 class Mirroring:
     """The desk, with the tasks behind it."""
 
-    def __init__(self, house: Household, engine: Engine, events: Events) -> None:
+    def __init__(self, house: Household, engine: Engine, reporting: Reporting) -> None:
         """Raises StorageError, and OSError where the folder cannot be made."""
         place = house.settings.cache.path / MADE
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -80,7 +80,7 @@ class Mirroring:
             notices=notices,
             find=self._find,
             start=start,
-            events=events,
+            events=reporting,
         )
         self.schedule = Schedule(clock, self._runs.due)
         self.desk = Desk(
@@ -91,13 +91,16 @@ class Mirroring:
             schedule=self.schedule,
             notices=notices,
         )
+        self._reporting = reporting
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Go on with what was cut off, and begin what is due from now on."""
         self.schedule.configure(self._house.settings.mirrors)
-        self._runs.resume()
+        events = self.desk.events()
+        self._tasks.append(asyncio.create_task(self._report(events)))
         self._tasks.append(asyncio.create_task(self.schedule.run(_either)))
+        self._runs.resume()
 
     async def aclose(self) -> None:
         """Cut off what goes on."""
@@ -106,6 +109,14 @@ class Mirroring:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._runs.aclose()
         await self._ledger.aclose()
+
+    async def _report(self, events: AsyncIterator[Event]) -> None:
+        """What becomes of runs is logged and counted."""
+        async for event in events:
+            if event.name == "missed":
+                self._reporting.run_missed(event.mirror)
+            elif event.run is not None and event.run.state.is_final:
+                self._reporting.ran(event.run)
 
     def _find(self, key: str) -> Mirror | None:
         return next((one for one in self._house.settings.mirrors if one.key == key), None)

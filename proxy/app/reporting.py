@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from proxy.core.cache_status import CacheStatus, Result
 from proxy.core.model import Index
 from proxy.errors import Denied, ProxyError, RequestError, UpstreamError, UpstreamMissing
+from proxy.mirror.port import Run, RunState
 from proxy.observe.happenings import Hearing, Sort
 from proxy.observe.log import Level, Log
 from proxy.observe.metrics import Metrics
@@ -151,6 +152,31 @@ class Reporting:
             self._log.event("store_trouble", level=Level.ERROR, concerns=what, what=text)
         else:
             self._log.event("store_recovered", level=Level.WARNING, concerns=what)
+
+    def ran(self, run: Run) -> None:
+        """A run ended."""
+        counts = run.counts
+        files = {"fetched": counts.fetched, "failed": counts.failed, "removed": counts.removed}
+        state = run.state.name.lower()
+        self._metrics.run_ended(run.mirror, state, files=files, fetched_bytes=counts.bytes_fetched)
+        well = run.state in (RunState.COMPLETED, RunState.STOPPED)
+        self._log.event(
+            "run",
+            level=Level.INFO if well else Level.WARNING,
+            mirror=run.mirror,
+            run=run.id,
+            state=state,
+            listed=counts.listed,
+            present=counts.present,
+            **files,
+            bytes=counts.bytes_fetched,
+            error=run.error,
+        )
+
+    def run_missed(self, mirror: str) -> None:
+        """A mirror was due while a run of it went on."""
+        self._metrics.run_missed(mirror)
+        self._log.event("run_missed", level=Level.WARNING, mirror=mirror)
 
     def failed(self, what: str, error: BaseException) -> None:
         """Work of the server's own failed."""

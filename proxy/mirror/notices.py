@@ -64,10 +64,13 @@ class Notices:
             del self._told[run.id]
         self.tell("run", run.mirror, run)
 
-    async def follow(self) -> AsyncIterator[Event]:
+    def follow(self) -> AsyncIterator[Event]:
         """All events from now on, until the reader leaves."""
         reader = _Reader()
         self._readers.add(reader)
+        return self._taken(reader)
+
+    async def _taken(self, reader: _Reader) -> AsyncIterator[Event]:
         try:
             while True:
                 yield await reader.take()

@@ -195,6 +195,17 @@ METRICS: tuple[Metric, ...] = (
         "Blobs removed to keep the quota, by size class: small, medium, large or huge.",
     ),
     _counter("pkgproxy_evicted_bytes_total", ("size",), "Bytes of these blobs."),
+    _counter(
+        "pkgproxy_mirror_runs_total",
+        ("mirror", "state"),
+        "Runs of active mirrors that ended: completed, with failures, stopped, failed; or missed.",
+    ),
+    _counter(
+        "pkgproxy_mirror_files_total",
+        ("mirror", "outcome"),
+        "Files that runs fetched, failed to fetch, or removed.",
+    ),
+    _counter("pkgproxy_mirror_bytes_total", ("mirror",), "Bytes that runs fetched."),
     Metric(
         name="pkgproxy_ready_answers",
         kind=Kind.GAUGE,
@@ -401,6 +412,19 @@ class Metrics:
         for name, count in removed.items():
             self._counter("pkgproxy_evicted_blobs_total", name).inc(count)
             self._counter("pkgproxy_evicted_bytes_total", name).inc(freed[name])
+
+    def run_ended(
+        self, mirror: str, state: str, *, files: Mapping[str, int], fetched_bytes: int
+    ) -> None:
+        """A run of *mirror* ended in *state*, with *files* by outcome."""
+        self._counter("pkgproxy_mirror_runs_total", mirror, state).inc()
+        for outcome, count in files.items():
+            self._counter("pkgproxy_mirror_files_total", mirror, outcome).inc(count)
+        self._counter("pkgproxy_mirror_bytes_total", mirror).inc(fetched_bytes)
+
+    def run_missed(self, mirror: str) -> None:
+        """*mirror* was due while a run of it went on."""
+        self._counter("pkgproxy_mirror_runs_total", mirror, "missed").inc()
 
     def unstored(self, mirror: str) -> None:
         """A body was passed on without being stored."""

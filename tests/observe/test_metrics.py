@@ -115,6 +115,8 @@ def test_every_event_reaches_its_family(metrics: Metrics) -> None:
     metrics.unstored(mirror)
     metrics.trouble("blobs", present=True)
     metrics.evicted({"small": 1}, {"small": 7})
+    metrics.run_ended(mirror, "completed", files={"fetched": 3}, fetched_bytes=9)
+    metrics.run_missed(mirror)
     metrics.stored(size=5, entries=2)
     metrics.ready(1, 3000)
     metrics.running("1.0")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -45,7 +46,7 @@ from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo
 from proxy.mirror.pinned import PinnedMirrors
 from proxy.observe.happenings import Happenings, Hearing, Sibling, collecting
-from proxy.observe.log import Level, Log, Style
+from proxy.observe.log import Bridge, Level, Log, Style
 from proxy.observe.metrics import Metrics
 from proxy.storage.eviction import Eviction
 from proxy.storage.opening import Store, opened
@@ -136,6 +137,7 @@ class Worker:
         settings, place = self._settings, self._place
         async with contextlib.AsyncExitStack() as stack:
             self._log = stack.enter_context(_log(settings))
+            _bridge(stack, self._log)
             metrics = Metrics(CollectorRegistry())
             metrics.running(__version__)
             hearing = await self._hearing(stack)
@@ -360,9 +362,17 @@ class Worker:
             self._shelf,
             self._hits,
             proxies=self._proxies,
+            failed=self._unanswered,
             access_log=None,
             keepalive_timeout=KEEP_ALIVE,
         )
+
+    def _unanswered(self, client: str, status: int, error: BaseException | None) -> None:
+        """A request was not one, or *error* came of it that nobody foresaw."""
+        if error is None:
+            self._log.event("bad_request", client=client, status=status)
+        else:
+            self._log.crash("request_crashed", error, client=client)
 
     def _tls(self, stack: contextlib.AsyncExitStack) -> ssl.SSLContext | None:
         """Raises ConfigError where certificate and key do not fit."""
@@ -428,6 +438,13 @@ class Worker:
 def _log(settings: Settings) -> Log:
     level = Level[settings.log.level.upper()]
     return Log(sys.stderr.buffer, style=Style(settings.log.format), level=level)
+
+
+def _bridge(stack: contextlib.AsyncExitStack, log: Log) -> None:
+    """What libraries log becomes lines like all others, also what a client made them log."""
+    bridge = Bridge(log)
+    logging.getLogger().addHandler(bridge)
+    stack.callback(logging.getLogger().removeHandler, bridge)
 
 
 async def _settled(engine: Engine) -> None:

@@ -20,8 +20,12 @@ def address(mirror: Mirror, source: Source) -> str:
     a secret; where it leads to the mirror's own host, its `/t/***/` stands for our token.
     """
     if not source.path.startswith(("http://", "https://")):
+        path = quote(source.path, safe=_SAFE)
+        if not {".", ".."} & set(path.split("/")):
+            # Not joined: urljoin takes what follows a ";" for parameters, and so "..;x" for "..".
+            return mirror.source + path
         # "./" keeps a colon in the first segment from being read as a scheme (RFC 3986 §4.2).
-        return urljoin(mirror.source, "./" + quote(source.path, safe=_SAFE))
+        return urljoin(mirror.source, "./" + path)
     token = _TOKEN.search(urlsplit(mirror.source).path)
     if token and own(source.path, mirror):
         return source.path.replace("/t/***", f"/t/{token[1]}", 1)

@@ -50,13 +50,10 @@ from proxy.gateway.basis import gathered
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.render import CODINGS
 from proxy.web.access import ANYBODY, Access, Visitor
-from proxy.web.errors import explained, problem
+from proxy.web.errors import SERVER, explained, problem
 from proxy.web.keeping import Given, Keeping
 from proxy.web.paths import Asked, Mirrors
 from proxy.web.sending import SMALL, Meter, Outlet, Way
-
-SERVER = "pkgproxy"
-"""The Server header. renv looks for other products' names in it; it must not hold theirs."""
 
 CLIENT_LEFT = 499
 """nginx's word, in logs and metrics only, for a client that closed before it was answered."""

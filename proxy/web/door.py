@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from proxy.web.connection import Connection
 from proxy.web.heads import is_plain
 from proxy.web.proxies import Proxies
 from proxy.web.ready import Block, Ready, Shelf
@@ -33,7 +34,7 @@ class Hits(Protocol):
         ...
 
 
-class Door(web.RequestHandler):
+class Door(Connection):
     """One connection."""
 
     __slots__ = (
@@ -51,12 +52,12 @@ class Door(web.RequestHandler):
         patience: float = STALLED,
         **rest: Any,
     ) -> None:
-        """*rest* is what aiohttp's own takes.
+        """*rest* is what `Connection` takes.
 
         *proxies* are believed when they say whom they speak for.
         *patience*: seconds in which a client must take something of what is on its way to it.
         """
-        super().__init__(server, loop=asyncio.get_running_loop(), **rest)
+        super().__init__(server, **rest)
         self._patience = patience
         self._shelf = shelf
         self._hits = hits

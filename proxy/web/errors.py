@@ -18,6 +18,9 @@ from proxy import errors
 from proxy.core.r_agent import may_be_r
 from proxy.errors import ProxyError
 
+SERVER = "pkgproxy"
+"""The Server header. renv looks for other products' names in it; it must not hold theirs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -98,6 +101,7 @@ def refusal(error: ProxyError) -> web.Response:
         headers={
             **told.headers,
             "Cache-Control": "no-store",
+            "Server": SERVER,
             "Content-Type": "application/problem+json",
         },
     )
@@ -142,7 +146,8 @@ def _members(error: ProxyError) -> dict[str, str]:
 
 
 def _headers(error: ProxyError, status: int) -> dict[str, str]:
-    headers = {"Cache-Control": "no-store"}
+    # Texts of clients and upstreams stand in the body: no browser is to take it for a page.
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     if status in (404, 410):
         headers["Cache-Control"] = f"public, max-age={NEGATIVE_MAX_AGE}"
     if isinstance(error, errors.MethodNotAllowed):

@@ -28,8 +28,14 @@ pre { background: #f4f4f4; padding: .8rem; overflow-x: auto; }
 """
 
 
-# What is listed differs from visitor to visitor, and links begin with the host they named.
-_NEVER_KEPT = {"Cache-Control": "no-store"}
+_HEADERS = {
+    # What is listed differs from visitor to visitor, and links begin with the host they named.
+    "Cache-Control": "no-store",
+    # The page is a table: nothing in it runs, loads or is framed.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Pages:
@@ -61,12 +67,10 @@ class Pages:
         if kind == "application/json":
             listing = {"version": __version__, "mirrors": [_row(m, base) for m in mirrors]}
             return web.Response(
-                body=msgspec.json.encode(listing), content_type=kind, headers=_NEVER_KEPT
+                body=msgspec.json.encode(listing), content_type=kind, headers=_HEADERS
             )
         page = _page(mirrors, base)
-        return web.Response(
-            text=page, content_type="text/html", charset="utf-8", headers=_NEVER_KEPT
-        )
+        return web.Response(text=page, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
     async def healthz(self, request: web.Request) -> web.Response:
         """The process runs and its event loop turns."""

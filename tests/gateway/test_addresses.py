@@ -20,6 +20,15 @@ def asked(path: str, source: str = SOURCE) -> str:
         ("linux-64/a-1-0.conda", f"{SOURCE}linux-64/a-1-0.conda"),
         ("noarch/a b+c.conda", f"{SOURCE}noarch/a%20b%2Bc.conda"),
         ("c:d", f"{SOURCE}c:d"),
+        ("..;x", f"{SOURCE}..;x"),
+        ("..;/x", f"{SOURCE}..;/x"),
+        ("a/..;x/y", f"{SOURCE}a/..;x/y"),
+        (";x", f"{SOURCE};x"),
+        ("a//b", f"{SOURCE}a//b"),
+        ("//other.example.org/x", f"{SOURCE}//other.example.org/x"),
+        ("?x#y", f"{SOURCE}%3Fx%23y"),
+        # As an index may refer to a sibling.
+        ("../other/a.conda", "https://c.example.org/repo/t/s3cret/other/a.conda"),
     ],
 )
 def test_a_path_is_below_the_source_with_its_token(path: str, expected: str) -> None:

@@ -30,6 +30,7 @@ from proxy.observe.log import Log, Style
 from proxy.observe.metrics import Metrics
 from proxy.storage.catalog import DiskCatalog
 from proxy.web.access import Access
+from proxy.web.connection import Connection
 from proxy.web.content import Content
 from proxy.web.door import Door
 from proxy.web.keeping import Keeping
@@ -230,7 +231,7 @@ async def twins(
             _content(stack, made, plain, None, access),
         ]
         server, fast = await _listening(stack, contents[0], door)
-        _, slow = await _listening(stack, contents[1], lambda server: server())
+        _, slow = await _listening(stack, contents[1], Connection)
         for client in (fast, slow):
             stack.push_async_callback(client.close)
         yield Twins(fast, slow, made, shelf, hits, watched, sibling, quick, plain, contents, server)

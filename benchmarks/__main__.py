@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import (
+    active,
     answered,
     cold,
     cran,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Report]] = {
     "hit": hit.run,
     "answered": answered.run,
     "mixed": mixed.run,
+    "active": active.run,
     "entries": entries.run,
     "start": start.run,
     "policy": policy.run,

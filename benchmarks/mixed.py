@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from random import Random
+from typing import Protocol
 
 from benchmarks import channel
 from benchmarks.contestants import Contestant, Proxy
@@ -82,21 +83,30 @@ def _new_policy(proxy: Proxy, number: int) -> None:
 
 def _p99(contestant: Contestant, misses: Iterator[str], *, alone: bool) -> float:
     """Milliseconds within which 99 % of the small hits were answered."""
-    times = asyncio.run(_load(contestant, misses, alone=alone))
+    times = asyncio.run(latencies(contestant, misses, alone=alone))
     return 1000 * statistics.quantiles(times, n=100)[-1]
 
 
-async def _load(contestant: Contestant, misses: Iterator[str], *, alone: bool) -> list[float]:
+class Served(Protocol):
+    """A server, and where on it a path of upstream's is."""
+
+    @property
+    def port(self) -> int: ...
+    def path(self, upstream_path: str) -> str: ...
+
+
+async def latencies(served: Served, misses: Iterator[str], *, alone: bool) -> list[float]:
+    """Seconds that each small hit took, asked for at the steady rate; *alone*: nothing else is."""
     taken: list[float] = []
     chosen = Random(1)
     index = None
-    if not alone and isinstance(contestant, Proxy):
+    if not alone and isinstance(served, Proxy):
         index = asyncio.create_task(
-            _fetched(contestant.port, contestant.path("/channel/linux-64/repodata.json.zst"))
+            _fetched(served.port, served.path("/channel/linux-64/repodata.json.zst"))
         )
     await asyncio.gather(
         *(
-            _client(contestant, number / RATE, chosen, misses, taken, alone=alone)
+            _client(served, number / RATE, chosen, misses, taken, alone=alone)
             for number in range(CONNECTIONS)
         )
     )
@@ -106,7 +116,7 @@ async def _load(contestant: Contestant, misses: Iterator[str], *, alone: bool) -
 
 
 async def _client(
-    contestant: Contestant,
+    served: Served,
     start: float,
     chosen: Random,
     misses: Iterator[str],
@@ -116,7 +126,7 @@ async def _client(
 ) -> None:
     """Ask every `CONNECTIONS / RATE` seconds, or as soon as the last answer is complete."""
     clock = asyncio.get_running_loop().time
-    reader, writer = await asyncio.open_connection("127.0.0.1", contestant.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     due = clock() + start
     end = due + SECONDS
     while due < end:
@@ -124,7 +134,7 @@ async def _client(
         kind = "small" if alone else chosen.choices(list(SHARES), list(SHARES.values()))[0]
         path = next(misses) if kind == "miss" else f"/files/{kind}-0.bin"
         begun = clock()
-        await _ask(reader, writer, contestant.path(path))
+        await _ask(reader, writer, served.path(path))
         if kind == "small":
             taken.append(clock() - begun)
         due += CONNECTIONS / RATE

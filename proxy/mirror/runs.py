@@ -179,7 +179,7 @@ class Runs:
     # -- a run ---------------------------------------------------------------------------
 
     def _start(self, mirror: Mirror, run: Run) -> Run:
-        job = self._start_job(mirror, run, self._changed)
+        job = self._start_job(mirror, run, self._progressed)
         task = asyncio.create_task(self._carry_out(mirror, job), name=f"run {run.id}")
         self._going[mirror.key] = _Going(job, task)
         self._changed(run)
@@ -200,6 +200,13 @@ class Runs:
             job.fail(_told(error))
         finally:
             del self._going[mirror.key]
+        if job.run.state.is_final:
+            self._changed(job.run)
+
+    def _progressed(self, run: Run) -> None:
+        """That it has ended is told when its details can be read, and another one can begin."""
+        if not run.state.is_final:
+            self._changed(run)
 
     def _changed(self, run: Run) -> None:
         self._known.setdefault(run.mirror, {})[run.id] = run

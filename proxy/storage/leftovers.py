@@ -70,7 +70,16 @@ def _removed_if_ownerless(path: Path, before: float) -> bool:
         written_at = path.stat().st_mtime
     except FileNotFoundError:
         return False
-    if owner.isdecimal() and Path(f"/proc/{owner}").exists() and written_at >= before:
+    if owner.isdecimal() and _lives(owner) and written_at >= before:
         return False
     path.unlink(missing_ok=True)
     return True
+
+
+def _lives(process: str) -> bool:
+    """Whether there is a process with that id that still does something: no zombie (proc(5))."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")

@@ -313,6 +313,31 @@ def test_only_the_last_runs_are_remembered(tmp_path: Path) -> None:
     office(tmp_path, act)
 
 
+def test_a_run_is_told_to_be_over_when_its_details_are_there_and_another_can_begin(
+    tmp_path: Path,
+) -> None:
+    async def act(office: Office) -> None:
+        events = office.desk.events()
+        begun = asyncio.Event()
+
+        async def listen() -> None:
+            begun.set()
+            async for event in events:
+                if event.run is not None and event.run.state.is_final:
+                    assert office.scene.ledger.all_runs()[-1].run.state.is_final
+                    await office.desk.run("conda/made")
+                    return
+
+        listening = asyncio.create_task(listen())
+        await begun.wait()
+        await office.desk.create(NEW)
+        await office.desk.run("conda/made")
+        await listening
+        await office.ended("conda/made")
+
+    office(tmp_path, act)
+
+
 def test_what_happens_is_told_in_order(tmp_path: Path) -> None:
     async def act(office: Office) -> None:
         events = office.desk.events()

@@ -178,7 +178,7 @@ class Worker:
             self._access = self._guarded(stack, metrics)
             if place.number == 0:
                 self._tidy(stack, store, watched, metrics)
-                self._mirror_ahead(stack, engine, reporting)
+                self._mirror_ahead(stack, engine, reporting, store.root)
             self._content = self._answering(stack, reporting, watched)
             pages = Pages(
                 lambda: self._mirrors,
@@ -299,14 +299,21 @@ class Worker:
         stack.push_async_callback(_ended, asyncio.create_task(janitor.run()))
 
     def _mirror_ahead(
-        self, stack: contextlib.AsyncExitStack, engine: Engine, reporting: Reporting
+        self, stack: contextlib.AsyncExitStack, engine: Engine, reporting: Reporting, root: Path
     ) -> None:
+        """What mirrors know and what is made of them stands in the first folder, *root* if it can
+        be written.
+        """
         house = Household(
             in_force=lambda: self._settings,
             read=self._read_again,
             take_over=self._reload,
             alone=self._place.size == 1,
         )
+        place = self._settings.cache.path
+        if root != place:
+            self._log.event("mirroring_off", level=Level.WARNING, error=f"{place} is only read")
+            return
         try:
             self._mirroring = Mirroring(house, engine, reporting)
         except (StorageError, OSError) as error:

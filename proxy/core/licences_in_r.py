@@ -7,10 +7,12 @@ would not take either, are left to `proxy.core.licences`.
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+
+from proxy.core import r_bounds
+from proxy.core.r_bounds import Bounds
 
 Choice = frozenset[str]
 """Identifiers of licences that hold together; a user takes one choice of several."""
@@ -84,15 +86,6 @@ _TEMPLATES = frozenset({"MIT", "BSD-2-Clause", "BSD-3-Clause"})
 
 _R_SPEC = re.compile(r"(?P<name>[^()]+?)\s*\((?P<spec>[^()]*)\)")
 _R_WRITTEN = re.compile(r"(?P<name>.+?)(?:-| (?:version )?)(?P<version>\d+(?:\.\d+)*)")
-_R_BOUND = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d+(?:[.-]\d+)*)\s*")
-_COMPARED: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
 
 
 @lru_cache(maxsize=8192)
@@ -104,13 +97,12 @@ def in_r(text: str) -> tuple[Choice, ...]:
     if found := R_UNVERSIONED.get(text):
         return (frozenset({found}),)
     if versions := R_VERSIONED.get(text):
-        return _among(versions, [])
+        return _among(versions, ())
     if (match := _R_SPEC.fullmatch(text)) and (versions := R_VERSIONED.get(match["name"])):
-        bounds = [_R_BOUND.fullmatch(one) for one in match["spec"].split(",")]
-        known = [(bound[1], _release(bound[2])) for bound in bounds if bound]
-        return _among(versions, known) if len(known) == len(bounds) else ()
+        bounds = r_bounds.read(match["spec"], _release)
+        return () if bounds is None else _among(versions, bounds)
     if (match := _R_WRITTEN.fullmatch(text)) and (versions := R_VERSIONED.get(match["name"])):
-        return _among(versions, [("==", _release(match["version"]))])
+        return _among(versions, (("==", _release(match["version"])),))
     return ()
 
 
@@ -121,14 +113,10 @@ def extended(base: str, read: Callable[[str], tuple[Choice, ...]]) -> tuple[Choi
     return tuple(one if one <= _TEMPLATES else one | {FILE} for one in read(base))
 
 
-def _among(
-    versions: Mapping[str, str], bounds: list[tuple[str, tuple[int, ...]]]
-) -> tuple[Choice, ...]:
+def _among(versions: Mapping[str, str], bounds: Bounds) -> tuple[Choice, ...]:
     """Those of *versions* within *bounds*; without an upper bound, GNU's are open to later ones."""
     within = [
-        stem
-        for version, stem in versions.items()
-        if all(_COMPARED[sign](_release(version), bound) for sign, bound in bounds)
+        stem for version, stem in versions.items() if r_bounds.within(_release(version), bounds)
     ]
     if not within or "GPL-" not in within[0]:
         return tuple(frozenset({one}) for one in within)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-_VERSION = re.compile(r"\d+(?:[.-]\d+)*", re.ASCII)
+from proxy.core import r_bounds
+from proxy.core.r_bounds import VERSION, Bounds
+
+_VERSION = re.compile(VERSION, re.ASCII)
 _SPEC = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._]*)\s*(?:\(([^()]*)\)\s*)?")
-_BOUND = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d+(?:[.-]\d+)*)\s*", re.ASCII)
-_COMPARED: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
 
 
 @lru_cache(maxsize=8192)
@@ -49,7 +42,7 @@ class Spec:
     """A package's name with bounds on its version, all of which hold."""
 
     name: str
-    bounds: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    bounds: Bounds = ()
 
     @classmethod
     def of(cls, text: str) -> Spec:
@@ -59,11 +52,10 @@ class Spec:
             raise ValueError(f"{text!r} is no name with a version range; write ggplot2 (>= 3.5.0)")
         if found[2] is None:
             return cls(found[1])
-        bounds = [_BOUND.fullmatch(one) for one in found[2].split(",")]
-        known = tuple((bound[1], order(bound[2])) for bound in bounds if bound)
-        if len(known) != len(bounds):
+        bounds = r_bounds.read(found[2], order)
+        if bounds is None:
             raise ValueError(f"{text!r} has no version range such as (>= 1.0) or (>= 1.0, < 2.0)")
-        return cls(found[1], known)
+        return cls(found[1], bounds)
 
     def is_for(self, name: str) -> bool:
         """No two packages of a repository differ in the case of their names alone."""
@@ -77,7 +69,7 @@ class Spec:
             key = order(version)
         except ValueError:
             return None
-        return all(_COMPARED[sign](key, bound) for sign, bound in self.bounds)
+        return r_bounds.within(key, self.bounds)
 
 
 def dependencies(text: str) -> Iterator[Spec]:

@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
@@ -26,7 +27,7 @@ STARTS_WITHIN = 60.0  # seconds; an interpreter and a database take their time
 SEARCHED = f"{os.environ.get('PATH', '')}:/usr/sbin"
 
 
-class Peer:
+class Peer(ABC):
     """A server process with a folder and a port of its own.
 
     Subclasses give `name`, `command` and, where paths are not upstream's, `path`.
@@ -63,15 +64,15 @@ class Peer:
         """Where it serves what upstream has at *upstream_path*."""
         return upstream_path
 
+    @abstractmethod
     def command(self) -> Sequence[str]:
         """Write the configuration; what to run in the foreground."""
-        raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
         """Variables besides those of this process."""
         return {}
 
-    def ready(self) -> None:
+    def ready(self) -> None:  # noqa: B027 - most have nothing left to do
         """What is left to do when it listens."""
 
     def __enter__(self) -> Self:
@@ -205,10 +206,6 @@ class Varnish(Peer):
             *("-s", "malloc,1g"),
             *("-p", "default_grace=10", "-p", "thread_pools=1"),
         ]
-
-    def ready(self) -> None:
-        # Varnish does not negotiate by Accept unless told; the paths asked for here have one form.
-        return
 
 
 def able(kinds: Sequence[type[Peer]]) -> tuple[list[type[Peer]], list[str]]:

@@ -19,7 +19,7 @@ from proxy.errors import (
     UpstreamThrottled,
 )
 from proxy.gateway.answer import Nothing, Passing, Slice
-from proxy.mirror.ledger import Item, State
+from proxy.mirror.ledger_file import Item, State
 from proxy.mirror.pace import Pace
 from proxy.mirror.progress import Progress
 from proxy.mirror.reading import Reading

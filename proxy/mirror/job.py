@@ -20,7 +20,8 @@ from proxy.errors import (
     UpstreamMissing,
 )
 from proxy.mirror.fetcher import Fetcher, each
-from proxy.mirror.ledger import IndexState, Item, Ledger, Page, State
+from proxy.mirror.ledger import Ledger
+from proxy.mirror.ledger_file import IndexState, Item, Page, State
 from proxy.mirror.pace import Pace
 from proxy.mirror.port import Run, RunDetails, RunState, Step, Tally
 from proxy.mirror.progress import Progress

@@ -9,181 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from proxy.errors import StorageError
+from proxy.mirror.ledger_file import (
+    IndexState,
+    Item,
+    Page,
+    State,
+    add_indexes,
+    at_once,
+    opened,
+    write,
+)
 from proxy.mirror.plan import oversize
 from proxy.mirror.port import Counts, Failure, RunDetails
 
 T = TypeVar("T")
 
-BUSY = 60.0
-"""Seconds to wait for another writer: a survey of 600,000 files writes for some seconds."""
-
 MOST_FAILURES = 1000
 """Failures that are listed of a run; beyond that they are counted."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (
-    mirror TEXT NOT NULL, path TEXT NOT NULL, main TEXT NOT NULL, idx TEXT NOT NULL,
-    size INTEGER, promise TEXT NOT NULL, published REAL, run TEXT NOT NULL,
-    state INTEGER NOT NULL, fetched_by TEXT, attempts INTEGER NOT NULL DEFAULT 0, error TEXT,
-    gone_since REAL, PRIMARY KEY (mirror, path)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS indexes (
-    mirror TEXT NOT NULL, path TEXT NOT NULL, run TEXT NOT NULL, state INTEGER NOT NULL,
-    error TEXT, PRIMARY KEY (mirror, path)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS runs (
-    id TEXT PRIMARY KEY, mirror TEXT NOT NULL, details BLOB NOT NULL
-) WITHOUT ROWID;
-"""
-
-
-class State(enum.IntEnum):
-    """What is known of a file."""
-
-    WANTED = 0  # whether it is here has yet to be looked at
-    TO_FETCH = 1
-    HERE = 2
-    FAILED = 3
-    LEFT = 4  # listed upstream, and not wanted (any more)
-    LOST = 5  # failed, and trying again will not help
-
-
-class IndexState(enum.IntEnum):
-    """What is known of an index in this run."""
-
-    TO_READ = 0
-    READ = 1
-    ABSENT = 2
-    FAILED = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """A wanted file: its path here, size, and what its index promises of it (`sha256=…`, or "")."""
-
-    path: str
-    size: int | None
-    promise: str
-    state: State
-    is_main: bool = True  # not a companion of another file
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What a survey writes of a file. `main` is the file that it is a companion of, or itself."""
-
-    path: str
-    main: str
-    size: int | None
-    promise: str
-    published: float | None
-
-
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to the ledger at *path*, made if need be. Raises StorageError."""
-    try:
-        connection = sqlite3.connect(
-            path, timeout=BUSY, isolation_level=None, check_same_thread=False
-        )
-        with contextlib.closing(connection):
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")  # of a crash the last writes are lost
-            connection.executescript(_SCHEMA)
-            yield connection
-    except sqlite3.Error as error:
-        raise StorageError(f"the ledger of mirrors {path} failed: {error}") from error
-
-
-@contextlib.contextmanager
-def _at_once(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-# -- what a survey writes, in a process of its own ---------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """One index of a run, as a survey writes of it at `now`."""
-
-    mirror: str
-    index: str
-    run: str
-    now: float
-
-
-def write(
-    connection: sqlite3.Connection,
-    page: Page,
-    wanted: Iterable[Wanted],
-    is_listed: Callable[[str], bool],
-) -> None:
-    """What the index wants; of what it wanted before, and no more, *is_listed* says whether
-    upstream still has it.
-    """
-    key = (page.mirror, page.index, page.run)
-    with _at_once(connection):
-        connection.executemany(
-            "INSERT INTO files (mirror, idx, run, path, main, size, promise, published, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (mirror, path) DO UPDATE SET"
-            " idx = excluded.idx, run = excluded.run, main = excluded.main, size = excluded.size,"
-            " published = excluded.published, gone_since = NULL, error = NULL, attempts = 0,"
-            " state = 0,"
-            " fetched_by = CASE WHEN promise = excluded.promise THEN fetched_by END,"
-            " promise = excluded.promise",
-            ((*key, it.path, it.main, it.size, it.promise, it.published) for it in wanted),
-        )
-        others = connection.execute(
-            "SELECT path FROM files WHERE mirror = ? AND idx = ? AND run <> ?", key
-        ).fetchall()
-        for (path,) in others:
-            if is_listed(path):
-                connection.execute(
-                    "UPDATE files SET state = 4, run = ?, gone_since = NULL"
-                    " WHERE mirror = ? AND path = ?",
-                    (page.run, page.mirror, path),
-                )
-            else:
-                connection.execute(
-                    "UPDATE files SET gone_since = coalesce(gone_since, ?)"
-                    " WHERE mirror = ? AND path = ?",
-                    (page.now, page.mirror, path),
-                )
-
-
-def add_indexes(
-    connection: sqlite3.Connection, mirror: str, run: str, paths: Iterable[str]
-) -> None:
-    """Indexes that the run is to read, but for those that it has read already."""
-    with _at_once(connection):
-        connection.executemany(
-            "INSERT INTO indexes (mirror, run, path, state) VALUES (?, ?, ?, 0)"
-            " ON CONFLICT (mirror, path) DO UPDATE SET run = excluded.run,"
-            " state = CASE WHEN run = excluded.run THEN state ELSE 0 END,"
-            " error = CASE WHEN run = excluded.run THEN error END",
-            ((mirror, run, path) for path in paths),
-        )
-
-
-# -- what a run asks ---------------------------------------------------------------------
 
 
 class Ledger:
@@ -210,7 +61,7 @@ class Ledger:
         """The run begins, or begins anew: every index is to be read again."""
 
         def work() -> None:
-            with _at_once(self._connection):
+            with at_once(self._connection):
                 self._connection.execute("DELETE FROM indexes WHERE mirror = ?", (mirror,))
                 self._connection.execute(
                     "UPDATE files SET run = '' WHERE mirror = ? AND run = ?", (mirror, run)
@@ -281,7 +132,7 @@ class Ledger:
                 (mirror, run),
             )
             out = [(mirror, path) for path in oversize(rows, limit)]
-            with _at_once(self._connection):
+            with at_once(self._connection):
                 self._connection.executemany(
                     "UPDATE files SET state = 4 WHERE mirror = ? AND main = ?", out
                 )
@@ -338,7 +189,7 @@ class Ledger:
 
     async def _mark(self, change: str, rows: Sequence[tuple[object, str, str]]) -> None:
         def work() -> None:
-            with _at_once(self._connection):
+            with at_once(self._connection):
                 self._connection.executemany(
                     f"UPDATE files SET {change} WHERE mirror = ? AND path = ?",  # noqa: S608 - words of ours
                     rows,
@@ -374,7 +225,7 @@ class Ledger:
         """These files are of no concern any more."""
 
         def work() -> None:
-            with _at_once(self._connection):
+            with at_once(self._connection):
                 self._connection.executemany(
                     "DELETE FROM files WHERE mirror = ? AND path = ?",
                     [(mirror, path) for path in paths],
@@ -447,7 +298,7 @@ class Ledger:
         data = msgspec.json.encode(details)
 
         def work() -> None:
-            with _at_once(self._connection):
+            with at_once(self._connection):
                 self._connection.execute(
                     "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run.id, run.mirror, data)
                 )
@@ -475,7 +326,7 @@ class Ledger:
         """Nothing of that mirror is remembered any more."""
 
         def work() -> None:
-            with _at_once(self._connection):
+            with at_once(self._connection):
                 for table in ("files", "indexes", "runs"):
                     self._connection.execute(f"DELETE FROM {table} WHERE mirror = ?", (mirror,))  # noqa: S608 - names of ours
 

@@ -17,7 +17,7 @@ from proxy.errors import UpstreamFailed, UpstreamMissing
 from proxy.gateway.answer import Answer, Want
 from proxy.gateway.engine import Engine
 from proxy.gateway.presence import is_here
-from proxy.mirror.ledger import Item
+from proxy.mirror.ledger_file import Item
 from proxy.mirror.plan import policy_of
 from proxy.mirror.survey import Surveyed, SurveyJob, survey
 

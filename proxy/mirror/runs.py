@@ -14,7 +14,8 @@ from typing import Protocol
 from proxy.core.model import Mirror
 from proxy.errors import Conflict, ProxyError, UnknownMirror, UnknownRun
 from proxy.gateway.events import Events
-from proxy.mirror.ledger import IndexState, Ledger
+from proxy.mirror.ledger import Ledger
+from proxy.mirror.ledger_file import IndexState
 from proxy.mirror.notices import Notices
 from proxy.mirror.port import Cause, Run, RunDetails, RunState, Step
 from proxy.mirror.reading import Reading

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from proxy.mirror.ledger import IndexState, Item, Ledger, State
+from proxy.mirror.ledger import Ledger
+from proxy.mirror.ledger_file import IndexState, Item, State
 
 PAGE = 200
 """Items taken from the ledger at a time."""

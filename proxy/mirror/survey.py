@@ -18,7 +18,7 @@ from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import Body, Context, Ecosystem
 from proxy.errors import StorageError
 from proxy.gateway.render import mapped
-from proxy.mirror.ledger import Page, Wanted, add_indexes, opened, write
+from proxy.mirror.ledger_file import Page, Wanted, add_indexes, opened, write
 from proxy.mirror.plan import Offer, Planned, planned, policy_of
 from proxy.mirror.tables import mapped_table
 

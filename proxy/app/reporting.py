@@ -13,7 +13,7 @@ from proxy.mirror.port import Run, RunState
 from proxy.observe.happenings import Hearing, Sort
 from proxy.observe.log import Level, Log
 from proxy.observe.metrics import Metrics
-from proxy.web.content import Exchange
+from proxy.web.exchange import Exchange
 
 SAY_AGAIN = 60.0
 """Seconds after which it is said again that stale answers go out for the same reason."""

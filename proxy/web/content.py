@@ -12,13 +12,10 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
-from urllib.parse import quote
 
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import hdrs, web
 
-from proxy.core.cache_status import CacheStatus
 from proxy.core.conditional import (
     Decision,
     NotModified,
@@ -31,56 +28,37 @@ from proxy.core.conditional import (
     decide,
     plan_multipart,
 )
-from proxy.core.http_date import format_http_date
-from proxy.core.model import Artifact, Form, Index, Plain, Resource
-from proxy.core.negotiation import choose, choose_coding
-from proxy.core.r_agent import USER_AGENT
+from proxy.core.model import Mirror
 from proxy.ecosystems.base import Ecosystem
-from proxy.ecosystems.paths import checked
 from proxy.errors import (
-    Denied,
     MethodNotAllowed,
     ProxyError,
-    UnknownPath,
-    UpstreamError,
-    UpstreamMissing,
 )
-from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
+from proxy.gateway.answer import Answer, Nothing, Passing, Slice
 from proxy.gateway.basis import gathered
 from proxy.gateway.gateway import Gateway
-from proxy.gateway.render import CODINGS
-from proxy.web.access import ANYBODY, Access, Visitor
+from proxy.web.access import ANYBODY, Access
+from proxy.web.asking import wanted
 from proxy.web.errors import SERVER, explained, problem
+from proxy.web.exchange import (
+    Exchange,
+    begun,
+    empty,
+    heading,
+    led,
+    private,
+    redirect,
+    small,
+    status_of,
+)
 from proxy.web.keeping import Given, Keeping
 from proxy.web.paths import Asked, Mirrors
-from proxy.web.sending import SMALL, Meter, Outlet, Way
+from proxy.web.sending import SMALL, Outlet
 
 CLIENT_LEFT = 499
 """nginx's word, in logs and metrics only, for a client that closed before it was answered."""
 
 _OPEN_END = sys.maxsize
-
-
-@dataclass(slots=True)
-class Exchange:
-    """What is known of one request when it is over."""
-
-    method: str
-    path: str  # without a token
-    started: float  # perf_counter
-    mirror: str = ""
-    visitor: Visitor = ANYBODY
-    is_private: bool = False  # whether the answer is for this client only
-    status: int = 0
-    promised: int | None = None  # body bytes that the headers announced
-    meter: Meter = field(default_factory=Meter)
-    first_byte: float = 0.0  # seconds from the start, 0 if nothing was sent
-    cache: CacheStatus | None = None
-    client: str = ""
-    agent: str = ""
-    error: ProxyError | None = None
-    response: web.StreamResponse | None = None
-    span: range | None = None  # what of the body is sent
 
 
 class Requests(Protocol):
@@ -145,30 +123,22 @@ class Content:
     async def _answered(
         self, request: web.Request, asked: Asked, exchange: Exchange
     ) -> web.StreamResponse:
-        exchange.is_private = not self._access.is_open
-        exchange.visitor = self._access.reader(asked, request)
-        mirror = asked.mirror
-        assert mirror is not None
-        exchange.is_private = exchange.visitor is not ANYBODY
-        exchange.mirror = mirror.key
-        if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
-            raise MethodNotAllowed(f"{request.method} does not read a mirror; use GET or HEAD")
+        mirror = self._admitted(request, asked, exchange)
         ecosystem = self._ecosystems[mirror.type]
         canonical = ecosystem.canonical(asked.path)
         if canonical is not None:
-            return _redirect(request, asked.path, canonical, exchange)
+            return redirect(request, asked.path, canonical, exchange)
         resource = ecosystem.classify(mirror.key, asked.path)
-        want, vary = _wanted(request, resource)
+        want, vary = wanted(request, resource)
         # What was for one client only is not given again unasked.
         keeping = None if exchange.is_private else self._keeping
         mark = None if keeping is None else keeping.mark(mirror.key)
         with gathered() as basis:
             answer = await self._gateway.open(resource, mirror, want)
-        if exchange.is_private:
-            answer.cache_control = _private(answer.cache_control)
         try:
             answer.vary = (*answer.vary, *vary)
-            exchange.cache = answer.status
+            if exchange.is_private:
+                answer.cache_control = private(answer.cache_control)
             response = await self._sent(request, answer, exchange)
             if keeping is not None and mark is not None:
                 given = Given(
@@ -185,6 +155,20 @@ class Content:
         finally:
             await answer.close()
 
+    def _admitted(self, request: web.Request, asked: Asked, exchange: Exchange) -> Mirror:
+        """The mirror, where whoever asks may read it. Raises what `Access.reader` does, and
+        MethodNotAllowed.
+        """
+        exchange.is_private = not self._access.is_open
+        exchange.visitor = self._access.reader(asked, request)
+        mirror = asked.mirror
+        assert mirror is not None
+        exchange.is_private = exchange.visitor is not ANYBODY
+        exchange.mirror = mirror.key
+        if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
+            raise MethodNotAllowed(f"{request.method} does not read a mirror; use GET or HEAD")
+        return mirror
+
     async def _sent(
         self, request: web.Request, answer: Answer, exchange: Exchange
     ) -> web.StreamResponse:
@@ -195,15 +179,16 @@ class Content:
             decision: Decision = Whole()
         else:
             decision = decide(request.method, request.headers, representation)
-        headers = _headers(answer)
+        exchange.cache = answer.status
+        headers = heading(answer)
         match decision:
             case NotModified():
-                return _empty(304, headers, exchange)
+                return empty(304, headers, exchange)
             case PreconditionFailed():
-                return _empty(412, headers, exchange)
+                return empty(412, headers, exchange)
             case Unsatisfiable():
                 headers["Content-Range"] = decision.content_range
-                return _empty(416, headers, exchange)
+                return empty(416, headers, exchange)
             case Parts() if isinstance(answer.body, Slice) and answer.length is not None:
                 return await self._multipart(request, answer, decision, headers, exchange)
             case Part() if answer.length is not None:
@@ -231,12 +216,12 @@ class Content:
             headers["Content-Length"] = str(len(span))
         body = answer.body
         if request.method == hdrs.METH_HEAD or isinstance(body, Nothing):
-            return _empty(status, headers, exchange, keep_length=known)
+            return empty(status, headers, exchange, keep_length=known)
         if isinstance(body, Slice) and len(span) <= SMALL:
             piece = os.pread(body.blob.fileno(), len(span), body.start + span.start)
-            return _small(status, headers, piece, exchange)
+            return small(status, headers, piece, exchange)
         exchange.promised = len(span) if known else None
-        way = await _begun(request, status, headers, exchange, chunked=not known)
+        way = await begun(request, status, headers, exchange, chunked=not known)
         match body:
             case Slice(blob=blob, start=start):
                 where = range(start + span.start, start + span.stop)
@@ -269,7 +254,7 @@ class Content:
         )
         headers["Content-Type"] = plan.content_type
         headers["Content-Length"] = str(plan.content_length)
-        way = await _begun(request, 206, headers, exchange, chunked=False)
+        way = await begun(request, 206, headers, exchange, chunked=False)
         descriptor, start = answer.body.blob.fileno(), answer.body.start
         for header, part in plan.parts:
             await way.response.write(header)
@@ -291,9 +276,9 @@ class Content:
         told = problem(error, ecosystem=ecosystem)
         where = explained(error, ecosystem=ecosystem, agent=exchange.agent)
         if where is not None and not request.query_string:
-            return _led(where, error, exchange)
+            return led(where, error, exchange)
         exchange.status = told.status
-        exchange.cache = _status_of(error)
+        exchange.cache = status_of(error)
         kept = told.headers["Cache-Control"]
         response = web.Response(
             status=told.status,
@@ -301,7 +286,7 @@ class Content:
             body=told.body,
             headers={
                 **told.headers,
-                "Cache-Control": _private(kept) if exchange.is_private else kept,
+                "Cache-Control": private(kept) if exchange.is_private else kept,
                 "Content-Type": "application/problem+json",
                 "Cache-Status": str(exchange.cache),
                 "Server": SERVER,
@@ -309,161 +294,6 @@ class Content:
         )
         exchange.meter.sent = len(told.body)
         return response
-
-
-def _wanted(request: web.Request, resource: Resource) -> tuple[Want, tuple[str, ...]]:
-    """What the request asks for, and the headers that decided it. Raises NotAcceptable."""
-    headers = request.headers
-    form: Form | None = None
-    coding = "identity"
-    vary: list[str] = []
-    if isinstance(resource, Index):
-        form = resource.forms[0]
-        if len(resource.forms) > 1:
-            vary.append("Accept")
-            offered = tuple(one.media_type for one in resource.forms)
-            chosen = choose(headers.get("Accept"), offered, wanted=request.query.get("format"))
-            form = resource.forms[offered.index(chosen)]
-        if form.compressible:
-            vary.append("Accept-Encoding")
-            coding = choose_coding(headers.get("Accept-Encoding"), (*CODINGS, "identity"))
-    want = Want(
-        form=form,
-        coding=coding,
-        head=request.method == hdrs.METH_HEAD,
-        headers=_forwardable(resource, headers),
-        # With If-Range the whole file may have to be sent, which only a validator can tell.
-        byte_range=None if "If-Range" in headers else headers.get("Range"),
-    )
-    return want, tuple(vary)
-
-
-def _forwardable(resource: Resource, headers: Mapping[str, str]) -> dict[str, str]:
-    """Those of the client's headers that the file may vary by; no others go any further."""
-    match resource:
-        case Plain(forward=names, by_platform=by_platform):
-            wanted = (*names, USER_AGENT) if by_platform else names
-        case Artifact(by_platform=True):
-            wanted = (USER_AGENT,)
-        case _:
-            return {}
-    return {name: headers[name] for name in wanted if name in headers}
-
-
-def _headers(answer: Answer) -> dict[str, str]:
-    """What every answer says of its representation; a 304 repeats it all (RFC 9110 §15.4.5)."""
-    headers = {
-        "Cache-Control": answer.cache_control,
-        "Cache-Status": str(answer.status),
-        "Accept-Ranges": "bytes",
-        "Server": SERVER,
-        **answer.headers,
-    }
-    if answer.etag is not None:
-        headers["ETag"] = answer.etag
-    if answer.last_modified is not None:
-        headers["Last-Modified"] = format_http_date(answer.last_modified)
-    if answer.coding != "identity":
-        headers["Content-Encoding"] = answer.coding
-    if answer.vary:
-        headers["Vary"] = ", ".join(answer.vary)
-    if answer.content_range is not None:
-        headers["Content-Range"] = answer.content_range
-    return headers
-
-
-def _empty(
-    status: int, headers: dict[str, str], exchange: Exchange, *, keep_length: bool = False
-) -> web.Response:
-    """Headers alone: the answer to a HEAD, or a status that has no body."""
-    exchange.status = status
-    if status in (304, 412, 416):
-        headers.pop("Content-Encoding", None)
-    response = web.Response(status=status, headers=headers)
-    if not keep_length and status == 200:
-        response.headers.popall(hdrs.CONTENT_LENGTH, None)
-    return response
-
-
-def _small(status: int, headers: dict[str, str], piece: bytes, exchange: Exchange) -> web.Response:
-    exchange.status = status
-    exchange.meter.sent = exchange.promised = len(piece)
-    exchange.first_byte = time.perf_counter() - exchange.started
-    return web.Response(status=status, headers=headers, body=piece)
-
-
-async def _begun(
-    request: web.Request,
-    status: int,
-    headers: dict[str, str],
-    exchange: Exchange,
-    *,
-    chunked: bool,
-) -> Way:
-    """Send the head; what follows is the body."""
-    response = web.StreamResponse(status=status, headers=headers)
-    if chunked and request.version >= HttpVersion11:
-        response.enable_chunked_encoding()
-    exchange.status = status
-    exchange.response = response
-    await response.prepare(request)
-    exchange.first_byte = time.perf_counter() - exchange.started
-    return Way(request=request, response=response, meter=exchange.meter)
-
-
-def _redirect(request: web.Request, path: str, canonical: str, exchange: Exchange) -> web.Response:
-    """To the one spelling of a path.
-
-    By a reference that is relative to the request (RFC 9110 section 10.2.2), so that whatever
-    came before, a token or a prefix, stays with the client and is not repeated here. Raises
-    UnknownPath where the path's own slashes are encoded, so that relative would mean another one.
-    """
-    if "%2f" in request.rel_url.raw_path.lower():
-        raise UnknownPath("a path has an encoded slash")
-    checked(canonical)
-    exchange.status = 301
-    query = request.rel_url.raw_query_string
-    location = "../" * path.count("/") + quote(canonical) + (f"?{query}" if query else "")
-    exchange.cache = CacheStatus.none()
-    kept = "public, max-age=86400"
-    headers = {
-        "Location": location,
-        "Cache-Control": _private(kept) if exchange.is_private else kept,
-        "Cache-Status": str(exchange.cache),
-        "Server": SERVER,
-    }
-    return web.Response(status=301, headers=headers)
-
-
-def _led(where: str, error: ProxyError, exchange: Exchange) -> web.Response:
-    """To the same file with the reason in its address, which is refused there."""
-    exchange.status = 307
-    exchange.cache = _status_of(error)
-    exchange.error = None  # counted where it is refused
-    headers = {
-        "Location": where,
-        "Cache-Control": "no-store",
-        "Cache-Status": str(exchange.cache),
-        "Server": SERVER,
-    }
-    return web.Response(status=307, headers=headers)
-
-
-def _private(cache_control: str) -> str:
-    """What may be kept by this client but by no cache that others share (RFC 9111 §5.2.2.7)."""
-    return cache_control.replace("public", "private", 1)
-
-
-def _status_of(error: ProxyError) -> CacheStatus:
-    match error:
-        case Denied(rule=rule):
-            return CacheStatus.refused(rule)
-        case UpstreamMissing():
-            return CacheStatus.negative()
-        case UpstreamError():
-            return CacheStatus.forwarded("uri-miss", detail=type(error).__name__)
-        case _:
-            return CacheStatus.none()
 
 
 def _abort(request: web.Request) -> None:

@@ -18,7 +18,8 @@ from proxy.core.model import Bounds
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.errors import Denied, UpstreamFailed, UpstreamRefused
 from proxy.web.access import Access
-from proxy.web.content import Content, Exchange
+from proxy.web.content import Content
+from proxy.web.exchange import Exchange
 from proxy.web.paths import Mirrors
 from proxy.web.sending import Outlet
 from tests.gateway.world import HOST, NAME, PACKAGE, World, channel, world

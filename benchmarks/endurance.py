@@ -48,6 +48,7 @@ def soaked(stage: Stage) -> Report:
             ),
             finding("memory", "pkgproxy", [s.resident / 1e6 for s in found.samples], "MB"),
             finding("descriptors", "pkgproxy", [float(s.descriptors) for s in found.samples], ""),
+            finding("descriptors, the clients gone", "pkgproxy", [float(found.left_open)], ""),
         ],
         notes=[f"{sum(found.hit.values())} faults.", *tally.examples],
     )

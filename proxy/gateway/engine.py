@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from proxy.core.advisories import Advisories
 from proxy.gateway.advising import Advising
+from proxy.gateway.artifacts import Artifacts
 from proxy.gateway.closures import Closures
 from proxy.gateway.contexts import Contexts
 from proxy.gateway.deriving import Deriving
@@ -44,15 +45,24 @@ class Engine:
         self.advising = Advising(self.pool, ports.clock, ports.events, self._advise)
         self.fetching = Fetching(ports)
         self._deriving = Deriving(ports, self.fetching)
-        self.gateway = Gateway(
+        plain = PlainFiles(ports, self.fetching, impatient=impatient)
+        artifacts = Artifacts(
             ports,
             indexes=self.indexes,
-            plain=PlainFiles(ports, self.fetching, impatient=impatient),
+            plain=plain,
             fetching=self.fetching,
             views=self.views,
             contexts=self.contexts,
-            warming=self.warming,
             deriving=self._deriving,
+        )
+        self.gateway = Gateway(
+            ports,
+            indexes=self.indexes,
+            artifacts=artifacts,
+            plain=plain,
+            views=self.views,
+            contexts=self.contexts,
+            warming=self.warming,
             members=Members(ports, indexes=self.indexes, views=self.views, contexts=self.contexts),
         )
 

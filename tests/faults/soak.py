@@ -68,6 +68,7 @@ class Soaked:
     tally: Tally
     samples: list[Sample] = field(default_factory=list)
     hit: Counter[Fault] = field(default_factory=Counter)
+    left_open: int = 0  # descriptors that are still open when the clients have gone
 
     def growth(self, of: Callable[[Sample], int]) -> float:
         """The median of the last quarter over that of the second: 1.0 is flat."""
@@ -96,6 +97,8 @@ async def _run(soaking: Soaking, folder: Path, told: Callable[[Soaked], None]) -
         ]
         try:
             await _visited(soaking, proxy, upstream, soaked, told)
+            await asyncio.sleep(SAMPLE)  # for connections to end
+            soaked.left_open = _open_in(proxy)
         finally:
             for task in background:
                 task.cancel()
@@ -150,15 +153,19 @@ async def _sampling(proxy: ProxyServer, soaked: Soaked) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     while True:
-        pids = tree(proxy.pid)
         soaked.samples.append(
             Sample(
                 at=loop.time() - began,
                 resident=resident(proxy.pid),
-                descriptors=sum(map(_descriptors, pids)),
+                descriptors=_open_in(proxy),
             )
         )
         await asyncio.sleep(SAMPLE)
+
+
+def _open_in(proxy: ProxyServer) -> int:
+    """Descriptors of all its processes."""
+    return sum(map(_descriptors, tree(proxy.pid)))
 
 
 def _descriptors(pid: int) -> int:

@@ -8,13 +8,13 @@ import typer
 
 from proxy.cli.mirror import (
     ConfigOption,
-    JsonOption,
     KeyArgument,
     TokenOption,
     UrlOption,
     YesOption,
     say,
 )
+from proxy.cli.options import JsonOption
 
 PatternArgument = Annotated[str, typer.Argument(help="Paths within it, with * and ?.")]
 PAGE = 1000

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from proxy.cli.options import JsonOption
+
 if TYPE_CHECKING:  # a command imports what it needs when it is run
     from proxy.cli.remote import Remote
 
@@ -26,7 +28,6 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="The server's configuration, whose admin table says it."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 KeyArgument = Annotated[str, typer.Argument(help="Mirror, such as conda/main.")]
 SetOption = Annotated[

@@ -14,7 +14,8 @@ import pytest
 from typer.main import get_command
 
 from proxy.app.running import STOP_MARGIN
-from proxy.cli import BAD_CONFIG, app
+from proxy.cli import app
+from proxy.cli.options import BAD_CONFIG
 from proxy.config import load
 
 UNIT = Path(__file__).parents[2] / "systemd" / "pkgproxy.service"

@@ -25,7 +25,6 @@ from proxy.observe.happenings import Happenings
 from proxy.observe.history import History
 from proxy.observe.log import Log
 from proxy.observe.metrics import Metrics
-from proxy.storage.ports import Blobs, Catalog
 from proxy.web.access import Access
 from proxy.web.admin.application import application
 from proxy.web.admin.cache import CacheDesk
@@ -53,16 +52,14 @@ class Administration:
         settings: Callable[[], Settings],
         mirrors: Callable[[], Mirrors],
         engine: Engine,
-        catalog: Catalog,
-        blobs: Blobs,
         metrics: Metrics,
         happenings: Happenings,
         desk: port.Mirrors | None,
         access: Access,
         log: Log,
-        clock: Callable[[], float],
     ) -> None:
         """*desk*: None where the cache cannot be written, and nothing made or run."""
+        ports, clock = engine.ports, engine.ports.clock
         self._admin = settings().admin
         self._happenings = happenings
         self._log = log
@@ -86,7 +83,9 @@ class Administration:
             ask=engine.explain,
             families=metrics.families,
         )
-        cache = CacheDesk(Upkeep(catalog, blobs), mirrors, Verifying(settings().cache).run)
+        cache = CacheDesk(
+            Upkeep(ports.catalog, ports.blobs), mirrors, Verifying(settings().cache).run
+        )
         shell = Shell(guard, has_mirrors=desk is not None)
         operations = [*watch.operations(), *cache.operations(), *policies.operations()]
         pages = AdminPages(

@@ -152,18 +152,16 @@ class Worker:
             if place.size > 1:
                 crew = Crew(place.number, place.size, place.meeting, blobs)
             upstream = self._upstream(stack, reporting)
-            engine = Engine(
-                Ports(
-                    upstream=upstream,
-                    blobs=blobs,
-                    catalog=watched,
-                    team=crew or Solo(),
-                    ecosystems=ECOSYSTEMS,
-                    clock=time.time,
-                    events=reporting,
-                ),
-                changed=self._shelf.clear,
+            ports = Ports(
+                upstream=upstream,
+                blobs=blobs,
+                catalog=watched,
+                team=crew or Solo(),
+                ecosystems=ECOSYSTEMS,
+                clock=time.time,
+                events=reporting,
             )
+            engine = Engine(ports, changed=self._shelf.clear)
             stack.push_async_callback(engine.aclose)
             stack.push_async_callback(_settled, engine)
             self._gateway = engine.gateway
@@ -180,22 +178,9 @@ class Worker:
                 self._tidy(stack, store, watched, metrics)
                 self._mirror_ahead(stack, engine, reporting, store.root)
             self._content = self._answering(stack, reporting, watched)
-            pages = Pages(
-                lambda: self._mirrors,
-                metrics.exposition,
-                lambda: self._ready,
-                lambda: upstream.circuits,
-                self._access,
-            )
-            verdicts = Verdicts(
-                lambda: self._mirrors,
-                engine.explain,
-                lambda key: engine.contexts.of(key).policy,
-                self._access,
-            )
             await stack.enter_async_context(
                 serving(
-                    self._application(pages, verdicts),
+                    self._application(*self._pages(engine, upstream, metrics)),
                     self._door,
                     place.listening,
                     tls=self._tls(stack),
@@ -203,19 +188,7 @@ class Worker:
                 )
             )
             if isinstance(hearing, Happenings):
-                administration = Administration(
-                    settings=lambda: self._settings,
-                    mirrors=lambda: self._mirrors,
-                    engine=engine,
-                    catalog=watched,
-                    blobs=blobs,
-                    metrics=metrics,
-                    happenings=hearing,
-                    access=self._access,
-                    desk=None if self._mirroring is None else self._mirroring.desk,
-                    log=self._log,
-                    clock=time.time,
-                )
+                administration = self._administration(engine, metrics, hearing)
                 served_at = addresses(place.listening, settings.server.scheme)[0]
                 await stack.enter_async_context(administration.listening(served_at))
             yield
@@ -351,6 +324,39 @@ class Worker:
             access=self._access,
         )
 
+    def _pages(
+        self, engine: Engine, upstream: AiohttpUpstream, metrics: Metrics
+    ) -> tuple[Pages, Verdicts]:
+        """What is served besides the mirrors."""
+        pages = Pages(
+            lambda: self._mirrors,
+            metrics.exposition,
+            lambda: self._ready,
+            lambda: upstream.circuits,
+            self._access,
+        )
+        verdicts = Verdicts(
+            lambda: self._mirrors,
+            engine.explain,
+            lambda key: engine.contexts.of(key).policy,
+            self._access,
+        )
+        return pages, verdicts
+
+    def _administration(
+        self, engine: Engine, metrics: Metrics, happenings: Happenings
+    ) -> Administration:
+        return Administration(
+            settings=lambda: self._settings,
+            mirrors=lambda: self._mirrors,
+            engine=engine,
+            metrics=metrics,
+            happenings=happenings,
+            access=self._access,
+            desk=None if self._mirroring is None else self._mirroring.desk,
+            log=self._log,
+        )
+
     def _application(self, pages: Pages, verdicts: Verdicts) -> web.Application:
         proxies = self._proxies
         application = web.Application(middlewares=[proxies.middleware] if proxies else [])
@@ -393,11 +399,6 @@ class Worker:
 
     # -- what siblings ask ---------------------------------------------------------------
 
-    def _warn_of_offline(self) -> None:
-        offline = [mirror.key for mirror in self._mirrors if mirror.offline]
-        if offline:
-            self._log.event("offline", level=Level.WARNING, mirrors=",".join(offline))
-
     async def _open(self, resource: Resource, want: Want) -> Answer:
         return await self._gateway.open(resource, self._mirror(resource), want)
 
@@ -410,7 +411,12 @@ class Worker:
             raise UnknownMirror(f"no mirror {resource.mirror} is served (any more)")
         return mirror
 
-    # -- what the operator asks ----------------------------------------------------------
+    # -- what the operator asks, and is told ---------------------------------------------
+
+    def _warn_of_offline(self) -> None:
+        offline = [mirror.key for mirror in self._mirrors if mirror.offline]
+        if offline:
+            self._log.event("offline", level=Level.WARNING, mirrors=",".join(offline))
 
     def _reload(self) -> None:
         """Take over a changed configuration; a bad one changes nothing and says why."""

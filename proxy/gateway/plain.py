@@ -115,11 +115,12 @@ class PlainFiles:
     ) -> Entry | Absence | None:
         """The entry for these request headers: by way of the newest one's `Vary`."""
         found = await self._newest(key, bounds)
-        judged(before_request(found, now=self._clock(), bounds=bounds))
         if not isinstance(found, Entry):
             return found
         vary = found.headers.get("vary")
         if vary:
+            # What leads to the variant must be fresh, too, for the answer to be given again.
+            judged(before_request(found, now=self._clock(), bounds=bounds))
             variant = await self._newest(variant_key(key, vary, headers), bounds)
             return variant if isinstance(variant, Entry) else None
         return found

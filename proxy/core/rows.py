@@ -4,8 +4,8 @@ A sorted, memory-mappable map from a text key to a short byte value. `build` mak
 pass beside the rendering of a view; `Table` looks one key up in O(log n) without decoding the
 rest, so that a file out of 600,000 is judged in microseconds.
 
-Layout, little-endian: magic `b"ROWS1\\0\\0\\0"`, u64 count, count+1 u64 offsets (from the start
-of the file) of the entries in key order, then the entries: u32 key length, key (UTF-8), value.
+Layout, little-endian: magic `b"ROWS2\0\0\0"`, u64 count, count+1 u64 offsets (from the start
+of the file) of the keys in order, count+1 of their values, the keys (UTF-8), the values.
 A pack (the shards of one generation) uses the same layout: its values are the members.
 """
 
@@ -21,11 +21,11 @@ import msgspec
 from proxy.core.model import Expected
 from proxy.errors import StorageError
 
-_MAGIC = b"ROWS1\0\0\0"
+_MAGIC = b"ROWS2\0\0\0"
 _COUNT = struct.Struct("<8sQ")
-_OFFSET = struct.Struct("<Q")
-_KEY = struct.Struct("<I")
-_BATCH = 4096  # entries written at a time
+_OFFSETS = struct.Struct("<2Q")
+_OFFSET = 8  # bytes
+_BATCH = 4096  # values written at a time
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -67,15 +67,31 @@ def decode_row(value: bytes | memoryview) -> Row:
 
 def build(rows: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
     """Yield the table's bytes. Of two rows with one key the later one counts."""
-    table = dict(rows)
+    table = rows if isinstance(rows, dict) else dict(rows)
     keys = sorted(table)  # the order of code points is that of their UTF-8
-    pack = _KEY.pack
-    entries = [pack(len(raw := key.encode())) + raw + table[key] for key in keys]
-    start = _COUNT.size + _OFFSET.size * (len(keys) + 1)
+    joined, lengths = _encoded(keys)
+    values = [table[key] for key in keys]
+    start = _COUNT.size + 2 * _OFFSET * (len(keys) + 1)
     yield _COUNT.pack(_MAGIC, len(keys))
-    yield struct.pack(f"<{len(keys) + 1}Q", *accumulate(map(len, entries), initial=start))
-    for at in range(0, len(entries), _BATCH):
-        yield b"".join(entries[at : at + _BATCH])
+    yield _offsets(lengths, start)
+    yield _offsets(map(len, values), start + len(joined))
+    yield joined
+    for at in range(0, len(values), _BATCH):
+        yield b"".join(values[at : at + _BATCH])
+
+
+def _encoded(keys: list[str]) -> tuple[bytes, Iterable[int]]:
+    """All keys in UTF-8, and how long each is."""
+    joined = "".join(keys)
+    if joined.isascii():
+        return joined.encode(), map(len, keys)
+    encoded = [key.encode() for key in keys]
+    return b"".join(encoded), map(len, encoded)
+
+
+def _offsets(lengths: Iterable[int], start: int) -> bytes:
+    offsets = list(accumulate(lengths, initial=start))
+    return struct.pack(f"<{len(offsets)}Q", *offsets)
 
 
 class Table:
@@ -104,11 +120,7 @@ class Table:
                 high = middle
         if low == len(self) or self._key(low) != wanted:
             return None
-        start = self._offset(low) + _KEY.size + len(wanted)
-        end = self._offset(low + 1)
-        if not start <= end <= len(self._view):
-            raise StorageError("a row table is damaged")
-        return start, end - start
+        return self._place(low)
 
     def get(self, key: str) -> bytes | None:
         """*key*'s value, or None."""
@@ -129,9 +141,13 @@ class Table:
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """All entries, in order of their keys' bytes."""
+        for key, (offset, length) in self.places():
+            yield key, bytes(self._view[offset : offset + length])
+
+    def places(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        """All keys, and where their values lie, as `find` says it."""
         for number, key in enumerate(self.keys()):
-            start = self._offset(number) + _KEY.size + len(key.encode())
-            yield key, bytes(self._view[start : self._offset(number + 1)])
+            yield key, self._place(number)
 
     def _checked(self) -> int:
         if len(self._view) < _COUNT.size:
@@ -139,19 +155,26 @@ class Table:
         magic, count = _COUNT.unpack_from(self._view)
         if magic != _MAGIC:
             raise StorageError("a row table has the wrong magic")
-        if self._offset(count) != len(self._view):
+        self._values = _COUNT.size + _OFFSET * (count + 1)  # where the values' offsets lie
+        self._start = self._values + _OFFSET * (count + 1)  # where the keys do
+        if self._start > len(self._view):
+            raise StorageError("a row table is cut short")
+        last = self._view[self._start - _OFFSET : self._start]
+        if int.from_bytes(last, "little") != len(self._view):
             raise StorageError("a row table is cut short")
         return int(count)
 
-    def _offset(self, number: int) -> int:
-        at = _COUNT.size + _OFFSET.size * number
-        if at + _OFFSET.size > len(self._view):
-            raise StorageError("a row table is cut short")
-        return int(_OFFSET.unpack_from(self._view, at)[0])
+    def _span(self, column: int, number: int) -> tuple[int, int]:
+        """Between which bytes that lies which a column of offsets leads to. Raises StorageError."""
+        start, end = _OFFSETS.unpack_from(self._view, column + _OFFSET * number)
+        if not self._start <= start <= end <= len(self._view):
+            raise StorageError("a row table is damaged")
+        return int(start), int(end)
+
+    def _place(self, number: int) -> tuple[int, int]:
+        start, end = self._span(self._values, number)
+        return start, end - start
 
     def _key(self, number: int) -> bytes:
-        start = self._offset(number)
-        if start > len(self._view) - _KEY.size:
-            raise StorageError("a row table is damaged")
-        (length,) = _KEY.unpack_from(self._view, start)
-        return bytes(self._view[start + _KEY.size : start + _KEY.size + length])
+        start, end = self._span(_COUNT.size, number)
+        return bytes(self._view[start:end])

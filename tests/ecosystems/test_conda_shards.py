@@ -136,7 +136,7 @@ def test_digests_may_be_missing_or_null_and_what_is_none_is_left_out() -> None:
         "packages": {
             "a-1-0.tar.bz2": record("a", sha256=None, md5="odd"),
             "a-2-0.tar.bz2": {"name": "a"},
-            "a-3-0.tar.bz2": record("a", sha256=SHA256.upper(), md5=5),
+            "a-3-0.tar.bz2": record("a", sha256=SHA256.upper(), md5="x" * 32),
         }
     }
     found = shard_of(upstream, "a")["packages"]
@@ -174,7 +174,7 @@ def test_the_newest_records_are_in_their_names_shard() -> None:
 
 def test_a_number_that_msgpack_cannot_hold_is_a_bad_index() -> None:
     upstream = {"packages": {"a-1-0.tar.bz2": record("a", timestamp=2**64)}}
-    with pytest.raises(BadIndex, match=r"linux-64/repodata\.json: the shard of a"):
+    with pytest.raises(BadIndex, match=r"linux-64/repodata\.json, packages: the shard of a"):
         render(body_of(upstream), *FORMS)
 
 

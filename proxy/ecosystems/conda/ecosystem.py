@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import zstandard
@@ -21,7 +20,8 @@ from proxy.ecosystems.conda.specs import newest_first
 from proxy.ecosystems.conda.text import objects, plain_text
 
 _LEVEL = 1  # on repodata no larger than 3 or 5, which take twice and four times as long
-_MAIN = frozenset({paths.ZST.name, ROWS}), frozenset({"json"}), frozenset({"shards", "shardpack"})
+# One pass over the records gives all that clients of today ask for.
+_MAIN = frozenset({paths.ZST.name, ROWS, "shards", "shardpack"}), frozenset({"json"})
 _SIDE = frozenset({paths.ZST.name}), frozenset({"json"})
 
 
@@ -29,7 +29,7 @@ class Conda:
     """See `proxy.ecosystems.base.Ecosystem`."""
 
     name = "conda"
-    recipe = 3
+    recipe = 4
 
     def classify(self, mirror: str, path: str) -> Resource:
         """See `conda.paths`."""
@@ -167,19 +167,17 @@ def _sections(index: Index, body: Body) -> Sections:
 def _repodata(
     index: Index, body: Body, context: Context, forms: frozenset[str]
 ) -> Iterator[Rendered]:
-    repodata = read(index, body, context, rowed=ROWS in forms)
+    repodata = read(index, body, context, rowed=ROWS in forms, sharded="shards" in forms)
+    yield from _texts(body, repodata.text, forms, changed=repodata.changed)
+    rows, hidden, sharding = repodata.rows, repodata.hidden, repodata.sharding
+    del repodata  # and with it 300 MB of text
     if ROWS in forms:
-        hidden = Counter(
-            verdict.rule
-            for section in repodata.sections.values()
-            for verdict in section.hidden.values()
-        )
-        yield Rendered(form=ROWS, chunks=build(repodata.rows), hidden=hidden)
+        yield Rendered(form=ROWS, chunks=build(rows), hidden=hidden)
+        rows.clear()
     if "shards" in forms:
-        contents, pack = shards.build(index, repodata, body.earlier)
+        contents, pack = shards.build(index, sharding, body.earlier)
         yield Rendered(form="shards", chunks=(contents,))
         yield Rendered(form="shardpack", chunks=build(pack))
-    yield from _texts(body, repodata.text, forms, changed=repodata.changed)
 
 
 def _texts(

@@ -7,7 +7,7 @@ next to none; judged by themselves they would show other files than the gate let
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from proxy.core.model import Index
@@ -46,18 +46,6 @@ class Gate:
             return verdict if verdict.effect is Effect.DENY else None
 
         return judge
-
-    def hidden(self, section: Section) -> Mapping[str, Verdict]:
-        """Those of the section's records, by key, that are hidden. Raises BadIndex."""
-        if section.kind is None:
-            return dict.fromkeys(section.members, UNKNOWN)
-        judge = self.judge(section)
-        found: dict[str, Verdict] = {}
-        for key, record in section.records(Judgeable):
-            verdict = judge(key, record)
-            if verdict is not None:
-                found[key] = verdict
-        return found
 
 
 def _denied(denied: tuple[str, str] | None) -> Verdict | None:

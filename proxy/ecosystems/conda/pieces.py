@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 
 import msgspec
 
+from proxy.ecosystems.conda.batches import Batch
 from proxy.ecosystems.conda.text import EMPTY
 
 _BATCH = 2048  # pieces that are joined at a time
@@ -40,7 +41,34 @@ class Filtered:
         yield b"".join([*batch, b"}" if self._kept else b"{}"])
 
 
-Piece = bytes | memoryview | Filtered
+class Kept:
+    """The same of a table that is read in batches: what stays is cut out of upstream's text."""
+
+    def __init__(self) -> None:
+        self._runs: list[memoryview] = []
+
+    def add(self, batch: Batch[Sized], gone: Collection[int]) -> None:
+        """The next batch is shown but for the members of the numbers *gone*."""
+        if gone:
+            self._runs += batch.runs(gone)
+        else:
+            self._runs.append(batch.text)
+
+    def __len__(self) -> int:
+        """Of how many bytes the text is."""
+        runs = self._runs
+        return sum([run.nbytes for run in runs]) + max(0, len(runs) - 1) + 2
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        before = b"{"
+        for run in self._runs:
+            yield before
+            yield run
+            before = b","
+        yield b"}" if self._runs else b"{}"
+
+
+Piece = bytes | memoryview | Filtered | Kept
 
 
 def pieces(members: Mapping[str, msgspec.Raw | list[Piece]], *, end: bytes = b"}\n") -> list[Piece]:
@@ -55,7 +83,7 @@ def pieces(members: Mapping[str, msgspec.Raw | list[Piece]], *, end: bytes = b"}
 def flat(pieces: Iterable[Piece]) -> Iterator[bytes | memoryview]:
     """The pieces of a text as bytes, those to be written among them written."""
     for piece in pieces:
-        if isinstance(piece, Filtered):
+        if isinstance(piece, Filtered | Kept):
             yield from piece
         else:
             yield piece

@@ -7,23 +7,24 @@ policy hides is left out everywhere, and what counts records counts those that a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin
 
 import msgspec
 
 from proxy.core.model import Index
-from proxy.core.policy import Verdict
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda import relations
-from proxy.ecosystems.conda.gate import UNKNOWN, Gate
+from proxy.ecosystems.conda.gate import Gate
 from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
-from proxy.ecosystems.conda.records import Judgeable, Record, row_value
+from proxy.ecosystems.conda.reader import Links, Reader, absolute
+from proxy.ecosystems.conda.records import Judgeable
 from proxy.ecosystems.conda.sections import Sections, sections
+from proxy.ecosystems.conda.shards import Sharding
 from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, objects, plain_text, values
-from proxy.ecosystems.conda.wheels import Wheel, link, rewritten
+from proxy.ecosystems.conda.wheels import rewritten
 from proxy.errors import BadIndex
 
 
@@ -31,87 +32,52 @@ from proxy.errors import BadIndex
 class Repodata:
     """One index, split at its top level. `text` is the JSON that clients get, in pieces."""
 
-    sections: Sections
-    info: Mapping[str, Any]  # as clients get it
-    removed: Mapping[str, list[str]]  # file names by package name
     text: list[Piece]
     changed: bool  # whether `text` differs from what upstream sent
-    wheels: Mapping[str, msgspec.Raw]  # the records of `v3.whl` that clients get otherwise
-    rows: list[tuple[str, bytes]]  # of every file that upstream's index lists, hidden or not
+    hidden: Mapping[str, int]  # files by the rule that hides them
+    rows: dict[str, bytes]  # of every file that upstream's index lists, hidden or not
+    sharding: Sharding
 
 
-def read(index: Index, body: Body, context: Context, *, rowed: bool = False) -> Repodata:
-    """Split, judge and, where need be, rewrite an index; *rowed*: make its rows, too.
+def read(
+    index: Index, body: Body, context: Context, *, rowed: bool = False, sharded: bool = False
+) -> Repodata:
+    """Split, judge and, where need be, rewrite an index; *rowed*, *sharded*: make rows of it, or
+    what shards are made of, too.
 
     Raises BadIndex.
     """
     text = plain_text(index, body)
     top = objects(text, index.path)
     info = values(top.get("info"), f"{index.path}, info")
-    base = info.get("base_url")
-    if base is not None and not isinstance(base, str):
-        raise BadIndex(f"{index.path}: info.base_url is not a text")
-    where = f"{index.path}, info.base_url"
-    absolute = _absolute(body.url, base.rstrip("/") + "/", where) if base else None
     found = sections(top, index.path)
-    rows: list[tuple[str, bytes]] = []
-    if rowed:
-        links = Links(url=absolute or body.url, base_url=absolute)
-        rows = list(_rows(found, _gate(index, body, context), links))
-    elif context.policy is not None:
-        gate = Gate(index, body, context, context.policy)
+    gate = None if context.policy is None else Gate(index, body, context, context.policy)
+    reader = Reader(gate, _links(index, body, info), rowed=rowed, sharded=sharded)
+    if rowed or sharded or gate is not None:
         for section in found.values():
-            section.hidden = gate.hidden(section)
+            reader.read(section)
     changes = _Changes(index, top, context, found)
     shown_info = changes.info(info)
     changed = changes.all(info, shown_info)
+    rules = (verdict.rule for section in found.values() for verdict in section.hidden.values())
     return Repodata(
-        sections=found,
-        info=shown_info,
-        removed=changes.removed,
         text=pieces({**top, **changed}) if changed else [text],
         changed=bool(changed) or text is EMPTY,
-        wheels=changes.wheels,
-        rows=rows,
+        hidden=Counter(rules),
+        rows=reader.rows,
+        sharding=Sharding(info=shown_info, removed=changes.removed, tables=reader.shards),
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Links:
-    """Where upstream's files are: what its relative addresses refer to, and its `base_url`, made
-    absolute; None where packages lie beside the index.
-    """
-
-    url: str
-    base_url: str | None
-
-
-def _gate(index: Index, body: Body, context: Context) -> Gate | None:
-    return None if context.policy is None else Gate(index, body, context, context.policy)
-
-
-def _rows(found: Sections, gate: Gate | None, links: Links) -> Iterator[tuple[str, bytes]]:
-    """The rows of all files; what is hidden is noted on the way. Raises BadIndex."""
-    base = links.base_url
-    for section in found.values():
-        if section.kind is None:
-            section.hidden = dict.fromkeys(section.members, UNKNOWN) if gate else {}
-            continue
-        judge = None if gate is None else gate.judge(section)
-        model = Record if gate is None else Judgeable  # the more is read, the longer it takes
-        is_flat, is_wheel = len(section.path) == 1, section.kind == "wheel"
-        hidden: dict[str, Verdict] = {}
-        for key, record in section.records(model):
-            verdict = judge(key, record) if judge is not None else None
-            if verdict is not None:
-                hidden[key] = verdict
-            filename = key if is_flat else section.filename(key)
-            url = base and base + link(filename)
-            if is_wheel and isinstance(record, Wheel):
-                where = f"{section.where}, {key}"
-                url = _absolute(links.url, record.url or link(filename), where)
-            yield filename, row_value(record, url, verdict)
-        section.hidden = hidden
+def _links(index: Index, body: Body, info: Mapping[str, Any]) -> Links:
+    """Where upstream has its packages (CEP 15). Raises BadIndex."""
+    base = info.get("base_url")
+    if base is not None and not isinstance(base, str):
+        raise BadIndex(f"{index.path}: info.base_url is not a text")
+    if not base:
+        return Links(url=body.url, base_url=None)
+    url = absolute(body.url, base.rstrip("/") + "/", f"{index.path}, info.base_url")
+    return Links(url=url, base_url=url)
 
 
 class _Changes:
@@ -129,7 +95,7 @@ class _Changes:
         self._context = context
         self._sections = found
         self._hides = any(section.hidden for section in found.values())
-        self.wheels = self._wheels()
+        self._rewritten = self._wheels()
         self.removed = _removed(index, top)
 
     def info(self, info: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,13 +137,15 @@ class _Changes:
     def _newer(self) -> list[Piece] | None:
         """`v3`, where anything in it is hidden or led to us."""
         newer = {path[1]: one for path, one in self._sections.items() if path[0] == "v3"}
-        if not self.wheels and not any(section.hidden for section in newer.values()):
+        if not self._rewritten and not any(section.hidden for section in newer.values()):
             return None
         tables: dict[str, msgspec.Raw | list[Piece]] = {}
         for name, section in newer.items():
-            ours = self.wheels if section.kind == "wheel" else {}
-            members = {**section.members, **ours}
-            tables[name] = [Filtered(members, section.hidden)]
+            if section.kind == "wheel":
+                members = {**section.members, **self._rewritten}
+                tables[name] = [Filtered(members, section.hidden)]
+            else:
+                tables[name] = [section.shown()]
         return pieces(tables, end=b"}")
 
     def _side_tables(self) -> dict[str, msgspec.Raw | list[Piece]]:
@@ -221,13 +189,6 @@ def _removed(index: Index, top: Mapping[str, msgspec.Raw]) -> dict[str, list[str
     for filename in filenames:
         removed.setdefault(filename.rsplit("-", 2)[0], []).append(filename)
     return removed
-
-
-def _absolute(base: str, reference: str, where: str) -> str:
-    try:
-        return urljoin(base, reference)
-    except ValueError as error:
-        raise BadIndex(f"{where}: {reference!r} is not a URL: {error}") from error
 
 
 def _raw(value: object) -> msgspec.Raw:

@@ -5,18 +5,18 @@ A record that is shown keeps its bytes. A table is decoded as far as somebody as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TypeVar
 
 import msgspec
 
 from proxy.core.policy import Verdict
-from proxy.ecosystems.conda.pieces import Filtered
-from proxy.ecosystems.conda.records import Named, records
-from proxy.ecosystems.conda.text import UNREADABLE, objects
+from proxy.ecosystems.conda.batches import Batch, D, batches
+from proxy.ecosystems.conda.pieces import Kept, Piece
+from proxy.ecosystems.conda.records import Named
+from proxy.ecosystems.conda.text import objects
 from proxy.ecosystems.conda.wheels import Wheel, wheels
-from proxy.errors import BadIndex
 
 R = TypeVar("R", bound=Named)
 
@@ -38,7 +38,7 @@ class Section:
         self.where = f"{where}, {'.'.join(path)}"
         self.kind = _KINDS.get(path)  # None: of a later standard
         self.hidden: Mapping[str, Verdict] = {}  # by key
-        self._names: list[str] | None = None
+        self.kept: Kept | None = None  # the text without what is hidden, if anything is
         self._raw = raw
         self._document = where
 
@@ -52,35 +52,27 @@ class Section:
         """The wheels with their file names."""
         return wheels({"whl": self._raw}, f"{self._document}, v3")
 
+    def batches(self, decode: Callable[[bytes], D]) -> Iterator[Batch[D]]:
+        """See `conda.batches`. Raises BadIndex."""
+        if bytes(memoryview(self._raw)[:1]) != b"{":
+            objects(self._raw, self.where)  # tells what is wrong
+        return batches(memoryview(self._raw), decode, self.where)
+
     def records(self, model: type[R]) -> Iterator[tuple[str, R | Wheel]]:
-        """The records by key, read one at a time: all at once take half a gigabyte.
+        """The records by key, read a few at a time: all at once take half a gigabyte.
 
         Raises BadIndex.
         """
         if self.kind == "wheel":
             yield from ((stem, wheel) for stem, (_, wheel) in self.wheels.items())
             return
-        decode = msgspec.json.Decoder(model).decode
-        key = ""
-        names: dict[str, str] = {}  # one text for all records of a name
-        listed: list[str] = []
-        try:
-            for key, raw in self.members.items():
-                record = decode(raw)
-                listed.append(names.setdefault(record.name, record.name))
-                yield key, record
-        except UNREADABLE as error:
-            raise BadIndex(f"{self.where}, {key}: {error}") from error
-        self._names = listed
+        decode = msgspec.json.Decoder(dict[str, model]).decode  # type: ignore[valid-type]
+        for batch in self.batches(decode):
+            yield from batch.decoded.items()
 
-    def names(self) -> list[str]:
-        """The packages' names, in the records' order. Raises BadIndex.
-
-        Who has read all the records has read them already.
-        """
-        if self._names is None:
-            self._names = [one.name for one in records(self._raw, Named, self.where).values()]
-        return self._names
+    def make_distinct(self) -> None:
+        """Of what is there twice, the later one counts, as for everybody who reads JSON."""
+        self._raw = msgspec.Raw(msgspec.json.encode(self.members))
 
     def filename(self, key: str) -> str:
         """What the file of the record *key* is called."""
@@ -89,9 +81,9 @@ class Section:
         # Below `v3` the keys have no ending (CEP 48).
         return key if len(self.path) == 1 else f"{key}.{self.path[-1]}"
 
-    def shown(self) -> Filtered:
+    def shown(self) -> Piece:
         """The table without what is hidden."""
-        return Filtered(self.members, self.hidden)
+        return memoryview(self._raw) if self.kept is None else self.kept
 
 
 Sections = Mapping[tuple[str, ...], Section]

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,51 +21,95 @@ import zstandard
 
 from proxy.core.model import Index
 from proxy.core.rows import Table
-from proxy.ecosystems.conda.repodata import Repodata
-from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex, StorageError
 
 _LEVEL = 1  # level 3 saves less than 1 %, level 19 4 % in 30 times the time
-_DIGESTS = (("sha256", 32), ("md5", 16))
 _SOURCE = 16  # bytes that stand for what a shard was made of
 _SOURCES = "="  # what comes before a name, in a pack, where these are
-_RECIPE = b"1"  # raised whenever the same records would give another shard
+_RECIPE = b"2"  # raised whenever the same records would give another shard
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.json.Decoder(list[dict[str, Any]]).decode
+_fromhex = bytes.fromhex
 
-Shard = dict[str, Any]
-_Member = tuple[tuple[str, ...], str, msgspec.Raw]
-"""Where a record stands in its shard, its file name, and the record."""
+
+class ByName:
+    """The records of one table as shards have them, by package name."""
+
+    def __init__(self, where: str) -> None:
+        """*where* is for messages."""
+        self._where = where
+        # How many records, and these as the members of a msgpack map, by turns.
+        self._names: defaultdict[str, list[Any]] = defaultdict(list)
+
+    def add(self, records: Mapping[str, dict[str, Any]]) -> None:
+        """More records, by key; they are changed. Raises BadIndex."""
+        runs: dict[str, dict[str, Any]] = {}
+        for key, record in records.items():
+            _with_digests(record)
+            name = record["name"]
+            run = runs.get(name)
+            if run is None:
+                run = runs[name] = {}
+            run[key] = record
+        for name, run in runs.items():
+            written = _packed(run, f"{self._where}: the shard of {name}")
+            self._names[name] += (len(run), written[len(_map(len(run))) :])
+
+    def names(self) -> Iterable[str]:
+        """All that have a record here."""
+        return self._names.keys()
+
+    def take(self, name: str) -> msgspec.Raw | None:
+        """The records of *name*, written already, if there are any; they are not kept longer."""
+        found = self._names.pop(name, None)
+        if found is None:
+            return None
+        return msgspec.Raw(b"".join([_map(sum(found[::2])), *found[1::2]]))
+
+
+def _map(count: int) -> bytes:
+    """What a msgpack map of so many members begins with."""
+    if count < 1 << 4:
+        return bytes([0x80 | count])
+    return b"\xde%b" % count.to_bytes(2) if count < 1 << 16 else b"\xdf%b" % count.to_bytes(4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharding:
+    """What the shards of one index are made of."""
+
+    info: Mapping[str, Any]  # as clients get it
+    removed: Mapping[str, list[str]]  # file names by package name
+    tables: Mapping[tuple[str, ...], ByName]  # by the keys that lead to them
 
 
 def build(
-    index: Index, repodata: Repodata, earlier: bytes | memoryview | None = None
+    index: Index, sharding: Sharding, earlier: bytes | memoryview | None = None
 ) -> tuple[bytes, dict[str, bytes]]:
-    """The compressed shard index, and every shard by its hex digest. Raises BadIndex.
+    """The compressed shard index, and every shard by its hex digest; uses up the tables.
 
     From the pack *earlier* the shards of names whose records did not change are taken as they
-    are: the result is the same.
+    are: the result is the same. Raises BadIndex.
     """
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
     digests: dict[str, bytes] = {}
     pack: dict[str, bytes] = {}
     known = _Earlier(earlier)
-    for name, members in _by_name(repodata).items():
-        removed = repodata.removed.get(name, [])
-        source = _source(members, removed)
+    tables = sharding.tables
+    for name in list(dict.fromkeys(chain.from_iterable(map(ByName.names, tables.values())))):
+        shard = _packed(_shard(name, tables, sharding.removed), index.path)
+        source = hashlib.sha256(_RECIPE + shard).digest()[:_SOURCE]
         packed = known.shard(name, source)
         if packed is None:
-            shard = _shard(index, members, removed)
-            packed = compressor.compress(_packed(shard, f"{index.path}: the shard of {name}"))
+            packed = compressor.compress(shard)
         digest_of = hashlib.sha256(packed)
         digests[name] = digest_of.digest()
         pack[digest_of.hexdigest()] = packed
         pack[_SOURCES + name] = source + digest_of.digest()
-    subdir = repodata.info.get("subdir")
+    subdir = sharding.info.get("subdir")
     contents = {
         "version": 1,
         "info": {
-            **repodata.info,
+            **sharding.info,
             "subdir": subdir if isinstance(subdir, str) else index.path.split("/")[-2],
             # Relative to the index itself: packages beside it, shards in a folder of theirs.
             "base_url": "./",
@@ -74,27 +120,25 @@ def build(
     return compressor.compress(_packed(contents, f"{index.path}, info")), pack
 
 
-def _source(members: list[_Member], removed: list[str]) -> bytes:
-    """What stands for everything that a shard is made of."""
-    hashed = hashlib.sha256(_RECIPE)  # faster than others where the processor knows it
-    hashed.update(b",".join([raw for _, _, raw in members]))
-    names = [f"{'.'.join(table)}/{filename}" for table, filename, _ in members]
-    hashed.update("\0".join([*names, "", *removed]).encode())
-    return hashed.digest()[:_SOURCE]
-
-
 class _Earlier:
     """Shards of an earlier generation, by what they were made of."""
 
     def __init__(self, pack: bytes | memoryview | None) -> None:
-        self._entries: dict[str, bytes] = {}
+        self._pack = memoryview(b"" if pack is None else pack)
+        self._places: dict[str, tuple[int, int]] = {}
         with contextlib.suppress(StorageError):  # nothing is taken from a damaged one
-            self._entries = {} if pack is None else dict(Table(pack).items())
+            self._places = {} if pack is None else dict(Table(pack).places())
 
     def shard(self, name: str, source: bytes) -> bytes | None:
         """The shard of *name*, if it was made of the same."""
-        known = self._entries.get(_SOURCES + name, b"")
-        return self._entries.get(known[_SOURCE:].hex()) if known[:_SOURCE] == source else None
+        known = self._entry(_SOURCES + name) or b""
+        return self._entry(known[_SOURCE:].hex()) if known[:_SOURCE] == source else None
+
+    def _entry(self, key: str) -> bytes | None:
+        if key not in self._places:
+            return None
+        offset, length = self._places[key]
+        return bytes(self._pack[offset : offset + length])
 
 
 class _Addressed(msgspec.Struct):
@@ -125,57 +169,38 @@ def listed(packed: bytes) -> Iterator[str]:
             yield unquote(record.url) if kind == "whl" else f"{stem}.{kind}"
 
 
-def _by_name(repodata: Repodata) -> dict[str, list[_Member]]:
-    """The members of every name's shard, still as JSON: a name at a time is decoded."""
-    members: dict[str, list[_Member]] = defaultdict(list)
-    for path, section in repodata.sections.items():
-        changed = repodata.wheels if section.kind == "wheel" else {}
-        named = section.names()
-        for (key, raw), name in zip(section.members.items(), named, strict=True):
-            if key not in section.hidden:
-                members[name].append((path, key, changed.get(key, raw)))
-    return members
-
-
-def _shard(index: Index, members: list[_Member], removed: list[str]) -> Shard:
+def _shard(
+    name: str, tables: Mapping[tuple[str, ...], ByName], removed: Mapping[str, list[str]]
+) -> dict[str, Any]:
     # conda fails on a shard that lacks either of the two tables.
-    shard: Shard = {"packages": {}, "packages.conda": {}}
-    for (table, filename, _), record in zip(members, _records(index, members), strict=True):
-        place = shard
-        for key in table:
-            place = place.setdefault(key, {})
-        place[filename] = record
-    if removed:
-        shard["removed"] = removed
+    shard: dict[str, Any] = {"packages": {}, "packages.conda": {}}
+    for path, by_name in tables.items():
+        records = by_name.take(name)
+        if records is not None:
+            place = shard
+            for key in path[:-1]:
+                place = place.setdefault(key, {})
+            place[path[-1]] = records
+    if name in removed:
+        shard["removed"] = removed[name]
     return shard
 
 
-def _records(index: Index, members: list[_Member]) -> list[dict[str, Any]]:
-    """The records as a shard has them: digests are bytes, and what is not one is left out."""
-    try:
-        records = _decode(b"[%b]" % b",".join([raw for _, _, raw in members]))
-    except UNREADABLE as error:
-        names = ", ".join(filename for _, filename, _ in members[:3])
-        raise BadIndex(f"{index.path}: a record among {names} is malformed: {error}") from error
-    for record in records:
-        for key, length in _DIGESTS:
-            value = record.get(key)
-            if value is None:  # CEP 36 allows null
+def _with_digests(record: dict[str, Any]) -> None:
+    """Turn the digests into bytes, as shards have them; what is not one is left out."""
+    for key, length in (("sha256", 64), ("md5", 32)):
+        value = record.get(key)
+        if value is None:  # CEP 36 allows null
+            continue
+        if type(value) is str and len(value) == length:
+            try:
+                digest = _fromhex(value)
+            except ValueError:
+                digest = b""
+            if 2 * len(digest) == length:  # blanks are skipped
+                record[key] = digest
                 continue
-            if type(value) is str and len(value) == 2 * length:
-                with_bytes = _bytes(value)
-                if len(with_bytes) == length:
-                    record[key] = with_bytes
-                    continue
-            del record[key]
-    return records
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return b""
+        del record[key]
 
 
 def _packed(value: object, where: str) -> bytes:

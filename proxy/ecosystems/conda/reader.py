@@ -1,0 +1,181 @@
+"""One pass over the tables of an index, for all that is made of them: what is hidden, the rows, the
+text that is left, and what the shards hold.
+
+600,000 records are read once, a hundred at a time; of a record only what is made of it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin
+
+import msgspec
+
+from proxy.core.policy import Verdict
+from proxy.ecosystems.conda.batches import Batch
+from proxy.ecosystems.conda.gate import UNKNOWN, Gate
+from proxy.ecosystems.conda.pieces import Kept
+from proxy.ecosystems.conda.records import Judgeable, Named, Record, row_value
+from proxy.ecosystems.conda.sections import Section
+from proxy.ecosystems.conda.shards import ByName
+from proxy.ecosystems.conda.wheels import Wheel, link
+from proxy.errors import BadIndex
+
+_values = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """Where upstream's files are: what its relative addresses refer to, and its `base_url`, made
+    absolute; None where packages lie beside the index.
+    """
+
+    url: str
+    base_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """Some records as far as they are looked at, and, where shards are made, whole."""
+
+    records: Mapping[str, Any]
+    values: dict[str, dict[str, Any]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+class Reader:
+    """Reads sections. *rowed*, *sharded*: whether rows and shards are to be made."""
+
+    def __init__(self, gate: Gate | None, links: Links, *, rowed: bool, sharded: bool) -> None:
+        self._gate = gate
+        self._links = links
+        self._rowed = rowed
+        self._sharded = sharded
+        self.rows: dict[str, bytes] = {}
+        self.shards: dict[tuple[str, ...], ByName] = {}
+
+    def read(self, section: Section) -> None:
+        """Note what of the section is hidden and make what is to be made. Raises BadIndex."""
+        if not self._read(section):
+            section.make_distinct()
+            self._read(section)
+
+    def _read(self, section: Section) -> bool:
+        """Whether every key is there but once; otherwise nothing has been noted for good."""
+        judge = self._judge(section)
+        rows: dict[str, bytes] = {}
+        by_name = ByName(section.where)
+        hidden: dict[str, Verdict] = {}
+        kept = Kept()
+        keys: set[str] = set()
+        count = 0
+        for batch in section.batches(self._decoder(section)):
+            records = batch.decoded.records
+            keys.update(records)
+            count += len(records)
+            denied = {} if judge is None else judge(records)
+            if self._rowed and section.kind is not None:
+                rows.update(self._rows(section, records, denied))
+            if batch.decoded.values is not None:
+                self._pack(by_name, section, batch, denied)
+            kept.add(batch, _places(records, denied))
+            hidden |= denied
+        if len(keys) < count:
+            return False
+        section.hidden, section.kept = hidden, kept if hidden else None
+        self.rows.update(rows)
+        if self._sharded:
+            self.shards[section.path] = by_name
+        return True
+
+    def _decoder(self, section: Section) -> Callable[[bytes], _Decoded]:
+        model: type[Named] = Wheel
+        if section.kind is None:
+            model = Named
+        elif section.kind != "wheel":  # the more is read, the longer it takes
+            model = Record if self._gate is None else Judgeable
+        table = dict[str, model]  # type: ignore[valid-type]
+        if self._sharded:
+            convert = msgspec.convert
+
+            def whole(text: bytes) -> _Decoded:
+                values = _values(text)
+                return _Decoded(convert(values, table), values)
+
+            return whole
+        decode = msgspec.json.Decoder(table).decode
+        return lambda text: _Decoded(decode(text))
+
+    def _judge(self, section: Section) -> Callable[[Mapping[str, Any]], dict[str, Verdict]] | None:
+        """What gives the verdicts that hide some of the records it is given."""
+        if self._gate is None:
+            return None
+        if section.kind is None:
+            return lambda records: dict.fromkeys(records, UNKNOWN)
+        judge = self._gate.judge(section)
+
+        def judged(records: Mapping[str, Any]) -> dict[str, Verdict]:
+            found: dict[str, Verdict] = {}
+            for key, record in records.items():
+                verdict = judge(key, record)
+                if verdict is not None:
+                    found[key] = verdict
+            return found
+
+        return judged
+
+    def _rows(
+        self, section: Section, records: Mapping[str, Any], denied: Mapping[str, Verdict]
+    ) -> Iterable[tuple[str, bytes]]:
+        base = self._links.base_url
+        is_flat, is_wheel = len(section.path) == 1, section.kind == "wheel"
+        get = denied.get
+        if is_flat and base is None:
+            return [(key, row_value(one, None, get(key))) for key, one in records.items()]
+        rows = []
+        for key, record in records.items():
+            filename = key if is_flat else section.filename(key)
+            url = base and base + link(filename)
+            if is_wheel:
+                where = f"{section.where}, {key}"
+                url = absolute(self._links.url, record.url or link(filename), where)
+            rows.append((filename, row_value(record, url, get(key))))
+        return rows
+
+    def _pack(
+        self,
+        by_name: ByName,
+        section: Section,
+        batch: Batch[_Decoded],
+        denied: Mapping[str, Verdict],
+    ) -> None:
+        values = batch.decoded.values or {}
+        for key in denied:
+            del values[key]
+        if section.kind == "wheel":
+            for key, value in values.items():
+                if value.get("url") is not None:
+                    value["url"] = link(section.filename(key))
+        by_name.add(values)
+
+
+def _places(records: Mapping[str, Any], denied: Mapping[str, Verdict]) -> list[int]:
+    """Which of the records, counted from 0, are denied: mostly few, if any."""
+    if not denied:
+        return []
+    if len(denied) == len(records):
+        return list(range(len(records)))
+    keys = list(records)
+    return [keys.index(key) for key in denied]
+
+
+def absolute(base: str, reference: str, where: str) -> str:
+    """*reference* as a URL, where it is relative to *base*. Raises BadIndex."""
+    try:
+        return urljoin(base, reference)
+    except ValueError as error:
+        raise BadIndex(f"{where}: {reference!r} is not a URL: {error}") from error

@@ -74,8 +74,8 @@ class Members:
             yield pack
 
     async def _slice(self, member: Member, pack: View) -> Answer | None:
-        table = await self._views.open_table(pack)
-        found = table.find(member.row)
+        table = await self._views.readable(pack)
+        found = None if table is None else table.find(member.row)
         if found is None:
             return None
         blob = await self._blobs.open(pack.digest, pack.size)

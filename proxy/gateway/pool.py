@@ -35,7 +35,7 @@ IDLE = 120.0
 
 
 PROCESSES = min(2, os.cpu_count() or 1)
-"""Large jobs at a time: the JSON and the shards of a channel are made side by side."""
+"""Large jobs at a time: a channel's subdir and its noarch are asked for together."""
 
 
 class Pool:

@@ -117,17 +117,25 @@ class Views:
 
     async def table(self, generation: Generation, form: str = ROWS) -> Table:
         """The row table (or pack) of this generation, mapped. Raises BadIndex, StorageError."""
-        view = await self._named(generation, form)
-        try:
-            return await self.open_table(view)
-        except StorageError:  # swept, or damaged: it is made again, once
-            await self._catalog.forget([view.key])
-            await self._blobs.remove([view.digest])
-            return await self.open_table(await self._named(generation, form))
+        found = await self.readable(await self._named(generation, form))
+        if found is not None:
+            return found
+        return await self.open_table(await self._named(generation, form))  # made again, once
 
     async def rows(self, generation: Generation) -> View:
         """The row table itself. Raises BadIndex, StorageError."""
         return await self._named(generation, ROWS)
+
+    async def readable(self, view: View) -> Table | None:
+        """The table that *view* is; one that was swept, is damaged or is of an older version of
+        this proxy is forgotten.
+        """
+        try:
+            return await self.open_table(view)
+        except StorageError:
+            await self._catalog.forget([view.key])
+            await self._blobs.remove([view.digest])
+            return None
 
     async def open_table(self, view: View) -> Table:
         """Map the table that *view* is."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.rows import Table, decode_row
+from proxy.core.policy import Names
+from proxy.core.rows import Row, Table, decode_row
 from proxy.ecosystems.base import Body
 from proxy.ecosystems.conda.text import RATIO, SMALL, plain_text
 from proxy.errors import BadIndex
@@ -28,6 +31,7 @@ from tests.ecosystems.conda_channels import (
     render,
     unpacked,
 )
+from tests.ecosystems.policies import deny, policy
 
 _PATHS = st.sampled_from(
     [
@@ -205,6 +209,23 @@ def test_of_a_key_that_is_there_twice_the_later_counts() -> None:
     assert list(table.keys()) == ["b-1-0.tar.bz2"]
     assert decode_row(table.get("b-1-0.tar.bz2") or b"").size == 4
     assert list(unpacked(made["shards"])["shards"]) == ["b"]
+
+
+def test_of_a_key_that_is_there_twice_far_apart_the_later_counts() -> None:
+    """In the rows, in the text, and in the shards: what the first of them says counts nowhere."""
+    many = [b'"p%d-1-0.conda": {"name": "p%d"}' % (number, number) for number in range(5000)]
+    twice = [b'"a-1-0.conda": {"name": "%b", "size": %d}' % one for one in ((b"bad", 1), (b"a", 2))]
+    raw = b'{"packages.conda": {%b}}' % b", ".join([twice[0], *many, twice[1]])
+    hiding = replace(CONTEXT, policy=policy(deny(Names(("bad", "p7")))))
+    made = render(body_of(raw), "json", "rows", "shards", "shardpack", context=hiding)
+    table = Table(made["rows"])
+    assert decode_row(table.get("a-1-0.conda") or b"") == Row(size=2)
+    assert len(table) == 5001
+    assert {"a", "p8"} <= unpacked(made["shards"])["shards"].keys()
+    assert not {"bad", "p7"} & unpacked(made["shards"])["shards"].keys()
+    shown = msgspec.json.decode(made["json"])["packages.conda"]
+    assert shown["a-1-0.conda"] == {"name": "a", "size": 2}
+    assert len(shown) == 5000
 
 
 # -- cut short, or far too long ------------------------------------------------------------------

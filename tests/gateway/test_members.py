@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import zstandard
 
-from proxy.core.model import Bounds
+from proxy.core.model import Bounds, Index
 from proxy.errors import UpstreamMissing
 from proxy.gateway.answer import IMMUTABLE
 from tests.gateway.world import World, at, body_of, channel, play, repodata
@@ -72,3 +72,26 @@ def test_a_shard_that_no_index_names_is_absent(tmp_path: Path) -> None:
             await world.read("conda/c", f"linux-64/shards/{'0' * 64}.msgpack.zst")
 
     play(tmp_path, script, channel())
+
+
+def test_a_pack_of_an_older_version_of_this_proxy_is_in_nobodys_way(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        old = (await shards(world))["a"]
+        newer = FakeFile(body=repodata({"a-2-0.conda": b"aa"}), etag='"two"')
+        world.upstream.files[at("linux-64/repodata.json")] = newer
+        world.now += 61
+        new = (await shards(world))["a"]
+        await world.settled()
+        index = world.resource("conda/c", "linux-64/repodata.json")
+        assert isinstance(index, Index)
+        packs = await world.engine.views.packs(index, "shardpack")
+        assert len(packs) == 2
+        for pack in packs:
+            path = world.blobs.path(pack.digest)
+            path.write_bytes(b"ROWS0" + path.read_bytes()[5:])
+        world.engine.views._tables.clear()  # as after a restart
+        assert await world.read("conda/c", new)  # made again
+        with pytest.raises(UpstreamMissing):
+            await world.read("conda/c", old)
+
+    play(tmp_path, script, channel({"a-1-0.conda": b"a"}), bounds=STRICT)

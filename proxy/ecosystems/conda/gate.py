@@ -7,7 +7,7 @@ next to none; judged by themselves they would show other files than the gate let
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from proxy.core.model import Index
@@ -30,29 +30,31 @@ class Gate:
         self._judging = Judging(index, body, context, policy)
         self._rows = None if body.gate is None else known(body.gate)
 
-    def judge(self, section: Section) -> Callable[[str, Any], Verdict | None]:
-        """What gives the verdict that hides a record of the section, by its key, if one does."""
-        assert section.kind is not None
+    def hiding(self, section: Section) -> Callable[[Mapping[str, Any]], dict[str, Verdict]]:
+        """What gives the verdicts that hide some of the section's records, given by their keys."""
+        if section.kind is None:
+            return lambda records: dict.fromkeys(records, UNKNOWN)
         rows, kind, of = self._rows, section.kind, self._judging.of
         of_name: dict[str, JudgeOfName] = {}
+        deny = Effect.DENY
 
-        def judge(key: str, record: Judgeable) -> Verdict | None:
-            if rows is not None and (filename := section.filename(key)) in rows:
-                return _denied(rows[filename])
-            judge = of_name.get(record.name)
-            if judge is None:
-                judge = of_name[record.name] = of(kind, record.name)
-            verdict = judge if isinstance(judge, Verdict) else judge(record)
-            return verdict if verdict.effect is Effect.DENY else None
+        def hidden(records: Mapping[str, Judgeable]) -> dict[str, Verdict]:
+            found: dict[str, Verdict] = {}
+            for key, record in records.items():
+                if rows is not None and (filename := section.filename(key)) in rows:
+                    denied = rows[filename]
+                    if denied is not None:
+                        found[key] = Verdict(effect=deny, rule=denied[0], reason=denied[1])
+                    continue
+                judge = of_name.get(record.name)
+                if judge is None:
+                    judge = of_name[record.name] = of(kind, record.name)
+                verdict = judge if isinstance(judge, Verdict) else judge(record)
+                if verdict.effect is deny:
+                    found[key] = verdict
+            return found
 
-        return judge
-
-
-def _denied(denied: tuple[str, str] | None) -> Verdict | None:
-    if denied is None:
-        return None
-    rule, reason = denied
-    return Verdict(effect=Effect.DENY, rule=rule, reason=reason)
+        return hidden
 
 
 def known(table: bytes | memoryview) -> dict[str, tuple[str, str] | None]:

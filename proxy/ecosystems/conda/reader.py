@@ -15,7 +15,7 @@ import msgspec
 
 from proxy.core.policy import Verdict
 from proxy.ecosystems.conda.batches import Batch
-from proxy.ecosystems.conda.gate import UNKNOWN, Gate
+from proxy.ecosystems.conda.gate import Gate
 from proxy.ecosystems.conda.pieces import Kept
 from proxy.ecosystems.conda.records import Judgeable, Named, Record, row_value
 from proxy.ecosystems.conda.sections import Section
@@ -66,7 +66,7 @@ class Reader:
 
     def _read(self, section: Section) -> bool:
         """Whether every key is there but once; otherwise nothing has been noted for good."""
-        judge = self._judge(section)
+        hiding = None if self._gate is None else self._gate.hiding(section)
         rows: dict[str, bytes] = {}
         by_name = ByName(section.where)
         hidden: dict[str, Verdict] = {}
@@ -77,7 +77,7 @@ class Reader:
             records = batch.decoded.records
             keys.update(records)
             count += len(records)
-            denied = {} if judge is None else judge(records)
+            denied = {} if hiding is None else hiding(records)
             if self._rowed and section.kind is not None:
                 rows.update(self._rows(section, records, denied))
             if batch.decoded.values is not None:
@@ -109,24 +109,6 @@ class Reader:
             return whole
         decode = msgspec.json.Decoder(table).decode
         return lambda text: _Decoded(decode(text))
-
-    def _judge(self, section: Section) -> Callable[[Mapping[str, Any]], dict[str, Verdict]] | None:
-        """What gives the verdicts that hide some of the records it is given."""
-        if self._gate is None:
-            return None
-        if section.kind is None:
-            return lambda records: dict.fromkeys(records, UNKNOWN)
-        judge = self._gate.judge(section)
-
-        def judged(records: Mapping[str, Any]) -> dict[str, Verdict]:
-            found: dict[str, Verdict] = {}
-            for key, record in records.items():
-                verdict = judge(key, record)
-                if verdict is not None:
-                    found[key] = verdict
-            return found
-
-        return judged
 
     def _rows(
         self, section: Section, records: Mapping[str, Any], denied: Mapping[str, Verdict]

@@ -31,7 +31,7 @@ def _written(table: Table, spacing: tuple[int | None, tuple[str, str]]) -> bytes
     return json.dumps(table, indent=spacing[0], separators=spacing[1]).encode()
 
 
-def _read(text: bytes, size: int) -> list[Batch[Table]]:
+def _read(text: bytes, size: int) -> list[Batch[dict[str, Any]]]:
     return list(batches(text, _decode, "the table", size))
 
 
@@ -39,7 +39,7 @@ def _read(text: bytes, size: int) -> list[Batch[Table]]:
 def test_batches_have_every_member_once_and_in_order(
     table: Table, spacing: tuple[int | None, tuple[str, str]], size: int
 ) -> None:
-    found = [item for one in _read(_written(table, spacing), size) for item in one.decoded.items()]
+    found = [item for one in _read(_written(table, spacing), size) for item in one.records.items()]
     assert found == list(table.items())
 
 
@@ -51,8 +51,10 @@ def test_what_stays_keeps_its_bytes(
     text = _written(table, spacing)
     runs: list[bytes] = []
     for batch in _read(text, size):
-        places = [place for place, key in enumerate(batch.decoded) if key in gone]
-        runs += map(bytes, batch.runs(places) if places else [batch.text])
+        labels = [None if key in gone else key[:1] for key in batch.records]
+        for label, run in batch.parted(labels):
+            runs.append(bytes(run))
+            assert {key[:1] for key in json.loads(b"{%b}" % runs[-1])} == {label}
     assert all(run in text for run in runs)
     kept = json.loads(b"{%b}" % b",".join(runs))
     assert list(kept.items()) == [(key, one) for key, one in table.items() if key not in gone]
@@ -62,7 +64,7 @@ def test_flat_members_are_read_together_and_others_alone() -> None:
     table: Table = {f"flat-{number}": {"size": number} for number in range(1000)}
     table["nested"] = {"inner": {}}
     table["braces"] = {"text": "}{}"}
-    sizes = [len(batch.decoded) for batch in _read(json.dumps(table).encode(), 8192)]
+    sizes = [len(batch.records) for batch in _read(json.dumps(table).encode(), 8192)]
     assert sum(sizes) == len(table)
     assert len(sizes) < 300  # those in one window with an odd one are read alone, no others
     assert max(sizes) > 200
@@ -70,7 +72,7 @@ def test_flat_members_are_read_together_and_others_alone() -> None:
 
 def test_a_key_that_is_there_twice_is_given_twice_or_read_as_the_later() -> None:
     text = b'{"a": {"x": 1}, "b": {}, "a": {"x": 2}}'
-    assert [list(one.decoded.items()) for one in _read(text, 1000)] == [
+    assert [list(one.records.items()) for one in _read(text, 1000)] == [
         [("a", {"x": 1})],
         [("b", {})],
         [("a", {"x": 2})],
@@ -95,6 +97,6 @@ def test_deep_members_are_read_however_many_braces_they_have(depth: int) -> None
     found = {
         key: one
         for batch in _read(json.dumps(table).encode(), 64)
-        for key, one in batch.decoded.items()
+        for key, one in batch.records.items()
     }
     assert found == table

@@ -7,9 +7,9 @@ member can be cut out of the text with its bytes as they are. What is not flat i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Generic, TypeVar
 
 import msgspec
@@ -20,8 +20,8 @@ from proxy.errors import BadIndex
 SIZE = 1 << 16
 """Bytes of a batch: about a hundred records."""
 
-D = TypeVar("D", bound=Sized)
-D_co = TypeVar("D_co", bound=Sized, covariant=True)
+R = TypeVar("R")
+Decode = Callable[[bytes], dict[str, R]]
 
 _BETWEEN = b", \t\r\n"  # two members (RFC 8259 section 2)
 _TRIES = 16  # braces at which a record may end that has some within
@@ -29,34 +29,35 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @dataclass(frozen=True, slots=True)
-class Batch(Generic[D_co]):
-    """Some neighbouring members, as they were written, and what the decoder made of them."""
+class Batch(Generic[R]):
+    """Some neighbouring members, as they were written, and as they are read."""
 
     text: memoryview
-    decoded: D_co
+    records: dict[str, R]
 
-    def runs(self, gone: Collection[int]) -> list[memoryview]:
-        """The text without the members of the numbers *gone*: what of it stays, in pieces."""
-        if len(gone) >= len(self.decoded):
-            return []
+    def parted(self, labels: Sequence[str | None]) -> list[tuple[str, memoryview]]:
+        """The text in runs of neighbours with the same label; those without one are left out."""
+        first = labels[0]
+        if labels.count(first) == len(labels):
+            return [] if first is None else [(first, self.text)]
         parts = bytes(self.text).split(b"}")
         ends = [0, *accumulate([len(part) + 1 for part in parts])]
         found = []
-        last = -1
-        for number in sorted(gone):
-            found.append(self._run(parts, ends, last + 1, number))
-            last = number
-        found.append(self._run(parts, ends, last + 1, len(parts) - 1))
-        return [run for run in found if run.nbytes]
-
-    def _run(self, parts: list[bytes], ends: list[int], first: int, end: int) -> memoryview:
-        start = ends[first] + _start(parts[first])
-        return self.text[start : max(start, ends[end])]
+        at = 0
+        for label, run in groupby(labels):
+            start = at
+            at += sum(1 for _ in run)
+            if label is not None:
+                found.append((label, self.text[ends[start] + _start(parts[start]) : ends[at]]))
+        return found
 
 
 def batches(
-    table: bytes | memoryview, decode: Callable[[bytes], D], where: str, size: int = SIZE
-) -> Iterator[Batch[D]]:
+    table: bytes | memoryview,
+    decode: Decode[R],
+    where: str,
+    size: int = SIZE,
+) -> Iterator[Batch[R]]:
     """All of a JSON object whose members are objects; *decode* reads some of them, as an object.
 
     Raises BadIndex, naming the member that *decode* does not take. A key that is there twice is
@@ -77,13 +78,11 @@ def batches(
             return
         length, batch = found
         at += length
-        if len(batch.decoded):
+        if batch.records:
             yield batch
 
 
-def _batch(
-    window: memoryview, decode: Callable[[bytes], D], *, whole: bool
-) -> tuple[int, Batch[D]] | None:
+def _batch(window: memoryview, decode: Decode[R], *, whole: bool) -> tuple[int, Batch[R]] | None:
     """The members that end in *window* and how far they reach; None: not all are flat."""
     piece = bytes(window)
     stop = len(piece) if whole else piece.rfind(b"}") + 1
@@ -98,7 +97,7 @@ def _batch(
     return stop, Batch(window[start : start + len(text)], decoded)
 
 
-def _first(rest: memoryview, decode: Callable[[bytes], D]) -> tuple[int, Batch[D]] | None:
+def _first(rest: memoryview, decode: Decode[R]) -> tuple[int, Batch[R]] | None:
     """The first member of *rest* and how far it reaches; None: that is not soon found."""
     piece = bytes(rest[:SIZE])
     start = stop = _start(piece)
@@ -115,7 +114,7 @@ def _first(rest: memoryview, decode: Callable[[bytes], D]) -> tuple[int, Batch[D
     return None
 
 
-def _each(rest: memoryview, decode: Callable[[bytes], D], where: str) -> Iterator[Batch[D]]:
+def _each(rest: memoryview, decode: Decode[R], where: str) -> Iterator[Batch[R]]:
     """The members of *rest*, each split off by the decoder, which is slow. Raises BadIndex."""
     for key, raw in objects(b"{%b}" % bytes(rest).strip(_BETWEEN), where).items():
         text = b"%b:%b" % (msgspec.json.encode(key), raw)

@@ -168,14 +168,12 @@ def _repodata(
     index: Index, body: Body, context: Context, forms: frozenset[str]
 ) -> Iterator[Rendered]:
     repodata = read(index, body, context, rowed=ROWS in forms, sharded="shards" in forms)
-    yield from _texts(body, repodata.text, forms, changed=repodata.changed)
-    rows, hidden, sharding = repodata.rows, repodata.hidden, repodata.sharding
-    del repodata  # and with it 300 MB of text
     if ROWS in forms:
-        yield Rendered(form=ROWS, chunks=build(rows), hidden=hidden)
-        rows.clear()
+        yield Rendered(form=ROWS, chunks=build(repodata.rows), hidden=repodata.hidden)
+        repodata.rows.clear()  # 200 MB of a large channel, which are not needed any more
+    yield from _texts(body, repodata.text, forms, changed=repodata.changed)
     if "shards" in forms:
-        contents, pack = shards.build(index, sharding, body.earlier)
+        contents, pack = shards.build(index, repodata.sharding, body.earlier)
         yield Rendered(form="shards", chunks=(contents,))
         yield Rendered(form="shardpack", chunks=build(pack))
 

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from proxy.ecosystems.conda.batches import Batch
 from proxy.ecosystems.conda.text import EMPTY
 
 _BATCH = 2048  # pieces that are joined at a time
@@ -47,12 +46,9 @@ class Kept:
     def __init__(self) -> None:
         self._runs: list[memoryview] = []
 
-    def add(self, batch: Batch[Sized], gone: Collection[int]) -> None:
-        """The next batch is shown but for the members of the numbers *gone*."""
-        if gone:
-            self._runs += batch.runs(gone)
-        else:
-            self._runs.append(batch.text)
+    def add(self, runs: Iterable[memoryview]) -> None:
+        """What is shown of the next batch."""
+        self._runs += runs
 
     def __len__(self) -> int:
         """Of how many bytes the text is."""

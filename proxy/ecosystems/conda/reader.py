@@ -6,7 +6,7 @@ text that is left, and what the shards hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
@@ -23,8 +23,6 @@ from proxy.ecosystems.conda.shards import ByName
 from proxy.ecosystems.conda.wheels import Wheel, link
 from proxy.errors import BadIndex
 
-_values = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
@@ -34,17 +32,6 @@ class Links:
 
     url: str
     base_url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    """Some records as far as they are looked at, and, where shards are made, whole."""
-
-    records: Mapping[str, Any]
-    values: dict[str, dict[str, Any]] | None = None
-
-    def __len__(self) -> int:
-        return len(self.records)
 
 
 class Reader:
@@ -68,21 +55,21 @@ class Reader:
         """Whether every key is there but once; otherwise nothing has been noted for good."""
         hiding = None if self._gate is None else self._gate.hiding(section)
         rows: dict[str, bytes] = {}
-        by_name = ByName(section.where)
+        by_name = ByName()
         hidden: dict[str, Verdict] = {}
         kept = Kept()
         keys: set[str] = set()
         count = 0
-        for batch in section.batches(self._decoder(section)):
-            records = batch.decoded.records
+        for batch in section.batches(self._model(section)):
+            records = batch.records
             keys.update(records)
             count += len(records)
             denied = {} if hiding is None else hiding(records)
             if self._rowed and section.kind is not None:
                 rows.update(self._rows(section, records, denied))
-            if batch.decoded.values is not None:
-                self._pack(by_name, section, batch, denied)
-            kept.add(batch, _places(records, denied))
+            runs = self._runs(section, batch, denied) if self._sharded or denied else []
+            by_name.add(runs)
+            kept.add([run for _, run in runs] if denied else [batch.text])
             hidden |= denied
         if len(keys) < count:
             return False
@@ -92,23 +79,32 @@ class Reader:
             self.shards[section.path] = by_name
         return True
 
-    def _decoder(self, section: Section) -> Callable[[bytes], _Decoded]:
-        model: type[Named] = Wheel
+    def _model(self, section: Section) -> type[Named]:
+        """As what the records are read: the more, the longer it takes."""
         if section.kind is None:
-            model = Named
-        elif section.kind != "wheel":  # the more is read, the longer it takes
-            model = Record if self._gate is None else Judgeable
-        table = dict[str, model]  # type: ignore[valid-type]
-        if self._sharded:
-            convert = msgspec.convert
+            return Named
+        if section.kind == "wheel":
+            return Wheel
+        return Record if self._gate is None else Judgeable
 
-            def whole(text: bytes) -> _Decoded:
-                values = _values(text)
-                return _Decoded(convert(values, table), values)
-
-            return whole
-        decode = msgspec.json.Decoder(table).decode
-        return lambda text: _Decoded(decode(text))
+    def _runs(
+        self, section: Section, batch: Batch[Named], denied: Mapping[str, Verdict]
+    ) -> list[tuple[str, memoryview]]:
+        """What clients get of the batch, neighbours of one name together."""
+        names: list[str | None] = [record.name for record in batch.records.values()]
+        if denied:
+            names = [
+                None if key in denied else name
+                for key, name in zip(batch.records, names, strict=True)
+            ]
+        if not section.rewritten:
+            return batch.parted(names)
+        shown = {**section.members, **section.rewritten}
+        return [
+            (name, memoryview(b"%b:%b" % (msgspec.json.encode(key), shown[key])))
+            for key, name in zip(batch.records, names, strict=True)
+            if name is not None
+        ]
 
     def _rows(
         self, section: Section, records: Mapping[str, Any], denied: Mapping[str, Verdict]
@@ -127,32 +123,6 @@ class Reader:
                 url = absolute(self._links.url, record.url or link(filename), where)
             rows.append((filename, row_value(record, url, get(key))))
         return rows
-
-    def _pack(
-        self,
-        by_name: ByName,
-        section: Section,
-        batch: Batch[_Decoded],
-        denied: Mapping[str, Verdict],
-    ) -> None:
-        values = batch.decoded.values or {}
-        for key in denied:
-            del values[key]
-        if section.kind == "wheel":
-            for key, value in values.items():
-                if value.get("url") is not None:
-                    value["url"] = link(section.filename(key))
-        by_name.add(values)
-
-
-def _places(records: Mapping[str, Any], denied: Mapping[str, Verdict]) -> list[int]:
-    """Which of the records, counted from 0, are denied: mostly few, if any."""
-    if not denied:
-        return []
-    if len(denied) == len(records):
-        return list(range(len(records)))
-    keys = list(records)
-    return [keys.index(key) for key in denied]
 
 
 def absolute(base: str, reference: str, where: str) -> str:

@@ -24,7 +24,6 @@ from proxy.ecosystems.conda.records import Judgeable
 from proxy.ecosystems.conda.sections import Sections, sections
 from proxy.ecosystems.conda.shards import Sharding
 from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, objects, plain_text, values
-from proxy.ecosystems.conda.wheels import rewritten
 from proxy.errors import BadIndex
 
 
@@ -95,7 +94,6 @@ class _Changes:
         self._context = context
         self._sections = found
         self._hides = any(section.hidden for section in found.values())
-        self._rewritten = self._wheels()
         self.removed = _removed(index, top)
 
     def info(self, info: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,19 +128,15 @@ class _Changes:
             changes["v3"] = newer
         return changes | self._side_tables()
 
-    def _wheels(self) -> Mapping[str, msgspec.Raw]:
-        section = self._sections.get(("v3", "whl"))
-        return {} if section is None else rewritten(section.wheels, section.members, section.where)
-
     def _newer(self) -> list[Piece] | None:
         """`v3`, where anything in it is hidden or led to us."""
         newer = {path[1]: one for path, one in self._sections.items() if path[0] == "v3"}
-        if not self._rewritten and not any(section.hidden for section in newer.values()):
+        if not any(section.rewritten or section.hidden for section in newer.values()):
             return None
         tables: dict[str, msgspec.Raw | list[Piece]] = {}
         for name, section in newer.items():
             if section.kind == "wheel":
-                members = {**section.members, **self._rewritten}
+                members = {**section.members, **section.rewritten}
                 tables[name] = [Filtered(members, section.hidden)]
             else:
                 tables[name] = [section.shown()]

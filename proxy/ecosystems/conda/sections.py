@@ -5,18 +5,18 @@ A record that is shown keeps its bytes. A table is decoded as far as somebody as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TypeVar
 
 import msgspec
 
 from proxy.core.policy import Verdict
-from proxy.ecosystems.conda.batches import Batch, D, batches
+from proxy.ecosystems.conda.batches import Batch, batches
 from proxy.ecosystems.conda.pieces import Kept, Piece
 from proxy.ecosystems.conda.records import Named
 from proxy.ecosystems.conda.text import objects
-from proxy.ecosystems.conda.wheels import Wheel, wheels
+from proxy.ecosystems.conda.wheels import Wheel, rewritten, wheels
 
 R = TypeVar("R", bound=Named)
 
@@ -52,10 +52,18 @@ class Section:
         """The wheels with their file names."""
         return wheels({"whl": self._raw}, f"{self._document}, v3")
 
-    def batches(self, decode: Callable[[bytes], D]) -> Iterator[Batch[D]]:
-        """See `conda.batches`. Raises BadIndex."""
+    @cached_property
+    def rewritten(self) -> Mapping[str, msgspec.Raw]:
+        """The records that clients get otherwise than upstream has them."""
+        if self.kind != "wheel":
+            return {}
+        return rewritten(self.wheels, self.members, self.where)
+
+    def batches(self, model: type[R]) -> Iterator[Batch[R]]:
+        """The records a hundred at a time, read as *model*. Raises BadIndex."""
         if bytes(memoryview(self._raw)[:1]) != b"{":
             objects(self._raw, self.where)  # tells what is wrong
+        decode = msgspec.json.Decoder(dict[str, model]).decode  # type: ignore[valid-type]
         return batches(memoryview(self._raw), decode, self.where)
 
     def records(self, model: type[R]) -> Iterator[tuple[str, R | Wheel]]:
@@ -66,9 +74,8 @@ class Section:
         if self.kind == "wheel":
             yield from ((stem, wheel) for stem, (_, wheel) in self.wheels.items())
             return
-        decode = msgspec.json.Decoder(dict[str, model]).decode  # type: ignore[valid-type]
-        for batch in self.batches(decode):
-            yield from batch.decoded.items()
+        for batch in self.batches(model):
+            yield from batch.records.items()
 
     def make_distinct(self) -> None:
         """Of what is there twice, the later one counts, as for everybody who reads JSON."""

@@ -21,6 +21,7 @@ import zstandard
 
 from proxy.core.model import Index
 from proxy.core.rows import Table
+from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex, StorageError
 
 _LEVEL = 1  # level 3 saves less than 1 %, level 19 4 % in 30 times the time
@@ -28,49 +29,28 @@ _SOURCE = 16  # bytes that stand for what a shard was made of
 _SOURCES = "="  # what comes before a name, in a pack, where these are
 _RECIPE = b"2"  # raised whenever the same records would give another shard
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
 _fromhex = bytes.fromhex
 
 
 class ByName:
-    """The records of one table as shards have them, by package name."""
+    """The records of one table by package name, as they stand in the index."""
 
-    def __init__(self, where: str) -> None:
-        """*where* is for messages."""
-        self._where = where
-        # How many records, and these as the members of a msgpack map, by turns.
-        self._names: defaultdict[str, list[Any]] = defaultdict(list)
+    def __init__(self) -> None:
+        self._runs: defaultdict[str, list[memoryview]] = defaultdict(list)
 
-    def add(self, records: Mapping[str, dict[str, Any]]) -> None:
-        """More records, by key; they are changed. Raises BadIndex."""
-        runs: dict[str, dict[str, Any]] = {}
-        for key, record in records.items():
-            _with_digests(record)
-            name = record["name"]
-            run = runs.get(name)
-            if run is None:
-                run = runs[name] = {}
-            run[key] = record
-        for name, run in runs.items():
-            written = _packed(run, f"{self._where}: the shard of {name}")
-            self._names[name] += (len(run), written[len(_map(len(run))) :])
+    def add(self, runs: Iterable[tuple[str, memoryview]]) -> None:
+        """More records: members of a JSON object, neighbours of one name together."""
+        for name, text in runs:
+            self._runs[name].append(text)
 
     def names(self) -> Iterable[str]:
         """All that have a record here."""
-        return self._names.keys()
+        return self._runs.keys()
 
-    def take(self, name: str) -> msgspec.Raw | None:
-        """The records of *name*, written already, if there are any; they are not kept longer."""
-        found = self._names.pop(name, None)
-        if found is None:
-            return None
-        return msgspec.Raw(b"".join([_map(sum(found[::2])), *found[1::2]]))
-
-
-def _map(count: int) -> bytes:
-    """What a msgpack map of so many members begins with."""
-    if count < 1 << 4:
-        return bytes([0x80 | count])
-    return b"\xde%b" % count.to_bytes(2) if count < 1 << 16 else b"\xdf%b" % count.to_bytes(4)
+    def text(self, name: str) -> bytes:
+        """The records of *name* as the members of one JSON object."""
+        return b",".join(self._runs.get(name, ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +65,7 @@ class Sharding:
 def build(
     index: Index, sharding: Sharding, earlier: bytes | memoryview | None = None
 ) -> tuple[bytes, dict[str, bytes]]:
-    """The compressed shard index, and every shard by its hex digest; uses up the tables.
+    """The compressed shard index, and every shard by its hex digest.
 
     From the pack *earlier* the shards of names whose records did not change are taken as they
     are: the result is the same. Raises BadIndex.
@@ -95,12 +75,14 @@ def build(
     pack: dict[str, bytes] = {}
     known = _Earlier(earlier)
     tables = sharding.tables
-    for name in list(dict.fromkeys(chain.from_iterable(map(ByName.names, tables.values())))):
-        shard = _packed(_shard(name, tables, sharding.removed), index.path)
-        source = hashlib.sha256(_RECIPE + shard).digest()[:_SOURCE]
+    for name in dict.fromkeys(chain.from_iterable(map(ByName.names, tables.values()))):
+        texts = {path: text for path, one in tables.items() if (text := one.text(name))}
+        gone = sharding.removed.get(name, [])
+        source = _source(texts, gone)
         packed = known.shard(name, source)
         if packed is None:
-            packed = compressor.compress(shard)
+            where = f"{index.path}: the shard of {name}"
+            packed = compressor.compress(_packed(_shard(texts, gone, where), where))
         digest_of = hashlib.sha256(packed)
         digests[name] = digest_of.digest()
         pack[digest_of.hexdigest()] = packed
@@ -169,21 +151,38 @@ def listed(packed: bytes) -> Iterator[str]:
             yield unquote(record.url) if kind == "whl" else f"{stem}.{kind}"
 
 
+def _source(texts: Mapping[tuple[str, ...], bytes], removed: list[str]) -> bytes:
+    """What stands for everything that a shard is made of."""
+    hashed = hashlib.sha256(_RECIPE)  # faster than others where the processor knows it
+    for path, text in texts.items():
+        hashed.update(f"{'.'.join(path)} {len(text)} ".encode())
+        hashed.update(text)
+    hashed.update("\0".join(removed).encode())
+    return hashed.digest()[:_SOURCE]
+
+
 def _shard(
-    name: str, tables: Mapping[tuple[str, ...], ByName], removed: Mapping[str, list[str]]
+    texts: Mapping[tuple[str, ...], bytes], removed: list[str], where: str
 ) -> dict[str, Any]:
     # conda fails on a shard that lacks either of the two tables.
     shard: dict[str, Any] = {"packages": {}, "packages.conda": {}}
-    for path, by_name in tables.items():
-        records = by_name.take(name)
-        if records is not None:
-            place = shard
-            for key in path[:-1]:
-                place = place.setdefault(key, {})
-            place[path[-1]] = records
-    if name in removed:
-        shard["removed"] = removed[name]
+    for path, text in texts.items():
+        place = shard
+        for key in path[:-1]:
+            place = place.setdefault(key, {})
+        place[path[-1]] = records = _records(text, where)
+        for record in records.values():
+            _with_digests(record)
+    if removed:
+        shard["removed"] = removed
     return shard
+
+
+def _records(text: bytes, where: str) -> dict[str, dict[str, Any]]:
+    try:
+        return _decode(b"{%b}" % text)
+    except UNREADABLE as error:
+        raise BadIndex(f"{where}: a record is malformed: {error}") from error
 
 
 def _with_digests(record: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from proxy.app.verifying import Verifying
 from proxy.config import Settings
 from proxy.config.admin import Address, AdminSettings
 from proxy.core.policy import Policy
-from proxy.core.tokens import Action
+from proxy.core.tokens import Action, Token
 from proxy.errors import ConfigError
 from proxy.gateway.engine import Engine
 from proxy.gateway.upkeep import Upkeep
@@ -25,6 +25,7 @@ from proxy.observe.happenings import Happenings
 from proxy.observe.history import History
 from proxy.observe.log import Log
 from proxy.observe.metrics import Metrics
+from proxy.storage.token_file import TokenFile
 from proxy.web.access import Access
 from proxy.web.admin.application import application
 from proxy.web.admin.cache import CacheDesk
@@ -35,6 +36,7 @@ from proxy.web.admin.overview import Watch
 from proxy.web.admin.pages import AdminPages
 from proxy.web.admin.policies import PolicyDesk
 from proxy.web.admin.shell import Shell
+from proxy.web.admin.tokens import TokenDesk
 from proxy.web.paths import Mirrors
 
 SHUTDOWN = 2.0
@@ -86,8 +88,16 @@ class Administration:
         cache = CacheDesk(
             Upkeep(ports.catalog, ports.blobs), mirrors, Verifying(settings().cache).run
         )
+        tokens = TokenDesk(
+            TokenFile(settings().token_file),
+            clock,
+            # A socket alone is for those whom its file's mode lets in.
+            may_change=guard.asks or self._admin.listen is None,
+            told=self._token_told,
+        )
         shell = Shell(guard, has_mirrors=desk is not None)
         operations = [*watch.operations(), *cache.operations(), *policies.operations()]
+        operations += tokens.operations()
         pages = AdminPages(
             shell, guard, watch=watch, policies=policies, mirrors=mirrors, address=self._address
         ).routes()
@@ -149,6 +159,10 @@ class Administration:
         if self._admin.socket is not None:
             sites.append(web.SockSite(runner, unix(self._admin.socket, "admin.socket")))
         return sites
+
+    def _token_told(self, what: str, token: Token) -> None:
+        scopes = " ".join(str(scope) for scope in token.scopes)
+        self._log.event(what, name=token.name, scopes=scopes)
 
     def _address(self, asked: str) -> str:
         """Where clients reach the server: if at any address, then at the one *asked* for here."""

@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import json
-import secrets
-import string
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from proxy.config import Settings
 from proxy.config.kinds import DEADLINE
-from proxy.core.tokens import (
-    ID_LENGTH,
-    SECRET_LENGTH,
-    Token,
-    checked_name,
-    hashed,
-    scope_of,
-    spelt,
-)
+from proxy.core.tokens import Token
 from proxy.errors import ConfigError
 from proxy.storage.token_file import TokenFile
-
-_KINDS = string.ascii_letters + string.digits
+from proxy.storage.token_making import make
 
 
 def created(settings: Settings, name: str, scopes: Iterable[str], expires: str | None) -> str:
     """Make a token; its text, which is kept nowhere. Raises ConfigError and StorageError."""
-    now = time.time()
-    id_ = _random(ID_LENGTH)
-    text = spelt(id_, _random(SECRET_LENGTH))
-    token = Token(
-        name=checked_name(name),
-        id=id_,
-        digest=hashed(text),
-        scopes=tuple(dict.fromkeys(scope_of(scope) for scope in scopes)),
-        created=now,
-        expires=None if expires is None else now + _duration(expires),
-    )
-    TokenFile(settings.token_file).add(token)
-    return text
+    holds_for = None if expires is None else _duration(expires)
+    file = TokenFile(settings.token_file)
+    return make(file, name, scopes, now=time.time(), holds_for=holds_for).text
 
 
 def revoked(settings: Settings, name: str) -> None:
@@ -83,10 +62,6 @@ def as_json(tokens: Iterable[Token]) -> str:
         ],
         indent=2,
     )
-
-
-def _random(length: int) -> str:
-    return "".join(secrets.choice(_KINDS) for _ in range(length))
 
 
 def _duration(text: str) -> float:

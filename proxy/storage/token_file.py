@@ -39,6 +39,14 @@ class _File(msgspec.Struct):
 Signature = tuple[int, int, int] | None
 
 
+class NameTaken(ConfigError):
+    """A token of that name is kept already."""
+
+
+class UnknownToken(ConfigError):
+    """No token of that name is kept."""
+
+
 class TokenFile:
     """The tokens in the file *path*; none where there is no such file."""
 
@@ -62,28 +70,30 @@ class TokenFile:
         return self._tokens
 
     def add(self, token: Token) -> None:
-        """Keep *token*. Raises ConfigError where its name is taken, and as `read` does."""
+        """Keep *token*. Raises NameTaken, and as `read` does."""
 
         def added(tokens: list[Token]) -> list[Token]:
             if any(one.name == token.name for one in tokens):
-                raise ConfigError(
+                raise NameTaken(
                     f"there is a token {token.name} already: choose another name, or revoke it"
                 )
             return [*tokens, token]
 
         self._change(added)
 
-    def remove(self, name: str) -> None:
-        """Forget the token *name*. Raises ConfigError where there is none, and as `read` does."""
+    def remove(self, name: str) -> Token:
+        """Forget the token *name*, and return it. Raises UnknownToken, and as `read` does."""
+        gone: list[Token] = []
 
         def removed(tokens: list[Token]) -> list[Token]:
-            left = [one for one in tokens if one.name != name]
-            if len(left) == len(tokens):
+            gone.extend(one for one in tokens if one.name == name)
+            if not gone:
                 known = ", ".join(sorted(one.name for one in tokens)) or "none at all"
-                raise ConfigError(f"there is no token {name[:80]!r}; there are: {known}")
-            return left
+                raise UnknownToken(f"there is no token {name[:80]!r}; there are: {known}")
+            return [one for one in tokens if one.name != name]
 
         self._change(removed)
+        return gone[0]
 
     def _signed(self) -> Signature:
         try:

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.core.tokens import Token, hashed, id_of, scope_of, spelt
 from proxy.errors import ConfigError, StorageError
-from proxy.storage.token_file import TokenFile
+from proxy.storage.token_file import NameTaken, TokenFile, UnknownToken
 
 
 def token(name: str, *scopes: str, expires: float | None = None) -> tuple[Token, str]:
@@ -61,9 +61,9 @@ def test_a_running_reader_sees_changes_and_reads_nothing_without(tmp_path: Path)
 def test_a_name_is_given_once_and_revoked_by_its_name(tmp_path: Path) -> None:
     file = TokenFile(tmp_path / "t")
     file.add(token("one")[0])
-    with pytest.raises(ConfigError, match="there is a token one already"):
+    with pytest.raises(NameTaken, match="there is a token one already"):
         file.add(token("one")[0])
-    with pytest.raises(ConfigError, match="there is no token 'two'; there are: one"):
+    with pytest.raises(UnknownToken, match="there is no token 'two'; there are: one"):
         file.remove("two")
     assert [one.name for one in file.read()] == ["one"]
 

@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 
 from proxy import errors
 from proxy.errors import ProxyError
+from proxy.storage.token_file import UnknownToken
 from proxy.web.admin.guard import NotForYou, NoToken
 from proxy.web.admin.openapi import description
 from proxy.web.admin.operations import ROOT, Call, Nothing, Operation, body_of, query_of
@@ -27,6 +28,7 @@ _OURS: tuple[tuple[type[ProxyError], int, str], ...] = (
     (NotForYou, 403, "Not from here"),
     # Here it is the caller's to mend: a value, a policy or a mirror that was sent is wrong.
     (errors.ConfigError, 422, "A value is wrong"),
+    (UnknownToken, 404, "No such token"),
     (UnknownPolicy, 404, "No such policy"),
 )
 _PHRASES = {404: "There is no such path", 405: "Method not allowed", 413: "Too large"}

@@ -20,6 +20,7 @@ from proxy.observe.history import History
 from proxy.observe.metrics import Metrics
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.memory import MemoryCatalog
+from proxy.storage.token_file import TokenFile
 from proxy.storage.verify import Findings
 from proxy.web.admin.application import application
 from proxy.web.admin.cache import CacheDesk
@@ -30,6 +31,7 @@ from proxy.web.admin.overview import Watch
 from proxy.web.admin.pages import AdminPages
 from proxy.web.admin.policies import PolicyDesk
 from proxy.web.admin.shell import Shell
+from proxy.web.admin.tokens import TokenDesk
 from proxy.web.paths import Mirrors
 from tests.web.admin.mirrors import FakeMirrors
 
@@ -63,6 +65,8 @@ class Desk:
     catalog: MemoryCatalog
     blobs: DiskBlobs
     mirrors: FakeMirrors
+    tokens: TokenFile
+    told: list[str] = field(default_factory=list)
     crashes: list[Exception] = field(default_factory=list)
 
 
@@ -105,6 +109,13 @@ def play(folder: Any, script: Script, *, token: str | None = None, served_at: st
         history, guard = History(metrics.families, clock), Guard(token, clock)
         catalog, blobs = MemoryCatalog(), DiskBlobs(folder / "cache")
         crashes: list[Exception] = []
+        file, told = TokenFile(folder / "tokens.json"), list[str]()
+        tokens = TokenDesk(
+            file,
+            clock,
+            may_change=guard.asks,
+            told=lambda what, token: told.append(f"{what} {token.name}"),
+        )
         mirrors = Mirrors((LAB, PYPI))
         fake = FakeMirrors(ACTIVE, PASSIVE, hostile=HOSTILE)
         watch = Watch(history, happenings, lambda: mirrors, clock(), fake.events)
@@ -144,6 +155,7 @@ def play(folder: Any, script: Script, *, token: str | None = None, served_at: st
                 *MirrorDesk(fake).operations(),
                 *cache.operations(),
                 *policies.operations(),
+                *tokens.operations(),
             ),
             pages=[*pages.routes(), *mirror_pages.routes()],
             shell=shell,
@@ -151,7 +163,19 @@ def play(folder: Any, script: Script, *, token: str | None = None, served_at: st
             crashed=lambda _, error: crashes.append(error),
         )
         async with TestClient(TestServer(made)) as client:
-            desk = Desk(client, guard, happenings, history, metrics, catalog, blobs, fake, crashes)
+            desk = Desk(
+                client,
+                guard,
+                happenings,
+                history,
+                metrics,
+                catalog,
+                blobs,
+                fake,
+                file,
+                told,
+                crashes,
+            )
             async with asyncio.timeout(30):
                 await script(desk)
         await blobs.aclose()

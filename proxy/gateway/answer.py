@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from proxy.core.cache_status import CacheStatus
-from proxy.core.model import Form
+from proxy.core.model import Expected, Form, Validators
 from proxy.gateway.fill import Growing
 from proxy.storage.ports import OpenBlob
 
@@ -21,7 +21,8 @@ class Want:
 
     `form` and `coding` are the outcome of content negotiation. `headers` are those request
     headers (lower-case) that a `Plain` file may be varied by. `byte_range` is a Range header's
-    value. `head`: only the headers will be sent.
+    value. `head`: only the headers will be sent. `unstored`: it comes from upstream and is not
+    stored, unless it is here.
     """
 
     form: Form | None = None
@@ -29,6 +30,7 @@ class Want:
     head: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     byte_range: str | None = None
+    unstored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,14 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """A body that is passed on without being stored; only one client reads it."""
+    """A body that is passed on without being stored; only one client reads it.
+
+    `promised`: what its index says of the whole file. `validators`: what upstream says of it.
+    """
 
     chunks: AsyncIterator[bytes]
+    promised: Expected = Expected()
+    validators: Validators = Validators()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,9 @@ def public(ttl: float) -> str:
     return f"public, max-age={max(0, int(ttl))}"
 
 
+Rest = Callable[[int], contextlib.AbstractAsyncContextManager[AsyncIterator[bytes]]]
+"""The bytes of a body from an offset on, past the store: see `resuming.rest`."""
+
 Payload = Slice | Growing | Passing | Nothing
 
 
@@ -82,7 +92,8 @@ class Answer:
 
     `length` is that of the whole representation; None while unknown. `content_range` is set
     where upstream already cut the range out (then `length` is the part's). `counted`: its Age, or
-    the max-age of an index, changes with time.
+    the max-age of an index, changes with time. `rest`: where else a growing body can be had when
+    the store fails.
     """
 
     body: Payload
@@ -97,6 +108,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_range: str | None = None
     counted: Counted | None = None
+    rest: Rest | None = None
     holding: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def close(self) -> None:

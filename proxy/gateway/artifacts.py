@@ -149,7 +149,8 @@ class Artifacts:
             status = CacheStatus.forwarded("uri-miss", detail="head")
             return verified(artifact, row, Nothing(), row.size, status)
         order = Order(key=artifact.key, mirror=mirror, source=source, expected=row.expected)
-        if want.head:  # the index does not tell the size: upstream does, without the body
+        # Of a HEAD the index does not tell the size: upstream does, without the body.
+        if want.head or want.unstored:
             answer = await self._plain.passed(order, want, artifact.media_type)
             answer.etag, answer.cache_control = etag(row), IMMUTABLE
             return answer

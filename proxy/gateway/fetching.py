@@ -192,7 +192,11 @@ class Fetching:
         try:
             with fill.reader():
                 publish(Filling(fill, _promised(order, reply, expected, now)))
-                stored = await fill.run(reply.chunks)
+                try:
+                    stored = await fill.run(reply.chunks)
+                except StorageError as error:  # its clients get the rest past the store
+                    self._events.unstored(order.mirror.key, error)
+                    return
                 entry = entry_of(
                     reply,
                     stored,

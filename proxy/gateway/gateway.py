@@ -9,7 +9,8 @@ read here and nothing of HTTP is decided here. What one kind of resource needs i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import assert_never
 
 from proxy.core import policy as policies
@@ -31,7 +32,7 @@ from proxy.errors import (
     StorageError,
     UpstreamMissing,
 )
-from proxy.gateway.answer import Answer, Nothing, Want
+from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
 from proxy.gateway.answers import (
     heading,
     view_answer,
@@ -45,6 +46,7 @@ from proxy.gateway.members import Members
 from proxy.gateway.plain import PlainFiles
 from proxy.gateway.ports import Ports
 from proxy.gateway.presence import forget_if_lost
+from proxy.gateway.resuming import rest
 from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
 from proxy.gateway.warming import Warming
@@ -95,6 +97,16 @@ class Gateway:
 
         Raises every error of `proxy.errors` but those of the request itself.
         """
+        answer = await self._found(resource, mirror, want)
+        if not isinstance(answer.body, Slice | Passing | Nothing):
+
+            def from_(offset: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+                return rest(self._found, resource, mirror, want, before=answer, offset=offset)
+
+            answer.rest = from_
+        return answer
+
+    async def _found(self, resource: Resource, mirror: Mirror, want: Want) -> Answer:
         for attempt in range(_TRIES):
             try:
                 return await self._open(resource, mirror, want)

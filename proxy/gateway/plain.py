@@ -15,7 +15,7 @@ from typing import assert_never
 from proxy.core.cache_status import CacheStatus, Forward
 from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
 from proxy.core.http_date import parse_http_date
-from proxy.core.model import Absence, Bounds, Entry, Mirror, Plain
+from proxy.core.model import Absence, Bounds, Entry, Mirror, Plain, Validators
 from proxy.core.r_agent import USER_AGENT, chooses_by_agent, r_agent
 from proxy.errors import UNOBTAINABLE, Offline, ProxyError, UpstreamMissing
 from proxy.gateway.addresses import address
@@ -24,6 +24,7 @@ from proxy.gateway.basis import judged
 from proxy.gateway.fetching import Fetching, Filling, Order, Unstorable, variant_key
 from proxy.gateway.ports import Ports
 from proxy.gateway.responses import media_type
+from proxy.gateway.resuming import Digesting, checked
 from proxy.gateway.team import Elsewhere
 from proxy.upstream.port import Ask
 
@@ -63,6 +64,8 @@ class PlainFiles:
             headers=headers,
             anonymous=plain.anonymous,
         )
+        if want.unstored:
+            return await self.passed(order, want, plain.media_type)
         before = before_request(held, now=self._clock(), bounds=mirror.bounds)
         judged(before)
         match before:
@@ -89,6 +92,8 @@ class PlainFiles:
             headers=order.headers,
             anonymous=order.anonymous,
             byte_range=want.byte_range,
+            # Its digest is that of the bytes as upstream keeps them; see `upstream.client`.
+            verified=bool(order.expected),
         )
         answer = Answer(
             body=Nothing(),
@@ -102,7 +107,13 @@ class PlainFiles:
         except BaseException:
             await answer.close()
             raise
-        answer.body = Nothing() if want.head else Passing(reply.chunks)
+        chunks = reply.chunks
+        if order.expected and want.byte_range is None:
+            chunks = checked(chunks, Digesting(order.expected))
+        validators = Validators(
+            etag=reply.headers.get("etag"), last_modified=reply.headers.get("last-modified")
+        )
+        answer.body = Nothing() if want.head else Passing(chunks, order.expected, validators)
         answer.length = reply.length
         answer.media_type = kind or media_type(reply.headers)
         answer.content_range = reply.headers.get("content-range")

@@ -24,6 +24,7 @@ from proxy.storage.leftovers import collect, locked_file
 from proxy.storage.ports import Stored
 from proxy.storage.spool import DiskSpool, as_storage_error
 from proxy.storage.tally import Tally
+from proxy.storage.trouble import Trouble
 from proxy.storage.uses import Uses
 
 R = TypeVar("R")
@@ -37,6 +38,11 @@ SHARE = 0.25
 SLACK = 0.1
 """Share of the quota by which it may be exceeded until eviction has made room; then bodies are
 no longer stored."""
+
+
+CONVINCING = 1 << 20
+"""Bytes of a body that is kept after which a store that failed counts as well again: smaller ones
+may still find room where larger ones do not."""
 
 
 class DiskBlob:
@@ -64,8 +70,16 @@ class DiskBlob:
 class DiskBlobs:
     """A store of blobs below one folder; several processes may share it."""
 
-    def __init__(self, root: Path, *, limit: int | None = None, threads: int = 8) -> None:
-        """*limit* is the quota in bytes, which eviction keeps (`eviction.py`).
+    def __init__(
+        self,
+        root: Path,
+        *,
+        limit: int | None = None,
+        threads: int = 8,
+        trouble: Trouble | None = None,
+    ) -> None:
+        """*limit* is the quota in bytes, which eviction keeps (`eviction.py`). *trouble* hears of
+        bodies that cannot be written to their end.
 
         Raises StorageError where *root* cannot be used.
         """
@@ -75,6 +89,8 @@ class DiskBlobs:
         self._spools = root / "spool"
         self.reserved = 0  # bytes that running spools have claimed and not yet written
         self._guard = threading.Lock()  # over `reserved`
+        self._trouble = trouble or Trouble()
+        self._failed = 0  # bytes of the longest body that could not be written to its end
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
         self._uses = Uses(self.path)
         self.workspace = root / "work"
@@ -184,6 +200,17 @@ class DiskBlobs:
         """*count* reserved bytes are written or given up."""
         with self._guard:
             self.reserved -= count
+
+    def failed(self, size: int, error: StorageError) -> None:
+        """A body could not be written any further, having *size* bytes; told once."""
+        self._failed = max(self._failed, size)
+        self._trouble.raised("bodies", error)
+
+    def kept(self, size: int) -> None:
+        """A body of *size* bytes is whole: that is over, unless it was only a shorter one."""
+        if size >= min(self._failed, CONVINCING):
+            self._failed = 0
+            self._trouble.over("bodies")
 
     def _spool(self, reserve: int) -> DiskSpool:
         self._check_room(reserve)

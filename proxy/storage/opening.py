@@ -78,7 +78,7 @@ def opened(
         )
     with contextlib.ExitStack() as undo, as_storage_error():
         others = [path for path in layers if path != root]
-        main = DiskBlobs(root, limit=SPARE if root == spare else limit)
+        main = DiskBlobs(root, limit=SPARE if root == spare else limit, trouble=trouble)
         by_path: dict[Path, Layer] = {path: ReadOnlyBlobs(path) for path in others}
         by_path[root] = main
         catalogs = [

@@ -39,6 +39,14 @@ class Home(Protocol):
         """*count* reserved bytes are written or given up."""
         ...
 
+    def failed(self, size: int, error: StorageError) -> None:
+        """A body could not be written any further, having *size* bytes."""
+        ...
+
+    def kept(self, size: int) -> None:
+        """A body of *size* bytes is whole and in its place."""
+        ...
+
 
 class DiskSpool:
     """One body being written. Its lock tells a later start that its writer still lives.
@@ -65,17 +73,22 @@ class DiskSpool:
         return self._descriptor
 
     async def write(self, chunks: list[bytes]) -> None:
-        if sum(map(len, chunks)) <= INLINE:
-            with as_storage_error():
-                self._write(chunks)
-        else:
-            await self._home.run(self._held, self._write, chunks)
+        with self._telling():
+            if sum(map(len, chunks)) <= INLINE:
+                with as_storage_error():
+                    self._write(chunks)
+            else:
+                await self._home.run(self._held, self._write, chunks)
 
     async def commit(self, expected: Expected) -> Stored:
-        if self._size <= INLINE:  # a rename, for which a small file's clients wait
-            with as_storage_error():
-                return self._held(self._commit, expected)
-        return await self._home.run(self._held, self._commit, expected)
+        with self._telling():
+            if self._size <= INLINE:  # a rename, for which a small file's clients wait
+                with as_storage_error():
+                    stored = self._held(self._commit, expected)
+            else:
+                stored = await self._home.run(self._held, self._commit, expected)
+        self._home.kept(stored.size)
+        return stored
 
     async def discard(self) -> None:
         # Without a turn in a thread: the caller may be cancelled, and it must still be done.
@@ -88,6 +101,14 @@ class DiskSpool:
             busy = self._busy
         if not busy:
             self._release()
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            self._home.failed(self._size, error)
+            raise
 
     def _held(self, work: Callable[[A], R], argument: A) -> R:
         """Run *work* in a thread with the descriptor held open."""

@@ -11,7 +11,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 from aiohttp import hdrs, web
@@ -33,10 +33,13 @@ from proxy.ecosystems.base import Ecosystem
 from proxy.errors import (
     MethodNotAllowed,
     ProxyError,
+    StorageError,
 )
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice
 from proxy.gateway.basis import gathered
+from proxy.gateway.fill import Growing
 from proxy.gateway.gateway import Gateway
+from proxy.gateway.resuming import within
 from proxy.web.access import ANYBODY, Access
 from proxy.web.asking import wanted
 from proxy.web.errors import SERVER, explained, problem
@@ -53,7 +56,7 @@ from proxy.web.exchange import (
 )
 from proxy.web.keeping import Given, Keeping
 from proxy.web.paths import Asked, Mirrors
-from proxy.web.sending import SMALL, Outlet
+from proxy.web.sending import SMALL, Outlet, Way
 
 CLIENT_LEFT = 499
 """nginx's word, in logs and metrics only, for a client that closed before it was answered."""
@@ -227,13 +230,23 @@ class Content:
                 where = range(start + span.start, start + span.stop)
                 await self._outlet.file(way, blob.fileno(), where)
             case Passing(chunks=chunks):
-                async for chunk in chunks:
-                    await way.response.write(chunk)
-                    way.meter.sent += len(chunk)
+                # Upstream may have sent all of what a range was asked of.
+                await _passed(way, within(chunks, span))
             case _:
-                await self._outlet.growing(way, body, span)
+                await self._grown(way, answer, body, span)
         await way.response.write_eof()
         return way.response
+
+    async def _grown(self, way: Way, answer: Answer, body: Growing, span: range) -> None:
+        """Send of a body while it is stored, and past the store where that fails."""
+        try:
+            await self._outlet.growing(way, body, span)
+        except StorageError:
+            if answer.rest is None:
+                raise
+            offset = span.start + way.meter.sent
+            async with answer.rest(offset) as chunks:
+                await _passed(way, within(chunks, range(span.stop - offset)))
 
     async def _multipart(
         self,
@@ -294,6 +307,12 @@ class Content:
         )
         exchange.meter.sent = len(told.body)
         return response
+
+
+async def _passed(way: Way, chunks: AsyncIterator[bytes]) -> None:
+    async for chunk in chunks:
+        await way.response.write(chunk)
+        way.meter.sent += len(chunk)
 
 
 def _abort(request: web.Request) -> None:

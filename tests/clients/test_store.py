@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import json
 import os
+import random
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,31 @@ def test_a_full_disk_costs_the_cache_and_no_client(tmp_path: Path, workers: int)
                 ),
                 "the store recovers",
             )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_disk_that_fills_up_in_the_middle_costs_no_client(tmp_path: Path, workers: int) -> None:
+    body = random.Random(0).randbytes(6 << 20)
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        tables = {"cache": {"path": str(disk / "cache")}}
+        with _pair(tmp_path, tables, workers=workers) as (origin, proxy), proxy:
+            eventually(lambda: proxy.log.count("info ready") == workers, "all workers are ready")
+            (tmp_path / "www" / "tree" / "big.bin").write_bytes(body)
+            with ThreadPoolExecutor(6) as clients, origin.holding("*/big.bin") as held:
+                url = f"{proxy.url}/files/lab/big.bin"
+                fetched = [clients.submit(fetch, url) for _ in range(6)]
+                held.wait_reached()
+                filler = fill_up(disk)
+                held.release()
+                for one in fetched:
+                    assert one.result().body == body
+            assert "No space left" in proxy.log
+            assert proxy.log.count("concerns=bodies") == 1
+            filler.unlink()
+            for _ in range(2):
+                assert fetch(url).body == body
+            assert any(path.stat().st_size == len(body) for path in disk.rglob("sha256/*/*"))
+            assert "store_recovered concerns=bodies" in proxy.log
 
 
 def test_a_full_disk_at_the_start_is_told_and_costs_no_client(tmp_path: Path) -> None:

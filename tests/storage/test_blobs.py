@@ -23,6 +23,7 @@ from proxy.errors import IntegrityError, StorageError
 from proxy.storage import disk, leftovers
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.ports import Stored
+from proxy.storage.trouble import Trouble
 
 BODY = b"a body" * 40_000
 SMALL = b"small"
@@ -217,6 +218,29 @@ def test_a_disk_that_is_full_while_writing_is_our_failure_and_leaves_nothing(
         assert blobs.reserved == 0
 
     play(tmp_path, script)
+
+
+def test_that_bodies_cannot_be_written_is_told_once_and_when_it_is_over(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    told: list[tuple[str, bool]] = []
+    trouble = Trouble(lambda what, text: told.append((what, bool(text))))
+
+    async def main() -> None:
+        blobs = DiskBlobs(tmp_path, trouble=trouble)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(SMALL), hard))
+        try:
+            for _ in range(3):
+                with pytest.raises(StorageError, match="store failed"):
+                    await stored(blobs, BODY)
+            assert told == [("bodies", True)]
+            await stored(blobs, b"", SMALL)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await stored(blobs, BODY)
+        assert told == [("bodies", True), ("bodies", False)]
+        await blobs.aclose()
+
+    asyncio.run(main())
 
 
 def test_two_bodies_cannot_claim_the_same_space(tmp_path: Path) -> None:

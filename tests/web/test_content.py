@@ -17,6 +17,8 @@ from aiohttp import web
 from proxy.core.model import Bounds
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.errors import Denied, UpstreamFailed, UpstreamRefused
+from proxy.storage.disk import DiskBlobs
+from proxy.storage.ports import Blobs
 from proxy.web.access import Access
 from proxy.web.content import Content
 from proxy.web.exchange import Exchange
@@ -89,9 +91,10 @@ def visit(
     script: Callable[[Door], Awaitable[None]],
     files: dict[str, FakeFile | bytes] | None = None,
     access: Access | None = None,
+    blobs: Callable[[Path], Blobs] = DiskBlobs,
 ) -> None:
     async def main() -> None:
-        serving = served(folder, FILES if files is None else files, access)
+        serving = served(folder, FILES if files is None else files, access, blobs)
         async with serving as door, asyncio.timeout(30):
             await script(door)
 
@@ -100,11 +103,14 @@ def visit(
 
 @contextlib.asynccontextmanager
 async def served(
-    folder: Path, files: dict[str, FakeFile | bytes], access: Access | None = None
+    folder: Path,
+    files: dict[str, FakeFile | bytes],
+    access: Access | None = None,
+    blobs: Callable[[Path], Blobs] = DiskBlobs,
 ) -> AsyncIterator[Door]:
     """A door before a gateway to *files*."""
     heard, outlet = Heard(), Outlet(2)
-    async with world(folder, files, Bounds()) as made:
+    async with world(folder, files, Bounds(), blobs) as made:
         content = Content(
             gateway=made.gateway,
             ecosystems=ECOSYSTEMS,

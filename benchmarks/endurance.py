@@ -24,7 +24,13 @@ def killed(stage: Stage) -> Report:
             finding("broken promises", "pkgproxy", [tally.violations.total()], "", at_most=0),
             finding("start after a kill", "pkgproxy", survived.starts, "s"),
         ],
-        notes=[f"{survived.left} half-done files were left and collected.", *tally.examples],
+        notes=[
+            f"{survived.left} half-done files were left and collected.",
+            f"`cache verify` mended {survived.repaired.total()} times what a kill had left.",
+            f"{survived.evicted} blobs were evicted, {survived.prefetched} files prefetched.",
+            f"{survived.runs} runs were begun, {survived.completed} of them not cut off.",
+            *tally.examples,
+        ],
     )
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-
-from rattler import Subdir
 
 from proxy.cli.prefetch_telling import Order, Outcome, Teller, teller_for
 from proxy.mirror.wanted.closing import closing
 from proxy.mirror.wanted.fetching import Fetched, fetch
 from proxy.mirror.wanted.places import Places
 from proxy.mirror.wanted.reading import read
-from proxy.mirror.wanted.targets import Targets, platform_named, python_named
+from proxy.mirror.wanted.targets import Targets, targets_of
 from proxy.mirror.wanted.values import Wanted
 from proxy.upstream.running import RunningProxy
 
@@ -31,20 +27,6 @@ def run(order: Order) -> int:
         outcome = asyncio.run(_prefetch(order, targets, wanted, teller))
         teller.end(outcome)
     return INCOMPLETE if outcome.failures else COMPLETE
-
-
-def targets_of(platforms: Sequence[str], pythons: Sequence[str]) -> Targets:
-    """Those that are named, else this machine and the Python that runs this.
-
-    Raises ConfigError.
-    """
-    names = tuple(platforms) or (str(Subdir.current()),)
-    return Targets(
-        platforms=tuple(platform_named(name) for name in dict.fromkeys(names)),
-        pythons=tuple(dict.fromkeys(python_named(text) for text in pythons))
-        or (".".join(str(part) for part in sys.version_info[:3]),),
-        chosen=bool(platforms),
-    )
 
 
 async def _prefetch(order: Order, targets: Targets, wanted: Wanted, teller: Teller) -> Outcome:

@@ -14,13 +14,16 @@ from proxy.mirror.wanted.documents import Table
 from proxy.mirror.wanted.values import Environment, Wanted
 
 
-def read(path: Path) -> Wanted:
-    """The environment that *path* describes. Raises ConfigError."""
+def read(path: Path, within: Path | None = None) -> Wanted:
+    """The environment that *path* describes; files that it names must lie *within* that folder.
+
+    Raises ConfigError.
+    """
     table = documents.yaml_table(path)
     if "dependencies" not in table:
         raise ConfigError(f"{path}: has no dependencies: that is no environment")
     specs = tuple(_specs(table))
-    asked = requirements.of_lines(_pip(table), path)
+    asked = requirements.of_lines(_pip(table), path, within)
     wanted = Environment(
         where=str(path),
         specs=specs,

@@ -21,14 +21,24 @@ class Fetched:
 
 
 async def fetch(
-    files: Sequence[Needed], server: Server, *, jobs: int, hear: Callable[[Fetched], None]
+    files: Sequence[Needed],
+    server: Server,
+    *,
+    jobs: int,
+    hear: Callable[[Fetched], None],
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[Fetched]:
-    """Have the server fetch *files*, *jobs* at a time; *hear* of each that is done."""
+    """Have the server fetch *files*, *jobs* at a time; *hear* of each that is done.
+
+    Once *stopped*, no further one is begun.
+    """
     waiting = iter(files)
     done: list[Fetched] = []
 
     async def work() -> None:
         for file in waiting:  # shared by all workers: each takes the next
+            if stopped():
+                return
             found = await _fetched(file, server)
             done.append(found)
             hear(found)

@@ -20,9 +20,13 @@ from proxy.mirror.wanted import (
 from proxy.mirror.wanted.targets import Targets
 from proxy.mirror.wanted.values import Wanted
 
-_ALIKE: Mapping[str, Callable[[Path], Wanted]] = {
+_NAMING: Mapping[str, Callable[[Path, Path | None], Wanted]] = {
     "environment": environment.read,
     "requirements": requirements.read,
+}
+"""Formats that may name further files."""
+
+_ALIKE: Mapping[str, Callable[[Path], Wanted]] = {
     "explicit": conda_locks.read_explicit,
     "renv": renv.read,
     "specs": specs.read,
@@ -36,7 +40,7 @@ _BY_TARGET: Mapping[str, Callable[[Path, Targets], Wanted]] = {
     "pixi": conda_locks.read_pixi_lock,
 }
 
-FORMATS = (*_ALIKE, *_BY_TARGET)
+FORMATS = (*_NAMING, *_ALIKE, *_BY_TARGET)
 
 _NAMES = (
     ("pylock.toml", "pylock"),
@@ -52,8 +56,12 @@ _NAMES = (
 )
 
 
-def read(path: Path, targets: Targets, *, form: str | None = None) -> Wanted:
+def read(
+    path: Path, targets: Targets, *, form: str | None = None, within: Path | None = None
+) -> Wanted:
     """What *path* asks for; *form* is one of `FORMATS` where its name does not tell.
+
+    Files that it names are read wherever they are, or only *within* that folder.
 
     Raises ConfigError.
     """
@@ -61,6 +69,8 @@ def read(path: Path, targets: Targets, *, form: str | None = None) -> Wanted:
         form = told(path)
     elif form not in FORMATS:
         raise ConfigError(f"there is no format {form!r}; write one of {', '.join(FORMATS)}")
+    if form in _NAMING:
+        return _NAMING[form](path, within)
     if form in _ALIKE:
         return _ALIKE[form](path)
     return _BY_TARGET[form](path, targets)

@@ -54,17 +54,20 @@ class Asked:
         return (self.requirements, *self.beyond)
 
 
-def read(path: Path) -> Wanted:
-    """What *path* and the files that it names require. Raises ConfigError."""
-    reading = _Reading()
+def read(path: Path, within: Path | None = None) -> Wanted:
+    """What *path* and the files that it names require; these must lie *within* that folder.
+
+    Raises ConfigError.
+    """
+    reading = _Reading(within=within)
     reading.file(path, constraint=False, via=())
     asked = reading.asked(str(path))
     return Wanted(items=asked.items, notes=asked.notes)
 
 
-def of_lines(lines: Iterable[tuple[str, str]], file: Path) -> Asked:
+def of_lines(lines: Iterable[tuple[str, str]], file: Path, within: Path | None = None) -> Asked:
     """The same of lines in another file, each with where it stands. Raises ConfigError."""
-    reading = _Reading()
+    reading = _Reading(within=within)
     for where, line in lines:
         reading.line(line, where, file, constraint=False, via=(file.resolve(),))
     return reading.asked(str(file))
@@ -74,6 +77,7 @@ def of_lines(lines: Iterable[tuple[str, str]], file: Path) -> Asked:
 class _Reading:
     """What has been read so far, over all files."""
 
+    within: Path | None = None
     required: list[Required] = field(default_factory=list)
     constraints: list[Required] = field(default_factory=list)
     beyond: list[Beyond] = field(default_factory=list)
@@ -92,6 +96,15 @@ class _Reading:
                 only_wheels=frozenset(self.only_wheels),
             )
         return Asked(requirements=found, beyond=tuple(self.beyond), notes=tuple(self.notes))
+
+    def _named(self, file: Path, value: str, where: str) -> Path:
+        """The file that *file* names so. Raises ConfigError where it is not to be looked at."""
+        path = file.parent / value
+        if self.within is not None and not (
+            path.resolve().is_relative_to(self.within.resolve()) and path.is_file()
+        ):
+            raise ConfigError(f"{where}: {value} was not sent along; send it beside this file")
+        return path
 
     def file(self, path: Path, *, constraint: bool, via: tuple[Path, ...]) -> None:
         """Raises ConfigError."""
@@ -134,7 +147,7 @@ class _Reading:
                         "file and write its path"
                     )
                 inner = constraint or name == "--constraint"
-                self.file(file.parent / value, constraint=inner, via=via)
+                self.file(self._named(file, value, where), constraint=inner, via=via)
             case "--editable":
                 self._beyond(value, where, "an editable project is not a file of a mirror")
             case "--pre":

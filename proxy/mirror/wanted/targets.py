@@ -7,11 +7,13 @@ A Linux or macOS platform stands for machines of several ages: each may choose a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
+from rattler import Subdir
 
 from proxy.errors import ConfigError
 
@@ -155,6 +157,20 @@ class Targets:
     @property
     def _names(self) -> set[str]:
         return {one.name for one in self.platforms}
+
+
+def targets_of(platforms: Sequence[str], pythons: Sequence[str]) -> Targets:
+    """Those that are named, else this machine and the Python that runs this.
+
+    Raises ConfigError.
+    """
+    names = tuple(platforms) or (str(Subdir.current()),)
+    return Targets(
+        platforms=tuple(platform_named(name) for name in dict.fromkeys(names)),
+        pythons=tuple(dict.fromkeys(python_named(text) for text in pythons))
+        or (".".join(str(part) for part in sys.version_info[:3]),),
+        chosen=bool(platforms),
+    )
 
 
 def platform_named(name: str) -> Platform:

@@ -175,5 +175,9 @@ class UnknownRun(RequestError):
     """No run of that name is remembered."""
 
 
+class UnknownPrefetch(RequestError):
+    """No prefetch of that id is remembered."""
+
+
 UNOBTAINABLE = (UpstreamError, IntegrityError, ConfigError)
 """Why something cannot be had from upstream now; what is held may stand in for it."""

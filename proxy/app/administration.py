@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from proxy.app.listening import unix
+from proxy.app.prefetching import prefetches
 from proxy.app.supervisor import bind
 from proxy.app.verifying import Verifying
 from proxy.config import Settings
@@ -35,6 +36,7 @@ from proxy.web.admin.mirrors import MirrorDesk
 from proxy.web.admin.overview import Watch
 from proxy.web.admin.pages import AdminPages
 from proxy.web.admin.policies import PolicyDesk
+from proxy.web.admin.prefetch import PrefetchDesk
 from proxy.web.admin.shell import Shell
 from proxy.web.admin.tokens import TokenDesk
 from proxy.web.paths import Mirrors
@@ -101,8 +103,10 @@ class Administration:
         pages = AdminPages(
             shell, guard, watch=watch, policies=policies, mirrors=mirrors, address=self._address
         ).routes()
+        self._prefetches = prefetches(engine, settings)
         if desk is not None:
             operations += MirrorDesk(desk).operations()
+            operations += PrefetchDesk(self._prefetches).operations()
             pages += MirrorPages(
                 shell,
                 guard,
@@ -146,6 +150,7 @@ class Administration:
                 self._log.event("administration", at=site.name)
             yield
         finally:
+            await self._prefetches.aclose()  # which ends the streams about them
             await runner.cleanup()
             sampling.cancel()
             await asyncio.gather(sampling, return_exceptions=True)

@@ -53,6 +53,7 @@ _TABLE = (
     _Row(errors.UnknownMirror, 404, "No such mirror"),
     _Row(errors.UnknownPath, 404, "No such path"),
     _Row(errors.UnknownRun, 404, "No such run"),
+    _Row(errors.UnknownPrefetch, 404, "No such prefetch"),
     _Row(errors.Unauthenticated, 401, "A token is needed"),
     _Row(errors.TooManyAttempts, 429, "Too many wrong tokens"),
     _Row(errors.MethodNotAllowed, 405, "Method not allowed"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from proxy.errors import IntegrityError, ProxyError
@@ -20,24 +20,28 @@ class Fetched:
     failure: Failure | None = None
 
 
+async def _always() -> bool:
+    return True
+
+
 async def fetch(
     files: Sequence[Needed],
     server: Server,
     *,
     jobs: int,
     hear: Callable[[Fetched], None],
-    stopped: Callable[[], bool] = lambda: False,
+    go_on: Callable[[], Awaitable[bool]] = _always,
 ) -> list[Fetched]:
     """Have the server fetch *files*, *jobs* at a time; *hear* of each that is done.
 
-    Once *stopped*, no further one is begun.
+    *go_on* is awaited before each: whether it is to be begun, or none any more.
     """
     waiting = iter(files)
     done: list[Fetched] = []
 
     async def work() -> None:
         for file in waiting:  # shared by all workers: each takes the next
-            if stopped():
+            if not await go_on():
                 return
             found = await _fetched(file, server)
             done.append(found)

@@ -22,6 +22,9 @@ Crashed = Callable[[str, Exception], None]
 _OPEN = ("/login", "/static/")
 """What is to be had without a token."""
 
+LARGEST = 32 << 20
+"""Bytes of a body: several times the largest locks of real projects."""
+
 _HEADERS = {
     # Nothing from elsewhere, nothing within the page, no frame around it.
     "Content-Security-Policy": (
@@ -50,7 +53,9 @@ def application(
     async def end_streams(_: web.Application) -> None:
         happenings.close()
 
-    made = web.Application(middlewares=[_telling(shell, crashed), _guarding(guard)])
+    made = web.Application(
+        middlewares=[_telling(shell, crashed), _guarding(guard)], client_max_size=LARGEST
+    )
     made.router.add_routes(Api(operations).routes())
     made.router.add_routes(pages)
     made.on_response_prepare.append(_headed)

@@ -89,7 +89,11 @@ def _responses(one: Operation, schemas: Mapping[int, Any]) -> dict[str, Any]:
     problem = {"schema": schemas[id(ProblemDetails)]}
     failures = {**_ALWAYS, **one.fails}
     if one.body is not Nothing:
-        failures |= {415: "The body is not declared to be JSON.", 422: "A value is wrong."}
+        failures |= {
+            413: "The body is too large.",
+            415: "The body is not declared to be JSON.",
+            422: "A value is wrong.",
+        }
     return {str(one.status): success} | {
         str(status): {"description": text, "content": {_PROBLEM: problem}}
         for status, text in sorted(failures.items())

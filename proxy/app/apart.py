@@ -1,0 +1,272 @@
+"""Work in a process of its own, so that it takes nothing from those who serve.
+
+The process has a gateway over the same store, is less urgent than the servers, and ends with its
+work, or when the server that started it is gone. The two speak over a pipe: how the work stands
+goes one way, that it is to stop, and how many clients wait for upstream, the other. What the work
+is, and what is said of it, is left to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from proxy.advisories.store import Places
+from proxy.app.reporting import Reporting
+from proxy.config import Settings
+from proxy.ecosystems import ECOSYSTEMS
+from proxy.errors import StorageError
+from proxy.gateway.engine import Engine
+from proxy.gateway.ports import Ports
+from proxy.gateway.team import Solo
+from proxy.observe.happenings import Happenings
+from proxy.observe.log import Level, Log, Style
+from proxy.observe.metrics import Metrics, worker_ended
+from proxy.storage.opening import Store, opened
+from proxy.storage.trouble import Trouble
+from proxy.upstream.client import AiohttpUpstream
+from proxy.upstream.credentials import Credentials, netrc_path
+from proxy.upstream.oauth import refresh
+
+NICE = 10
+"""How much less urgent the process is than serving."""
+
+TELL = 0.1
+"""Seconds between two words on the pipe about what changes all the time."""
+
+ENDING = 10.0
+"""Seconds that the process has to end when its work has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Begin nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """So many files that clients want are on their way."""
+
+    clients: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The work could not even begin."""
+
+    error: str
+
+
+# -- in the server -----------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def apart(
+    carry_out: Callable[[Connection, Any], None],
+    order: object,
+    *,
+    name: str,
+    stop: asyncio.Event,
+    waiting: Callable[[], int],
+) -> AsyncIterator[AsyncIterator[object]]:
+    """Have *order* carried out by a process; what it says until the block is left, which ends it.
+
+    It is told when *stop* is set, and how many clients are *waiting*. What it says raises
+    StorageError where it failed, or ended without a word.
+    """
+    ours, theirs = multiprocessing.Pipe()
+    # spawn: this process has threads and an event loop, which must not be forked.
+    process = multiprocessing.get_context("spawn").Process(
+        target=carry_out, args=(theirs, order), name=name
+    )
+    try:
+        await asyncio.to_thread(_started, process)
+        theirs.close()
+        telling = asyncio.create_task(_tell(ours, stop, waiting))
+        try:
+            async with contextlib.aclosing(_heard(ours, process)) as heard:
+                yield heard
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+    finally:
+        ours.close()  # which ends the process
+        await asyncio.to_thread(_ended, process)
+
+
+async def _heard(
+    link: Connection, process: multiprocessing.process.BaseProcess
+) -> AsyncGenerator[object]:
+    async for message in _messages(link):
+        if isinstance(message, Failed):
+            raise StorageError(message.error)
+        yield message
+    await asyncio.to_thread(process.join, ENDING)
+    raise StorageError(
+        f"the process of the {process.name.split()[0]} ended with status {process.exitcode}; "
+        "is there enough memory?"
+    )
+
+
+async def _tell(link: Connection, stop: asyncio.Event, waiting: Callable[[], int]) -> None:
+    """Pass on that the work is to stop, and how many clients wait."""
+    told = 0
+    stopped = False
+    with contextlib.suppress(OSError):  # then `_heard` learns of it, too
+        while True:
+            if stop.is_set() and not stopped:
+                stopped = True
+                link.send(Stop())
+            if (now := waiting()) != told:
+                told = now
+                link.send(Waiting(now))
+            await asyncio.sleep(TELL)
+
+
+def _started(process: multiprocessing.process.BaseProcess) -> None:
+    """Start it deaf to what is meant for the server and sent to its whole group."""
+    deaf = {signal.SIGHUP, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, deaf)  # a process has its thread's mask
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _ended(process: multiprocessing.process.BaseProcess) -> None:
+    """See the process to its end."""
+    if process.pid is None:
+        return
+    process.join(ENDING)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+    worker_ended(process.pid)
+
+
+# -- in the process ----------------------------------------------------------------------
+
+
+class Teller:
+    """The process's end of the pipe."""
+
+    def __init__(self, link: Connection) -> None:
+        self._link = link
+        self._told: tuple[object, float] = (None, 0.0)
+        self.clients = 0
+
+    def changed(self, message: object, where: object) -> None:
+        """Tell how the work stands; of mere progress, while it is still *where* it was, only so
+        often.
+        """
+        now = time.monotonic()
+        if where == self._told[0] and now - self._told[1] < TELL:
+            return
+        self._told = where, now
+        self.tell(message)
+
+    def tell(self, message: object) -> None:
+        """Say something to the server, if it is still there."""
+        with contextlib.suppress(OSError):  # `heed` ends the work
+            self._link.send(message)
+
+    async def heed(self, stop: Callable[[], None], going: asyncio.Task[Any]) -> None:
+        """Do as the server says; without it, end."""
+        with contextlib.suppress(OSError):
+            async for message in _messages(self._link):
+                match message:
+                    case Stop():
+                        stop()
+                    case Waiting(clients=clients):
+                        self.clients = clients
+        going.cancel()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What a process works with."""
+
+    engine: Engine
+    log: Log
+
+
+async def inside(stack: contextlib.AsyncExitStack, settings: Settings) -> Inside:
+    """A gateway over the server's store. Raises StorageError and ConfigError."""
+    os.nice(NICE)
+    style, level = Style(settings.log.format), Level[settings.log.level.upper()]
+    log = stack.enter_context(Log(sys.stderr.buffer, style=style, level=level))
+    reporting = Reporting(Metrics(CollectorRegistry()), log, Happenings(time.time), requests=False)
+    store = _store(settings, reporting, log)
+    stack.push_async_callback(store.aclose)
+    credentials = Credentials(
+        named=settings.credentials,
+        auth_file=settings.auth_file,
+        netrc_file=netrc_path(os.environ),
+        refresh=refresh,
+    )
+    upstream = AiohttpUpstream(settings.upstream, authority=credentials, observer=reporting)
+    stack.push_async_callback(upstream.aclose)
+    engine = Engine(
+        Ports(
+            upstream=upstream,
+            blobs=store.blobs,
+            catalog=store.catalog,
+            team=Solo(),
+            ecosystems=ECOSYSTEMS,
+            clock=time.time,
+            events=reporting,
+        )
+    )
+    stack.push_async_callback(engine.aclose)
+    engine.gateway.configure(settings.mirrors)
+    advisories = settings.advisories
+    if advisories.osv is not None:
+        await engine.advising.read(
+            Places(
+                path=advisories.osv,
+                overlay=advisories.overlay,
+                conda_names=advisories.conda_names,
+            )
+        )
+    return Inside(engine=engine, log=log)
+
+
+def _store(settings: Settings, reporting: Reporting, log: Log) -> Store:
+    return opened(
+        settings.cache.layers,
+        limit=settings.cache.max_size,
+        trouble=Trouble(reporting.trouble),
+        on_loss=lambda what: log.event("catalog_loss", level=Level.ERROR, what=what),
+    )
+
+
+# -- at both ends ------------------------------------------------------------------------
+
+
+async def _messages(link: Connection) -> AsyncGenerator[object]:
+    """What comes over the pipe, until its other end is closed."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(link.fileno(), readable.set)
+    try:
+        while True:
+            if not link.poll():
+                readable.clear()
+                await readable.wait()
+                continue
+            try:
+                yield link.recv()
+            except EOFError:
+                return
+    finally:
+        loop.remove_reader(link.fileno())

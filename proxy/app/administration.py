@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
@@ -126,10 +127,10 @@ class Administration:
         )
 
     @contextlib.asynccontextmanager
-    async def listening(self, served_at: str) -> AsyncIterator[None]:
+    async def listening(self, served_at: str, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
         """Answer while entered, if there are to be any doors; clients are served at *served_at*.
 
-        Raises ConfigError.
+        Over TCP with *tls*, where there is one. Raises ConfigError.
         """
         if self._admin.listen is None and self._admin.socket is None:
             yield
@@ -145,7 +146,7 @@ class Administration:
         )
         await runner.setup()
         try:
-            for site in self._sites(runner):
+            for site in self._sites(runner, tls):
                 await site.start()
                 self._log.event("administration", at=site.name)
             yield
@@ -157,10 +158,10 @@ class Administration:
             if self._admin.socket is not None:
                 self._admin.socket.unlink(missing_ok=True)
 
-    def _sites(self, runner: web.AppRunner) -> list[web.BaseSite]:
+    def _sites(self, runner: web.AppRunner, tls: ssl.SSLContext | None) -> list[web.BaseSite]:
         sites: list[web.BaseSite] = []
         if self._admin.listen is not None:
-            sites.append(web.SockSite(runner, _tcp(self._admin.listen)))
+            sites.append(web.SockSite(runner, _tcp(self._admin.listen), ssl_context=tls))
         if self._admin.socket is not None:
             sites.append(web.SockSite(runner, unix(self._admin.socket, "admin.socket")))
         return sites

@@ -34,6 +34,8 @@ from proxy.app.reporting import Reporting
 from proxy.app.serving import serving
 from proxy.app.token_watch import TokenWatch
 from proxy.config import Settings
+from proxy.config.admin import AdminSettings
+from proxy.config.settings import Server
 from proxy.core.model import Mirror, Resource
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.errors import ConfigError, StorageError, UnknownMirror
@@ -99,7 +101,7 @@ class Worker:
         self._mirrors = Mirrors(settings.mirrors)
         self._mirroring: Mirroring | None = None
         self._proxies = Proxies(settings.server.trusted_proxies)
-        self._certificate: Certificate | None = None
+        self._certificates: list[Certificate] = []
         # The first worker speaks for all.
         self._manager = Manager(os.environ if place.number == 0 else {})
 
@@ -183,14 +185,15 @@ class Worker:
                     self._application(*self._pages(engine, upstream, metrics)),
                     self._door,
                     place.listening,
-                    tls=self._tls(stack),
+                    tls=self._tls(stack, settings.server),
                     drain_timeout=settings.server.drain_timeout,
                 )
             )
             if isinstance(hearing, Happenings):
                 administration = self._administration(engine, metrics, hearing)
                 served_at = addresses(place.listening, settings.server.scheme)[0]
-                await stack.enter_async_context(administration.listening(served_at))
+                tls = self._tls(stack, settings.admin)
+                await stack.enter_async_context(administration.listening(served_at, tls))
             yield
 
     async def _hearing(self, stack: contextlib.AsyncExitStack) -> Hearing:
@@ -387,15 +390,17 @@ class Worker:
         else:
             self._log.crash("request_crashed", error, client=client)
 
-    def _tls(self, stack: contextlib.AsyncExitStack) -> ssl.SSLContext | None:
-        """Raises ConfigError where certificate and key do not fit."""
-        server = self._settings.server
-        if server.tls_certificate is None or server.tls_key is None:
+    def _tls(
+        self, stack: contextlib.AsyncExitStack, door: Server | AdminSettings
+    ) -> ssl.SSLContext | None:
+        """What *door* speaks TLS with. Raises ConfigError where certificate and key do not fit."""
+        if door.tls_certificate is None or door.tls_key is None:
             return None
-        self._certificate = Certificate(server.tls_certificate, server.tls_key)
-        watching = asyncio.create_task(self._certificate.run(self._log))
+        certificate = Certificate(door.tls_certificate, door.tls_key)
+        self._certificates.append(certificate)
+        watching = asyncio.create_task(certificate.run(self._log))
         stack.push_async_callback(_ended, watching)
-        return self._certificate.context
+        return certificate.context
 
     # -- what siblings ask ---------------------------------------------------------------
 
@@ -421,8 +426,8 @@ class Worker:
     def _reload(self) -> None:
         """Take over a changed configuration; a bad one changes nothing and says why."""
         self._manager.reloading()
-        if self._certificate is not None:
-            self._certificate.look(self._log)
+        for certificate in self._certificates:
+            certificate.look(self._log)
         try:
             self._take_over(self._read_again(None))
         except ConfigError as error:

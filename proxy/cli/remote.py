@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -63,9 +64,14 @@ class RemoteError(ProxyError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Where the administration is: `http://host:port` or `unix:/path`."""
+    """Where the administration is: `http://host:port`, `https://host:port` or `unix:/path`.
+
+    `certificate`: the one that it shows, and no other; None: one that this machine trusts, for the
+    host in the address.
+    """
 
     url: str
+    certificate: Path | None = None
     token: str | None = field(default=None, repr=False)
 
 
@@ -82,7 +88,11 @@ def door(url: str | None, token_file: Path | None, config: Path | None) -> Door:
     if admin.socket is not None:
         return Door(url=f"unix:{admin.socket}", token=token or admin.token)
     if admin.listen is not None:
-        return Door(url=f"http://{admin.listen.reached_at}", token=token or admin.token)
+        return Door(
+            url=f"{admin.scheme}://{admin.listen.reached_at}",
+            token=token or admin.token,
+            certificate=admin.tls_certificate,
+        )
     raise ConfigError(
         f"where is the server's administration? give --url (or {URL}), or --config with a file "
         "whose [admin] has listen or socket"
@@ -150,7 +160,7 @@ class Remote:
     @contextlib.contextmanager
     def _connected(self) -> Iterator[http.client.HTTPConnection]:
         """A connection. Raises RemoteError where there is none, or it breaks."""
-        connection = _connection(self._door.url)
+        connection = _connection(self._door)
         try:
             yield connection
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -173,16 +183,35 @@ class _Local(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _connection(url: str) -> http.client.HTTPConnection:
-    """Raises ConfigError where *url* is none."""
+def _connection(where: Door) -> http.client.HTTPConnection:
+    """Raises ConfigError where its URL is none, or its certificate cannot be read."""
+    url = where.url
     if url.startswith("unix:"):
         return _Local(url.removeprefix("unix:"))
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path:
         raise ConfigError(f"{url!r}: write http://host:port, https://host:port or unix:/path")
     if parts.scheme == "https":
-        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=PATIENCE)
+        trust = _trust(where.certificate)
+        return http.client.HTTPSConnection(
+            parts.hostname, parts.port, timeout=PATIENCE, context=trust
+        )
     return http.client.HTTPConnection(parts.hostname, parts.port, timeout=PATIENCE)
+
+
+def _trust(certificate: Path | None) -> ssl.SSLContext:
+    """Raises ConfigError where *certificate* cannot be read."""
+    if certificate is None:
+        return ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # It is for the name that others know the server by, and asked here by its address.
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # whoever signed it
+    try:
+        context.load_verify_locations(certificate)
+    except OSError as error:  # an SSLError is one
+        raise ConfigError(f"{certificate}: cannot be read as a certificate: {error}") from error
+    return context
 
 
 def _refused(status: int, content: bytes) -> NoReturn:

@@ -13,6 +13,7 @@ from typing import Any
 
 from proxy.config.credentials import Bearer, Credential
 from proxy.config.kinds import HOST, Kind
+from proxy.config.listening import half_pairs
 
 SHORTEST = 16
 """Characters of a token: fewer can be guessed over a network."""
@@ -51,18 +52,25 @@ class Address:
 class AdminSettings:
     """Where the administration is to be had; with neither `listen` nor `socket`: nowhere.
 
-    `token` None: whoever can connect may do everything.
+    `token` None: whoever can connect may do everything. With a certificate `listen` speaks TLS.
     """
 
     listen: Address | None = None
     socket: Path | None = None
     token: str | None = field(default=None, repr=False)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+    @property
+    def scheme(self) -> str:
+        """What `listen` speaks."""
+        return "http" if self.tls_certificate is None else "https"
 
     @property
     def shown(self) -> str | None:
         """Where it is, for people; None: nowhere."""
         if self.listen is not None:
-            return f"http://{self.listen.reached_at}/"
+            return f"{self.scheme}://{self.listen.reached_at}/"
         return None if self.socket is None else f"unix:{self.socket}"
 
 
@@ -70,14 +78,23 @@ def admin_of(values: Mapping[str, Any], credentials: Mapping[str, Credential]) -
     """The settings of checked *values*."""
     credential = credentials.get(values["credentials"] or "")
     token = credential.token if isinstance(credential, Bearer) else None
-    return AdminSettings(listen=values["listen"], socket=values["socket"], token=token)
+    return AdminSettings(
+        listen=values["listen"],
+        socket=values["socket"],
+        token=token,
+        tls_certificate=values["tls_certificate"],
+        tls_key=values["tls_key"],
+    )
 
 
 def open_doors(
     values: Mapping[str, Any], credentials: Mapping[str, Credential]
 ) -> Iterator[tuple[str, str]]:
     """What would leave the administration open, or never work: the key and what to write."""
+    yield from half_pairs(values)
     name, listen = values["credentials"], values["listen"]
+    if values["tls_certificate"] is not None and listen is None:
+        yield "tls_certificate", "it is for admin.listen, which is not set: write an address there"
     credential = credentials.get(name or "")
     if name is not None and not isinstance(credential, Bearer):
         yield "credentials", f'write a [credentials.{name}] table of kind "bearer"'

@@ -13,13 +13,18 @@ _ADVICE = 'write a list of addresses or networks, such as ["10.0.0.5", "192.168.
 
 def unsuitable(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What of the checked *values* of [server] does not go together: the key and what to do."""
+    yield from half_pairs(values)
+    if "unix" in (values["trusted_proxies"] or ()) and values["socket"] is None:
+        yield "trusted_proxies", '"unix" stands for clients of server.socket, which is not set'
+
+
+def half_pairs(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A certificate without its key among *values*, or the other way round."""
     certificate, key = values["tls_certificate"], values["tls_key"]
     if certificate is not None and key is None:
         yield "tls_key", "a certificate needs its key: write the file that it is in"
     if key is not None and certificate is None:
         yield "tls_certificate", "a key needs its certificate: write the file that it is in"
-    if "unix" in (values["trusted_proxies"] or ()) and values["socket"] is None:
-        yield "trusted_proxies", '"unix" stands for clients of server.socket, which is not set'
 
 
 def _networks(value: Any) -> tuple[str, ...]:

@@ -354,6 +354,18 @@ ADMIN = (
         default=None,
         help='Name of a `[credentials.<name>]` table of kind "bearer": its token is asked for.',
     ),
+    Key(
+        name="tls_certificate",
+        kind=FILE,
+        default=None,
+        help="Certificate with its chain (PEM): `listen` speaks https; read again on a change.",
+    ),
+    Key(
+        name="tls_key",
+        kind=FILE,
+        default=None,
+        help="The certificate's key (PEM), without a password.",
+    ),
 )
 
 MIRROR = (

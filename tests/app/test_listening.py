@@ -7,13 +7,13 @@ import shutil
 import socket
 import ssl
 import stat
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.app.service import Service
+from tests.lab.certificates import certificate, needs_openssl
 from tests.lab.origin import Origin
 from tests.lab.server import eventually, free_port
 
@@ -122,18 +122,6 @@ def test_a_file_is_not_taken_for_a_socket(tmp_path: Path) -> None:
 # -- TLS -----------------------------------------------------------------------------------
 
 
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate of its own for 127.0.0.1, and its key."""
-    folder.mkdir(exist_ok=True)
-    made, key = folder / f"{name}.pem", folder / f"{name}.key"
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subject = ["-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(key), "-out", str(made)]
-    command = ["openssl", "req", "-x509", *kind, *subject, *files]
-    subprocess.run(command, check=True, capture_output=True)
-    return made, key
-
-
 def over_tls(port: int, trusted: Path, path: str = "/readyz") -> http.client.HTTPResponse:
     context = ssl.create_default_context(cafile=str(trusted))
     plain = socket.create_connection(("127.0.0.1", port), timeout=30)
@@ -146,9 +134,6 @@ def fits(port: int, trusted: Path) -> bool:
         return over_tls(port, trusted).status == 200
     except ssl.SSLError:
         return False
-
-
-needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing")
 
 
 @needs_openssl

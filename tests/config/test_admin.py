@@ -52,6 +52,33 @@ def test_only_a_bearer_will_do(tmp_path: Path, table: str) -> None:
         _read(tmp_path, f'[admin]\nlisten = "127.0.0.1:1"\ncredentials = "boss"\n{table}')
 
 
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        (
+            'listen = "127.0.0.1:1"\ntls_certificate = "{file}"',
+            "tls_key: a certificate needs its key",
+        ),
+        ('listen = "127.0.0.1:1"\ntls_key = "{file}"', "tls_certificate: a key needs its"),
+        ('tls_key = "{file}"\ntls_certificate = "{file}"', "it is for admin.listen"),
+    ],
+)
+def test_a_certificate_has_its_key_and_its_address(tmp_path: Path, keys: str, problem: str) -> None:
+    file = tmp_path / "any.pem"
+    file.touch()
+    with pytest.raises(ConfigError, match=f"admin.*{problem}"):
+        _read(tmp_path, f"[admin]\n{keys.format(file=file)}\n")
+
+
+def test_with_a_certificate_it_is_shown_as_https(tmp_path: Path) -> None:
+    file = tmp_path / "any.pem"
+    file.touch()
+    pair = f'tls_certificate = "{file}"\ntls_key = "{file}"\n'
+    assert _read(
+        tmp_path, f'[admin]\nlisten = "[::]:8"\n{pair}credentials = "boss"\n{BEARER}'
+    ).shown == ("https://127.0.0.1:8/")
+
+
 def test_the_token_is_not_shown(tmp_path: Path) -> None:
     text = f'[admin]\nlisten = "127.0.0.1:1"\ncredentials = "boss"\n{BEARER}'
     assert TOKEN not in repr(_read(tmp_path, text))

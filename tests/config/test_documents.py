@@ -35,6 +35,8 @@ def test_the_sample_file_loads_with_everything_in_it(tmp_path: Path) -> None:
         "/etc/ssl/certs/ca-certificates.crt",
         "/etc/pkgproxy/tls.pem",
         "/etc/pkgproxy/tls.key",
+        "/etc/pkgproxy/admin.pem",
+        "/etc/pkgproxy/admin.key",
         "/etc/pkgproxy/advisories.toml",
         "/etc/pkgproxy/conda-names.json",
     ):

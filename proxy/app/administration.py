@@ -37,6 +37,7 @@ from proxy.web.admin.mirrors import MirrorDesk
 from proxy.web.admin.overview import Watch
 from proxy.web.admin.pages import AdminPages
 from proxy.web.admin.policies import PolicyDesk
+from proxy.web.admin.policy_pages import PolicyPages
 from proxy.web.admin.prefetch import PrefetchDesk
 from proxy.web.admin.shell import Shell
 from proxy.web.admin.tokens import TokenDesk
@@ -102,8 +103,9 @@ class Administration:
         operations = [*watch.operations(), *cache.operations(), *policies.operations()]
         operations += tokens.operations()
         pages = AdminPages(
-            shell, guard, watch=watch, policies=policies, mirrors=mirrors, address=self._address
+            shell, guard, watch=watch, mirrors=mirrors, address=self._address
         ).routes()
+        pages += PolicyPages(shell, guard, policies=policies, mirrors=mirrors).routes()
         self._prefetches = prefetches(engine, settings)
         if desk is not None:
             operations += MirrorDesk(desk).operations()

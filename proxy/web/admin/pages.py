@@ -1,4 +1,4 @@
-"""The pages of the administration but for those of mirrors, and logging in."""
+"""The pages of the administration but for those of mirrors and policies, and logging in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from proxy.web.admin import wording
 from proxy.web.admin.guard import COOKIE, SESSION, Guard, name_of
 from proxy.web.admin.overview import Wanted, Watch, Window, repeated
 from proxy.web.admin.plots import Series, plot
-from proxy.web.admin.policies import About, PolicyDesk
 from proxy.web.admin.shell import SORTS, Shell
 from proxy.web.paths import Mirrors
 from proxy.web.setup import clients
@@ -35,7 +34,6 @@ class AdminPages:
         guard: Guard,
         *,
         watch: Watch,
-        policies: PolicyDesk,
         mirrors: Callable[[], Mirrors],
         address: Callable[[str], str],
     ) -> None:
@@ -43,7 +41,6 @@ class AdminPages:
         self._shell = shell
         self._guard = guard
         self._watch = watch
-        self._policies = policies
         self._mirrors = mirrors
         self._address = address
 
@@ -51,7 +48,6 @@ class AdminPages:
         """For the application's router."""
         return [
             web.get("/", self._overview),
-            web.get("/policies", self._policy_page),
             web.get("/events", self._events),
             web.get("/setup", self._setup),
             web.get("/login", self._login),
@@ -109,22 +105,6 @@ class AdminPages:
             plots=plots,
             health=await self._watch.health(),
             events=repeated(self._watch.events(Wanted()))[:10],
-        )
-
-    async def _policy_page(self, request: web.Request) -> web.Response:
-        mirror, package = request.query.get("mirror", ""), request.query.get("package", "").strip()
-        verdicts = None
-        if package:
-            found = await self._policies.explain(About(mirror=mirror, package=package))
-            verdicts = found.files
-        return self._shell.page(
-            "policies.html",
-            "/policies",
-            policies=self._policies.views(),
-            mirrors=[one.key for one in self._mirrors() if one.type != "files"],
-            mirror=mirror,
-            package=package,
-            verdicts=verdicts,
         )
 
     async def _events(self, request: web.Request) -> web.Response:

@@ -231,7 +231,10 @@ class PolicyDesk:
         return await self.explain(call.query)
 
     async def _diff(self, call: Call) -> Changed:
-        change: Change = call.body
+        return await self.compare(call.body)
+
+    async def compare(self, change: Change) -> Changed:
+        """Raises UnknownMirror, UnknownPolicy, ConfigError, BadIndex, StorageError."""
         mirror = self._mirror(change.mirror)
         if (change.new is None) == (change.text is None):
             raise ConfigError("write one of new (a policy's name) and text (a policy file)")

@@ -30,6 +30,7 @@ from proxy.web.admin.mirrors import MirrorDesk
 from proxy.web.admin.overview import Watch
 from proxy.web.admin.pages import AdminPages
 from proxy.web.admin.policies import PolicyDesk
+from proxy.web.admin.policy_pages import PolicyPages
 from proxy.web.admin.shell import Shell
 from proxy.web.admin.tokens import TokenDesk
 from proxy.web.paths import Mirrors
@@ -136,7 +137,6 @@ def play(folder: Any, script: Script, *, token: str | None = None, served_at: st
             shell,
             guard,
             watch=watch,
-            policies=policies,
             mirrors=lambda: mirrors,
             address=lambda host: served_at or f"http://{host}:8080",
         )
@@ -148,6 +148,7 @@ def play(folder: Any, script: Script, *, token: str | None = None, served_at: st
             policies=lambda: {NO_X.name: NO_X},
             in_force=lambda key: NO_X if key == LAB.key else None,
         )
+        policy_pages = PolicyPages(shell, guard, policies=policies, mirrors=lambda: mirrors)
         made = application(
             guard=guard,
             operations=(
@@ -157,7 +158,7 @@ def play(folder: Any, script: Script, *, token: str | None = None, served_at: st
                 *policies.operations(),
                 *tokens.operations(),
             ),
-            pages=[*pages.routes(), *mirror_pages.routes()],
+            pages=[*pages.routes(), *mirror_pages.routes(), *policy_pages.routes()],
             shell=shell,
             happenings=happenings,
             crashed=lambda _, error: crashes.append(error),

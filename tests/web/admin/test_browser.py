@@ -127,8 +127,15 @@ def test_pages_fit_a_telephone_in_light_and_dark(browser: Browser, scheme: str) 
     page = browser.page
     page.set_viewport_size(PHONE)
     page.emulate_media(color_scheme=scheme)
-    paths = ("/", "/mirrors", "/mirrors/new", "/mirrors/conda%2Ffixed", "/policies", "/events")
-    for path in (*paths, "/setup"):
+    paths = (
+        "/",
+        "/mirrors",
+        "/mirrors/new",
+        "/mirrors/conda%2Ffixed",
+        "/policies",
+        "/policies/diff",
+    )
+    for path in (*paths, "/events", "/setup"):
         browser.open(path)
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= PHONE["width"], f"{path} is {wide} wide"

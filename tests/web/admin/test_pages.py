@@ -19,6 +19,8 @@ PAGES = (
     "/?span=week",
     "/policies",
     "/policies?mirror=conda/lab&package=%3Cscript%3Ex",
+    "/policies/diff",
+    "/policies/diff?mirror=pypi/py",
     "/events",
     "/events?sort=refusal&mirror=conda/lab",
     "/setup",
@@ -134,6 +136,66 @@ def test_a_policy_page_says_what_is_hidden_and_explains(tmp_path: Path) -> None:
         page = await _page(desk, "/policies?mirror=conda/lab&package=x")
         assert "x conda/lab 1 234" in page.text
         assert "x-1.conda deny x" in page.text
+
+    play(tmp_path, script)
+
+
+DRAFT = '[[rule]]\nname = "no-y"\ndeny = { names = ["y*"] }\n'
+
+
+def test_what_a_change_of_policy_would_do_is_counted_and_named(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        answer = await _post(
+            desk, "/policies/diff", mirror="conda/lab", old="", new="none", text=""
+        )
+        page = Page(await answer.text())
+        page.check()
+        assert "0 files would be hidden, 1 brought back" in page.text
+        assert "x 1 " in page.text
+        assert "x-1.conda linux-64/repodata.json brought back" in page.text
+        answer = await _post(
+            desk, "/policies/diff", mirror="pypi/py", old="none", new="", text=DRAFT
+        )
+        page = Page(await answer.text())
+        page.check()
+        assert "1 files would be hidden, 0 brought back" in page.text
+        assert "no-y" in page.text, "the text is not lost"
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"mirror": "conda/lab"}, "choose the new policy, or paste its text"),
+        ({"mirror": "conda/lab", "new": "none", "text": DRAFT}, "not both"),
+        ({"mirror": "conda/none", "new": "none"}, "there is no mirror 'conda/none'"),
+        ({"mirror": "conda/lab", "new": "other"}, "there is no policy 'other'"),
+        ({"mirror": "conda/lab", "text": HOSTILE}, "draft"),
+        ({"mirror": "conda/lab", "text": DRAFT.replace("names", "nmaes")}, "nmaes"),
+    ],
+)
+def test_what_is_wrong_in_a_comparison_is_said_and_nothing_is_lost(
+    tmp_path: Path, form: dict[str, str], told: str
+) -> None:
+    async def script(desk: Desk) -> None:
+        answer = await _post(desk, "/policies/diff", **form)
+        text = await answer.text()
+        page = Page(text)
+        page.check()
+        assert (answer.status, told in page.text) == (422, True), page.text
+        assert "<script>alert" not in text
+        assert " ".join(form.get("text", "").split()) in page.text
+
+    play(tmp_path, script)
+
+
+def test_a_comparison_is_asked_for_by_our_own_form_alone(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        answer = await desk.client.post(
+            "/policies/diff", data={"mirror": "conda/lab", "new": "none"}
+        )
+        assert answer.status == 403
 
     play(tmp_path, script)
 

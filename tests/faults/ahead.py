@@ -14,12 +14,12 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from proxy.cli.prefetch import targets_of
 from proxy.errors import ProxyError
 from proxy.mirror.wanted.closing import closing
 from proxy.mirror.wanted.fetching import fetch
 from proxy.mirror.wanted.places import Places
 from proxy.mirror.wanted.reading import read
+from proxy.mirror.wanted.targets import targets_of
 from proxy.upstream.running import RunningProxy
 from tests.faults.content import Content
 from tests.lab.server import MirrorConfig, free_port

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
-import msgspec
-
 from proxy.core.policy import Verdict
 from proxy.ecosystems.conda.batches import Batch
 from proxy.ecosystems.conda.gate import Gate
@@ -99,9 +97,8 @@ class Reader:
             ]
         if not section.rewritten:
             return batch.parted(names)
-        shown = {**section.members, **section.rewritten}
         return [
-            (name, memoryview(b"%b:%b" % (msgspec.json.encode(key), shown[key])))
+            (name, section.written(key))
             for key, name in zip(batch.records, names, strict=True)
             if name is not None
         ]

@@ -59,6 +59,11 @@ class Section:
             return {}
         return rewritten(self.wheels, self.members, self.where)
 
+    def written(self, key: str) -> memoryview:
+        """The record *key* as clients get it, as a member of an object. Raises BadIndex."""
+        record = self.rewritten.get(key) or self.members[key]
+        return memoryview(b"%b:%b" % (msgspec.json.encode(key), record))
+
     def batches(self, model: type[R]) -> Iterator[Batch[R]]:
         """The records a hundred at a time, read as *model*. Raises BadIndex."""
         if bytes(memoryview(self._raw)[:1]) != b"{":

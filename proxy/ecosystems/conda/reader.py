@@ -50,9 +50,10 @@ class Reader:
             self._read(section)
 
     def _read(self, section: Section) -> bool:
-        """Whether every key is there but once; otherwise nothing has been noted for good."""
+        """Whether every key is there but once; otherwise it must be read again: what has been noted
+        is rows, which are then made anew.
+        """
         hiding = None if self._gate is None else self._gate.hiding(section)
-        rows: dict[str, bytes] = {}
         by_name = ByName()
         hidden: dict[str, Verdict] = {}
         kept = Kept()
@@ -64,7 +65,7 @@ class Reader:
             count += len(records)
             denied = {} if hiding is None else hiding(records)
             if self._rowed and section.kind is not None:
-                rows.update(self._rows(section, records, denied))
+                self.rows.update(self._rows(section, records, denied))
             runs = self._runs(section, batch, denied) if self._sharded or denied else []
             by_name.add(runs)
             kept.add([run for _, run in runs] if denied else [batch.text])
@@ -72,7 +73,6 @@ class Reader:
         if len(keys) < count:
             return False
         section.hidden, section.kept = hidden, kept if hidden else None
-        self.rows.update(rows)
         if self._sharded:
             self.shards[section.path] = by_name
         return True

@@ -69,7 +69,7 @@ class Mirroring:
                 mirror,
                 run,
                 changed=changed,
-                waiting=lambda: engine.fetching.under_way,
+                waiting=lambda: engine.ports.team.under_way,
                 clock=clock,
             )
 

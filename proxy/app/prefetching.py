@@ -82,7 +82,7 @@ def prefetches(engine: Engine, settings: Callable[[], Settings]) -> Prefetches:
         return Remote(
             Order(settings=settings(), prefetch=prefetch, wish=wish),
             changed=changed,
-            waiting=lambda: engine.fetching.under_way,
+            waiting=lambda: engine.ports.team.under_way,
         )
 
     return Prefetches(

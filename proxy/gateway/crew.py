@@ -28,6 +28,7 @@ from proxy.core.model import Artifact, Digest, Index, Member, Plain, Resource
 from proxy.errors import Abandoned, ProxyError
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice, Want
 from proxy.gateway.fill import Fill, Growing, Landed, Whereabouts
+from proxy.gateway.tallies import Tallies
 from proxy.gateway.team import Place
 from proxy.storage.ports import Blobs
 
@@ -161,12 +162,33 @@ class Crew(Place):
     """One worker of several: leads its keys and asks the others for theirs."""
 
     def __init__(self, number: int, size: int, folder: Path, blobs: Blobs) -> None:
+        """Raises OSError where nothing can be written in *folder*."""
         super().__init__(number, size)
         self._folder = folder
         self._blobs = blobs
         self._server: asyncio.Server | None = None
         self._nudges: set[asyncio.Task[None]] = set()
         self._serving: set[asyncio.Task[None]] = set()
+        self._tallies = Tallies(folder / "under-way", number, size)
+        self._own = 0  # files on their way to this worker
+
+    @contextlib.contextmanager
+    def fetching(self) -> Iterator[None]:
+        """See `Team.fetching`."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    @property
+    def under_way(self) -> int:
+        """See `Team.under_way`."""
+        return self._tallies.total()
+
+    def _count(self, change: int) -> None:
+        self._own += change
+        self._tallies.set(self._own)
 
     async def listen(self, open_: Open, refresh: Refresh) -> None:
         """Answer the siblings from now on."""

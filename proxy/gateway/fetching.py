@@ -104,11 +104,6 @@ class Fetching:
         """Whether *key* is being fetched by this worker."""
         return key in self._flights
 
-    @property
-    def under_way(self) -> int:
-        """How many files are on their way from upstream to this worker."""
-        return len(self._flights)
-
     async def drain(self, seconds: float) -> None:
         """Let running fetches end for up to *seconds*."""
         await self._flights.drain(seconds)
@@ -125,8 +120,9 @@ class Fetching:
             publish(known)
             return
         try:
-            async with self._upstream.open(self._ask(order)) as reply:
-                await self._received(order, reply, publish)
+            with self._team.fetching():
+                async with self._upstream.open(self._ask(order)) as reply:
+                    await self._received(order, reply, publish)
         except UpstreamMissing as error:
             await self._remember_absence(order, error)
             raise

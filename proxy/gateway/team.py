@@ -48,9 +48,30 @@ class Team(Protocol):
         """While entered, the current task may work on every key."""
         ...
 
+    def fetching(self) -> AbstractContextManager[None]:
+        """While entered, one more file is on its way from upstream to this worker."""
+        ...
+
+    @property
+    def under_way(self) -> int:
+        """How many files are on their way from upstream to all workers."""
+        ...
+
 
 class Solo:
     """The only worker leads everything."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+
+    @contextlib.contextmanager
+    def fetching(self) -> Iterator[None]:
+        """See `Team.fetching`."""
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
 
     def claim(self, key: str) -> None:
         """Always."""

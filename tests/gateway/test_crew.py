@@ -94,6 +94,25 @@ def test_workers_that_do_not_see_what_the_others_remember_serve_all_the_same(
     asyncio.run(main())
 
 
+def test_every_worker_knows_how_many_files_are_on_their_way_to_all(tmp_path: Path) -> None:
+    async def main() -> None:
+        files = {url(name): FakeFile(body=BODY, held_at=100_000) for name in NAMES}
+        async with two(tmp_path, dict(files)) as workers:
+            teams = [worker.engine.ports.team for worker in workers]
+            opened = [await workers[0].open("files/f", name) for name in NAMES]
+            assert {team.under_way for team in teams} == {len(NAMES)}
+            for name in NAMES:
+                files[url(name)].release.set()
+            for answer in opened:
+                assert await body_of(answer) == BODY
+                await answer.close()
+            for worker in workers:
+                await worker.settled()
+            assert {team.under_way for team in teams} == {0}
+
+    asyncio.run(main())
+
+
 def test_the_other_worker_reads_along_while_the_leader_fills(tmp_path: Path) -> None:
     async def main() -> None:
         files = {url(name): FakeFile(body=BODY, held_at=100_000) for name in NAMES}

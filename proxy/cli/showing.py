@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from proxy.config import Loaded
-from proxy.config.settings import SECTIONS
+from proxy.config.declared import SECTIONS
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 

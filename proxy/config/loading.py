@@ -14,20 +14,14 @@ from typing import Any
 
 from proxy.config.admin import open_doors
 from proxy.config.credentials import KINDS, Credential, resolve
+from proxy.config.declared import AUTH_FILE, OFFLINE, POLICY, SECTIONS
 from proxy.config.files import ConfigFile, paths
 from proxy.config.findings import DEFAULT, Findings
+from proxy.config.key import Key
 from proxy.config.listening import unsuitable
 from proxy.config.mirror_tables import MirrorTables, Policies
 from proxy.config.policies import read_all
-from proxy.config.settings import (
-    AUTH_FILE,
-    OFFLINE,
-    POLICY,
-    SECTIONS,
-    Key,
-    Settings,
-    settings_of,
-)
+from proxy.config.settings import Settings, settings_of
 from proxy.config.written import made_file
 from proxy.errors import ConfigError
 

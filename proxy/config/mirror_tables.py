@@ -9,10 +9,12 @@ from typing import Any
 from proxy.config import active
 from proxy.config import mirrors as checks
 from proxy.config.credentials import Credential
+from proxy.config.declared import MIRROR, REQUIRED
 from proxy.config.files import ConfigFile
 from proxy.config.findings import DEFAULT, Findings
+from proxy.config.key import Key
 from proxy.config.policies import NONE, filtered, misfits
-from proxy.config.settings import DEFAULT_MIRRORS, MIRROR, REQUIRED, Key, mirror_of
+from proxy.config.settings import DEFAULT_MIRRORS, mirror_of
 from proxy.config.written import Written, frozen, shown
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy

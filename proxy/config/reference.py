@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from proxy.config.settings import AUTH_FILE, DEFAULT_MIRRORS, MIRROR, OFFLINE, POLICY, SECTIONS, Key
+from proxy.config.declared import AUTH_FILE, MIRROR, OFFLINE, POLICY, SECTIONS
+from proxy.config.key import Key
+from proxy.config.settings import DEFAULT_MIRRORS
 
 _INTRODUCTION = """\
 # Configuration

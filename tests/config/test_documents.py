@@ -11,8 +11,8 @@ from typing import Any
 
 from proxy.config import load
 from proxy.config.credentials import KINDS
+from proxy.config.declared import AUTH_FILE, MIRROR, SECTIONS
 from proxy.config.reference import text
-from proxy.config.settings import AUTH_FILE, MIRROR, SECTIONS
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "config" / "pkgproxy.toml"

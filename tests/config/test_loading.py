@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.config import Flag, load
 from proxy.config.credentials import Bearer
-from proxy.config.settings import MIRROR, SECTIONS, UPSTREAM
+from proxy.config.declared import MIRROR, SECTIONS, UPSTREAM
 from proxy.config.upstream_settings import UpstreamSettings
 from proxy.core.model import Bounds, Mode
 from proxy.errors import ConfigError

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from proxy.config.declared import MIRROR
+from proxy.config.key import Key
 from proxy.config.kinds import FLAG, HOSTS, TEXTS
-from proxy.config.settings import MIRROR, Key
 from proxy.ecosystems import ECOSYSTEMS
 
 _LISTS = (TEXTS, HOSTS)

@@ -1,4 +1,4 @@
-"""Settings: what an operator may write, checked and typed. See `declared.py`, `settings.py` and `loading.py`."""
+"""Settings: what an operator may write (`declared`), typed (`settings`) and checked (`loading`)."""
 
 from __future__ import annotations
 

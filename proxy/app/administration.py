@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from proxy.app.listening import unix
+from proxy.app.listening import addresses, unix
 from proxy.app.prefetching import prefetches
+from proxy.app.serving import serving
 from proxy.app.supervisor import bind
 from proxy.app.verifying import Verifying
 from proxy.config import Settings
@@ -41,6 +42,7 @@ from proxy.web.admin.policy_pages import PolicyPages
 from proxy.web.admin.prefetch import PrefetchDesk
 from proxy.web.admin.shell import Shell
 from proxy.web.admin.tokens import TokenDesk
+from proxy.web.connection import Connection
 from proxy.web.paths import Mirrors
 
 SHUTDOWN = 2.0
@@ -139,34 +141,40 @@ class Administration:
             return
         self._served_at = served_at
         sampling = asyncio.create_task(self._history.run())
-        runner = web.AppRunner(
-            self._application,
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=SHUTDOWN,
-            handler_cancellation=True,
-        )
-        await runner.setup()
+        doors = self._doors(tls)
         try:
-            for site in self._sites(runner, tls):
-                await site.start()
-                self._log.event("administration", at=site.name)
-            yield
+            async with serving(self._application, self._connection, doors, drain_timeout=SHUTDOWN):
+                for door, context in doors:
+                    (at,) = addresses([door], "http" if context is None else "https")
+                    self._log.event("administration", at=at)
+                yield
+                await self._prefetches.aclose()  # which ends the streams about them
         finally:
-            await self._prefetches.aclose()  # which ends the streams about them
-            await runner.cleanup()
             sampling.cancel()
             await asyncio.gather(sampling, return_exceptions=True)
             if self._admin.socket is not None:
                 self._admin.socket.unlink(missing_ok=True)
 
-    def _sites(self, runner: web.AppRunner, tls: ssl.SSLContext | None) -> list[web.BaseSite]:
-        sites: list[web.BaseSite] = []
+    def _doors(
+        self, tls: ssl.SSLContext | None
+    ) -> list[tuple[socket.socket, ssl.SSLContext | None]]:
+        """Raises ConfigError."""
+        doors: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         if self._admin.listen is not None:
-            sites.append(web.SockSite(runner, _tcp(self._admin.listen), ssl_context=tls))
+            doors.append((_tcp(self._admin.listen), tls))
         if self._admin.socket is not None:
-            sites.append(web.SockSite(runner, unix(self._admin.socket, "admin.socket")))
-        return sites
+            doors.append((unix(self._admin.socket, "admin.socket"), None))
+        return doors
+
+    def _connection(self, behind: web.Server) -> Connection:
+        return Connection(behind, failed=self._unanswered, access_log=None)
+
+    def _unanswered(self, client: str, status: int, error: BaseException | None) -> None:
+        """A request was not one, or *error* came of it that nobody foresaw."""
+        if error is None:
+            self._log.event("bad_request", client=client, status=status)
+        else:
+            self._log.crash("admin_crashed", error, client=client)
 
     def _token_told(self, what: str, token: Token) -> None:
         scopes = " ".join(str(scope) for scope in token.scopes)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from aiohttp import web
 
-from proxy.web.door import Door
+from proxy.web.connection import Connection
 
 BACKLOG = 1024
 """Connections that the kernel may hold for us: a herd of installs starts all at once."""
@@ -19,13 +19,14 @@ BACKLOG = 1024
 @contextlib.asynccontextmanager
 async def serving(
     application: web.Application,
-    door: Callable[[web.Server], Door],
-    listening: Sequence[socket.socket],
+    door: Callable[[web.Server], Connection],
+    listening: Sequence[tuple[socket.socket, ssl.SSLContext | None]],
     *,
-    tls: ssl.SSLContext | None,
     drain_timeout: float,
 ) -> AsyncIterator[None]:
-    """Accept requests; on the way out stop accepting and let the last ones end."""
+    """Accept requests on sockets, over TLS where a context is beside one; on the way out stop
+    accepting and let the last ones end.
+    """
     runner = web.AppRunner(
         application,
         handle_signals=False,
@@ -38,7 +39,7 @@ async def serving(
     loop = asyncio.get_running_loop()
     servers: list[asyncio.Server] = []
     try:
-        for one in listening:
+        for one, tls in listening:
             make = loop.create_server
             if one.family == socket.AF_UNIX:
                 make = loop.create_unix_server  # type: ignore[assignment]

@@ -180,12 +180,12 @@ class Worker:
                 self._tidy(stack, store, watched, metrics)
                 self._mirror_ahead(stack, engine, reporting, store.root)
             self._content = self._answering(stack, reporting, watched)
+            tls = self._tls(stack, settings.server)
             await stack.enter_async_context(
                 serving(
                     self._application(*self._pages(engine, upstream, metrics)),
                     self._door,
-                    place.listening,
-                    tls=self._tls(stack, settings.server),
+                    [(one, tls) for one in place.listening],
                     drain_timeout=settings.server.drain_timeout,
                 )
             )

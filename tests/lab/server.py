@@ -191,7 +191,11 @@ class ProxyServer:
                 file.write(self._get(path)[1])
 
     def _is_ready(self) -> bool:
+        """Whether a worker serves, and the administration, which may be another worker's."""
+        _, _, port = str(self.tables.get("admin", {}).get("listen", "")).rpartition(":")
         try:
+            if port:
+                socket.create_connection(("127.0.0.1", int(port)), timeout=5).close()
             return self._get("/readyz")[0] == http.client.OK
         except OSError:
             return False

@@ -14,6 +14,7 @@ TABLE = [
     (errors.UnknownMirror("m"), 404, 404),
     (errors.UnknownPath("m"), 404, 404),
     (errors.UnknownRun("m"), 404, 404),
+    (errors.UnknownPrefetch("m"), 404, 404),
     (errors.Conflict("m"), 409, 409),
     (errors.Unauthenticated("m"), 401, 401),
     (errors.TooManyAttempts("m", retry_after=3.0), 429, 429),

@@ -82,6 +82,23 @@ def test_events_of_all_workers_come_together(tmp_path: Path, origin: Origin) -> 
         assert server.wait() == 0
 
 
+def test_what_is_no_request_is_told_as_a_problem_and_not_repeated(
+    tmp_path: Path, origin: Origin
+) -> None:
+    port = free_port()
+    with _server(tmp_path, origin, listen=f"127.0.0.1:{port}") as server:
+        for line in (f"GET /api/v1/events?after={9 * 1000 * 'x'} HTTP/1.1", "no request at all"):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+                client.sendall(f"{line}\r\nHost: 127.0.0.1\r\n\r\n".encode())
+                answer = http.client.HTTPResponse(client)
+                answer.begin()
+                assert answer.status == 400
+                assert answer.headers["Content-Type"] == "application/problem+json"
+                assert json.loads(answer.read())["detail"] == "this is no request"
+        eventually(lambda: server.log.count("bad_request") == 2, "both are logged")
+        assert "Traceback" not in server.log
+
+
 def test_upstreams_failures_are_told_and_its_health(tmp_path: Path, origin: Origin) -> None:
     port = free_port()
     admin = f"http://127.0.0.1:{port}"

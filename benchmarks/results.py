@@ -1,4 +1,9 @@
-"""A run's findings as a Markdown page: what was measured, on what, and which targets were met."""
+"""Findings as a Markdown page: what was measured, on what, and which targets were met.
+
+Run as `python -m benchmarks.results build/*.json`: writes RESULTS.md and the plots beside this file
+from what runs have saved. Of two reports of one benchmark the later one counts. What people have
+written about the misses, at the end of the page, stays.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +11,45 @@ import datetime as dt
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Container, Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
+import msgspec
+
+from benchmarks.plot import plot
 from benchmarks.report import Finding, Report, target
 
+PAGE = Path(__file__).with_name("RESULTS.md")
+PLOTS = PAGE.with_name("plots")
+WRITTEN = "\n## Misses"
+"""What begins the part of the page that is written by hand."""
 
-def page(reports: Sequence[Report], command: str) -> str:
-    """The page. *command* is what made it."""
-    return "\n".join(_lines(reports, command)) + "\n"
+
+def main(files: Sequence[str]) -> None:
+    """Write the page and the plots from what runs have saved in *files*."""
+    found: dict[str, Report] = {}
+    for file in files:
+        for report in msgspec.json.decode(Path(file).read_bytes(), type=list[Report]):
+            found[report.name] = report
+    PLOTS.mkdir(exist_ok=True)
+    for old in PLOTS.glob("*.svg"):
+        old.unlink()
+    pictures = {name: picture for name, one in found.items() if (picture := plot(one)) is not None}
+    for name, picture in pictures.items():
+        (PLOTS / f"{name}.svg").write_text(picture)
+    _, begun, written = PAGE.read_text().partition(WRITTEN)
+    PAGE.write_text(page(list(found.values()), pictures) + begun + written)
 
 
-def _lines(reports: Sequence[Report], command: str) -> Iterator[str]:
+def page(reports: Sequence[Report], plotted: Container[str] = ()) -> str:
+    """The page; beside it are the plots of those that are *plotted*."""
+    return "\n".join(_lines(reports, plotted)) + "\n"
+
+
+def _lines(reports: Sequence[Report], plotted: Container[str]) -> Iterator[str]:
+    command = f"python -m benchmarks {' '.join(one.name for one in reports)}"
     today = dt.datetime.now(dt.UTC).date()
     yield "# Results"
     yield ""
@@ -38,6 +70,8 @@ def _lines(reports: Sequence[Report], command: str) -> Iterator[str]:
         for one in report.findings:
             yield _row(one)
         yield from (f"\n{note}" for note in report.notes)
+        if report.name in plotted:
+            yield f"\n![{report.name}](plots/{report.name}.svg)"
 
 
 def _row(one: Finding) -> str:
@@ -64,3 +98,7 @@ def _nginx() -> str:
     except OSError:
         return "no nginx"
     return done.stderr.strip().removeprefix("nginx version: ")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -22,6 +22,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from proxy.advisories.overlay import read_overlay, remarked
+from proxy.config.settings import AdvisorySettings
 from proxy.core.advisories import Advisories, Advisory, Packed
 from proxy.core.osv import Record, gathered, read
 from proxy.errors import ConfigError
@@ -43,6 +44,13 @@ class Places:
     path: Path
     overlay: Path | None = None
     conda_names: Path | None = None
+
+
+def places_of(settings: AdvisorySettings) -> Places | None:
+    """Those that are configured; None: nothing is to be known."""
+    if settings.osv is None:
+        return None
+    return Places(path=settings.osv, overlay=settings.overlay, conda_names=settings.conda_names)
 
 
 def fingerprint(places: Places) -> Fingerprint:

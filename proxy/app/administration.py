@@ -87,7 +87,6 @@ class Administration:
         policies = PolicyDesk(
             policies=lambda: settings().policies,
             mirrors=mirrors,
-            now=in_force,
             ask=engine.explain,
             families=metrics.families,
         )

@@ -22,7 +22,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from proxy.advisories.store import Places
+from proxy.advisories.store import places_of
 from proxy.app.reporting import Reporting
 from proxy.config import Settings
 from proxy.ecosystems import ECOSYSTEMS
@@ -230,15 +230,9 @@ async def inside(stack: contextlib.AsyncExitStack, settings: Settings) -> Inside
     )
     stack.push_async_callback(engine.aclose)
     engine.gateway.configure(settings.mirrors)
-    advisories = settings.advisories
-    if advisories.osv is not None:
-        await engine.advising.read(
-            Places(
-                path=advisories.osv,
-                overlay=advisories.overlay,
-                conda_names=advisories.conda_names,
-            )
-        )
+    places = places_of(settings.advisories)
+    if places is not None:
+        await engine.advising.read(places)
     return Inside(engine=engine, log=log)
 
 

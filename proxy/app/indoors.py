@@ -94,7 +94,7 @@ def _application(
     engine = within.engine
     known: Callable[[], Mirrors] = lambda: mirrors  # noqa: E731 - given to two
     pages = Pages(known, lambda: b"", lambda: True, tuple, access)
-    verdicts = Verdicts(known, engine.explain, lambda key: engine.contexts.of(key).policy, access)
+    verdicts = Verdicts(known, engine.explain, access)
     content = Content(
         gateway=engine.gateway,
         ecosystems=ECOSYSTEMS,

@@ -23,7 +23,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from proxy import __version__
-from proxy.advisories.store import Places
+from proxy.advisories.store import places_of
 from proxy.app.administration import Administration
 from proxy.app.certificate import Certificate
 from proxy.app.hits import Hits
@@ -240,11 +240,9 @@ class Worker:
     async def _advise(self, stack: contextlib.AsyncExitStack, engine: Engine) -> None:
         """Nothing is served before what is known of it has been read. Raises ConfigError."""
         settings = self._settings.advisories
-        if settings.osv is None:
+        places = places_of(settings)
+        if places is None:
             return
-        places = Places(
-            path=settings.osv, overlay=settings.overlay, conda_names=settings.conda_names
-        )
         await engine.advising.read(places)
         looking = asyncio.create_task(engine.advising.run(places, settings.interval))
         stack.push_async_callback(_ended, looking)
@@ -338,12 +336,7 @@ class Worker:
             lambda: upstream.circuits,
             self._access,
         )
-        verdicts = Verdicts(
-            lambda: self._mirrors,
-            engine.explain,
-            lambda key: engine.contexts.of(key).policy,
-            self._access,
-        )
+        verdicts = Verdicts(lambda: self._mirrors, engine.explain, self._access)
         return pages, verdicts
 
     def _administration(

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from proxy.advisories.store import load, places_of
 from proxy.cli.cache import store_of
 from proxy.config import Settings
 from proxy.config.policies import misfits, read_one
 from proxy.core.model import Mirror
-from proxy.core.policy import Policy, YoungerThan
+from proxy.core.policy import Policy
 from proxy.core.policy_text import summary
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.kept import Kept, read
@@ -92,14 +93,17 @@ def mirror_of(settings: Settings, name: str) -> Mirror:
 def explained(settings: Settings, mirror: str, package: str) -> list[Compared]:
     """The verdicts on every file of *package* that is listed here.
 
-    Raises BadIndex, StorageError.
+    Raises ConfigError, BadIndex, StorageError.
     """
     one = mirror_of(settings, mirror)
     return _asked(settings, Question(mirror=one, policies=(one.policy,), package=package))
 
 
 def compared(settings: Settings, old: str, new: str, mirror: str) -> Difference:
-    """What the policy *new* would change for *mirror*. Raises BadIndex, StorageError."""
+    """What the policy *new* would change for *mirror*.
+
+    Raises ConfigError, BadIndex, StorageError.
+    """
     policies = named(settings, old), named(settings, new)
     one = mirror_of(settings, mirror)
     for policy in policies:
@@ -114,9 +118,12 @@ def _asked(settings: Settings, question: Question) -> list[Compared]:
         found: list[Compared] = work(job)
         return found
 
+    now, places = time.time(), places_of(settings.advisories)
+    known = None if places is None else load(places, now)
+
     async def main() -> list[Compared]:
         async with store_of(settings) as store:
-            return await answer(question, store.catalog, store.blobs, now=time.time(), run=run)
+            return await answer(question, store.catalog, store.blobs, now=now, run=run, known=known)
 
     return asyncio.run(main())
 
@@ -140,7 +147,7 @@ async def _dependencies(
     found: dict[tuple[str, str], Kept] = {}
     async with store_of(settings) as store:
         blobs = store.blobs
-        known = await held(store.catalog, mirror, None)
+        known = await held(store.catalog, mirror)
         here = {index.path: (index, entry) for index, entry in known}
         for index, _ in here.values():
             paths = ecosystem.companions(index, here)
@@ -163,29 +170,16 @@ async def _dependencies(
 # -- as text -----------------------------------------------------------------------------
 
 
-def explanation(found: list[Compared], policy: Policy | None) -> Iterator[str]:
+def explanation(found: list[Compared]) -> Iterator[str]:
     """One line for each file: the verdict, the rule, the reason, and since when it is known."""
-    ages = _cool_downs(policy)
     for one in found:
         (verdict,) = one.verdicts
         line = f"{one.filename}: {verdict.effect.value} by {verdict.rule}: {verdict.reason}"
         if one.published is not None:
             line += f"; known since {_day(one.published)}"
-            if verdict.hides and verdict.rule in ages:
-                line += f", until {_day(one.published + ages[verdict.rule])}"
+        if one.until is not None:
+            line += f", until {_day(one.until)}"
         yield line
-
-
-def _cool_downs(policy: Policy | None) -> Mapping[str, float]:
-    """The seconds for which rules hide what is new, by rule."""
-    if policy is None:
-        return {}
-    return {
-        rule.name: leaf.seconds
-        for rule in policy.rules
-        for leaf in Policy(name="", rules=(rule,)).leaves
-        if isinstance(leaf, YoungerThan)
-    }
 
 
 def changes(found: Difference, *, everything: bool) -> Iterator[str]:

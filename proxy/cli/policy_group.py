@@ -57,7 +57,7 @@ def policy_explain(
         if as_json:
             typer.echo(policy.as_json(found))
             return
-        for line in policy.explanation(found, policy.mirror_of(settings, mirror).policy):
+        for line in policy.explanation(found):
             typer.echo(line)
         if not found:
             typer.echo(f"No index of {mirror} that is here lists {package}.", err=True)

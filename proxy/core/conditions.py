@@ -72,21 +72,24 @@ def by_advisories(
         if version is None:
             return None
         match leaf:
-            case Malicious():
-                return any(one.malicious and one.affects(version, order) for one in advisories)
-            case Vulnerable(score=score, statuses=statuses):
-                return any(
-                    one.status.value in statuses
-                    and (one.score is None or one.score >= score)
-                    and one.affects(version, order)
-                    for one in advisories
-                )
             case FixesVulnerability(fixes=fixes):
                 is_fix = any(one.fixed_by(version, order) for one in advisories)
                 clean = not any(one.affects(version, order) for one in advisories if _counts(one))
                 return (is_fix and clean) == fixes
+            case _:
+                return any(
+                    is_meant(leaf, one) and one.affects(version, order) for one in advisories
+                )
 
     return test
+
+
+def is_meant(leaf: Vulnerable | Malicious, advisory: Advisory) -> bool:
+    """Whether *leaf* holds for what is affected by *advisory*."""
+    if isinstance(leaf, Malicious):
+        return advisory.malicious
+    is_bad = advisory.score is None or advisory.score >= leaf.score
+    return is_bad and advisory.status.value in leaf.statuses
 
 
 def _counts(advisory: Advisory) -> bool:

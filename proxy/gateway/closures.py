@@ -38,25 +38,29 @@ class ClosureJob:
 
 def close(job: ClosureJob) -> Output:
     """Run one such job. Raises BadIndex and StorageError."""
-    ecosystem = ECOSYSTEMS[job.index.mirror.partition("/")[0]]
     try:
-        with contextlib.ExitStack() as stack:
-            listed = [
-                (
-                    index,
-                    Body(
-                        content=stack.enter_context(mapped(blob)),
-                        source=entry.source,
-                        media_type=entry.media_type,
-                        url=entry.url,
-                    ),
-                )
-                for (index, entry), blob in zip(job.listed, job.blobs, strict=True)
-            ]
-            table = ecosystem.closed(job.index, listed, job.specs)
-        return written("closure", [table], job.workspace)
+        return written("closure", [closed(job)], job.workspace)
     except OSError as error:
         raise StorageError(f"closing a list over {job.index.path}: {error}") from error
+
+
+def closed(job: ClosureJob) -> bytes:
+    """The table that such a job makes. Raises BadIndex and OSError."""
+    ecosystem = ECOSYSTEMS[job.index.mirror.partition("/")[0]]
+    with contextlib.ExitStack() as stack:
+        listed = [
+            (
+                index,
+                Body(
+                    content=stack.enter_context(mapped(blob)),
+                    source=entry.source,
+                    media_type=entry.media_type,
+                    url=entry.url,
+                ),
+            )
+            for (index, entry), blob in zip(job.listed, job.blobs, strict=True)
+        ]
+        return ecosystem.closed(job.index, listed, job.specs)
 
 
 def lists(policy: Policy | None) -> tuple[tuple[str, ...], ...]:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from proxy.core.advisories import Advisories
 from proxy.core.digest import Digest
 from proxy.core.model import Entry, Index, Mirror
-from proxy.core.policy import ABSENT, MALICIOUS, Policy
-from proxy.ecosystems.base import Context
+from proxy.core.policy import ABSENT, MALICIOUS, Policy, Rule
+from proxy.ecosystems.base import Context, Ecosystem
 from proxy.gateway.basis import holds_until
 from proxy.gateway.ports import Ports
 from proxy.gateway.sights import Sights
@@ -51,22 +51,18 @@ class Contexts:
         self._ecosystems = ports.ecosystems
         self._sights = sights
         self._advisories: Mapping[str, Advisories] | None = None
-        self._configured: dict[str, Context] = {}
+        self._mirrors: dict[str, Mirror] = {}
+        self._siblings: dict[str, frozenset[str]] = {}
         self._current: dict[str, _Current] = {}
         self._completed: OrderedDict[tuple[str, Digest, Digest], Context] = OrderedDict()
 
     def configure(self, mirrors: Iterable[Mirror]) -> None:
         """From now on *mirrors* are served, with their policies."""
-        known = list(mirrors)
+        self._mirrors = {mirror.key: mirror for mirror in mirrors}
         names: dict[str, set[str]] = {}
-        for mirror in known:
+        for mirror in self._mirrors.values():
             names.setdefault(mirror.type, set()).add(mirror.name)
-        self._configured = {
-            mirror.key: Context(
-                mirror=mirror.key, siblings=frozenset(names[mirror.type]), policy=_policy(mirror)
-            )
-            for mirror in known
-        }
+        self._siblings = {kind: frozenset(some) for kind, some in names.items()}
         self._forget()
 
     def advise(self, advisories: Mapping[str, Advisories]) -> None:
@@ -105,7 +101,8 @@ class Contexts:
         key = (index.key, entry.digest, context.digest)
         found = self._completed.get(key)
         if found is None or (found.gate, found.closure, found.here) != (gate, closure, here):
-            about = self.about(index)
+            ecosystem = self._ecosystems[index.mirror.partition("/")[0]]
+            about = concerning(ecosystem, index, self._advisories)
             found = replace(context, gate=gate, closure=closure, here=here, advisories=about)
             if context.policy.is_dated:
                 sight = await self._sights.of(index, entry)
@@ -121,20 +118,15 @@ class Contexts:
         self._changed()
 
     def _as_of(self, mirror: str, now: float) -> _Current:
-        context = self._configured[mirror]
-        if self._advisories is not None and not mirror.startswith("files/"):
-            policy = context.policy or Policy(name="advisories")
-            policy = replace(policy, overrides=(MALICIOUS, *policy.overrides))
-            context = replace(context, policy=policy)
-        return _as_of(context, now)
+        one = self._mirrors[mirror]
+        policy = in_force(one.policy, one, advised=self._advisories is not None)
+        siblings = self._siblings[one.type]
+        return _as_of(Context(mirror=mirror, siblings=siblings, policy=policy), now)
 
-    def about(self, index: Index) -> Advisories | None:
-        """The advisories that concern *index*: with those of others its views keep their names."""
-        about = self._ecosystems[index.mirror.partition("/")[0]].advised(index)
-        if self._advisories is None or about is None:
-            return None
-        known = self._advisories.get(about.ecosystem, Advisories())
-        return known if about.package is None else known.only(about.package)
+    @property
+    def advisories(self) -> Mapping[str, Advisories] | None:
+        """All that is known, by OSV's ecosystem; None: nothing is looked at."""
+        return self._advisories
 
     async def settle(self, index: Index, mirror: Mirror, entry: Entry) -> None:
         """*entry* is in use: what the next generation will need of it can be made."""
@@ -143,12 +135,30 @@ class Contexts:
             await self._sights.settle(index, entry)
 
 
-def _policy(mirror: Mirror) -> Policy | None:
-    """What holds for *mirror*: its policy and, where that is wanted, what is not here."""
-    if not mirror.lists_present:
-        return mirror.policy
-    policy = mirror.policy or Policy(name="offline")
-    return replace(policy, overrides=(ABSENT, *policy.overrides))
+def in_force(policy: Policy | None, mirror: Mirror, *, advised: bool) -> Policy | None:
+    """*policy* as it holds for *mirror*: with the rules that come before everybody's. *advised*:
+    advisories are known.
+    """
+    first: list[Rule] = []
+    if advised and mirror.type != "files":
+        first.append(MALICIOUS)
+    if mirror.lists_present:
+        first.append(ABSENT)
+    if not first:
+        return policy
+    policy = policy or Policy(name="advisories" if advised else "offline")
+    return replace(policy, overrides=(*first, *policy.overrides))
+
+
+def concerning(
+    ecosystem: Ecosystem, index: Index, known: Mapping[str, Advisories] | None
+) -> Advisories | None:
+    """The advisories that concern *index*: with those of others its views keep their names."""
+    about = ecosystem.advised(index)
+    if known is None or about is None:
+        return None
+    found = known.get(about.ecosystem, Advisories())
+    return found if about.package is None else found.only(about.package)
 
 
 def _as_of(context: Context, now: float) -> _Current:
@@ -160,9 +170,14 @@ def _as_of(context: Context, now: float) -> _Current:
     until = min(_ends(policy, now), default=math.inf)
     moment = 0.0
     if policy.is_dated:
-        moment = math.floor(now / STEP) * STEP
+        moment = stepped(now)
         until = min(until, moment + STEP)
     return _Current(replace(context, policy=policy.at(now, kind), moment=moment), until)
+
+
+def stepped(now: float) -> float:
+    """The moment that ages are reckoned from at *now*."""
+    return math.floor(now / STEP) * STEP
 
 
 def _ends(policy: Policy, now: float) -> Iterable[float]:

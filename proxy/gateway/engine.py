@@ -75,8 +75,8 @@ class Engine:
             return await self.pool.run(work, job, size=size)
 
         catalog, blobs, now = self.ports.catalog, self.ports.blobs, self.ports.clock()
-        about = self.contexts.about
-        return await answer(question, catalog, blobs, now=now, run=run, about=about)
+        known = self.contexts.advisories
+        return await answer(question, catalog, blobs, now=now, run=run, known=known)
 
     def _advise(self, advisories: Mapping[str, Advisories]) -> None:
         self.contexts.advise(advisories)

@@ -5,20 +5,25 @@ Judged are stored indexes: upstream is not asked, and what nobody has asked for 
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from proxy.core.advisories import Advisories
 from proxy.core.model import Entry, Index, Mirror
-from proxy.core.policy import Policy, Verdict
+from proxy.core.policy import Policy, Verdict, YoungerThan, leaves
 from proxy.ecosystems import ECOSYSTEMS
-from proxy.ecosystems.base import ROWS, Body, Context, Judged
+from proxy.ecosystems.base import ROWS, Body, Context, Ecosystem, Judged
 from proxy.errors import StorageError, UnknownPath
+from proxy.gateway import freezing
+from proxy.gateway.closures import ClosureJob, closed, lists
+from proxy.gateway.contexts import STEP, concerning, in_force, stepped
 from proxy.gateway.present import look
 from proxy.gateway.render import mapped
 from proxy.gateway.sights import remembered
@@ -32,6 +37,7 @@ class JudgeJob:
     """Judge what the blob at `blob`, a generation of `index`, lists, under each of `policies`.
 
     `package`: only files of that name. `changed`: only those on which the policies differ.
+    `closure` makes the table of what their allow-lists keep; None: they have none to be closed.
     """
 
     index: Index
@@ -47,11 +53,16 @@ class JudgeJob:
     first_seen: Path | None
     here: bytes | None
     advisories: Advisories | None
+    closure: ClosureJob | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One file of an index, and the verdicts of each policy on it."""
+    """One file of an index, and the verdicts of each policy on it.
+
+    `published` and `until`, seconds since the epoch: since when it is known, and until when the
+    rule of the last verdict hides it for being new.
+    """
 
     index: str
     filename: str
@@ -59,6 +70,7 @@ class Compared:
     version: str
     published: float | None
     verdicts: tuple[Verdict, ...]
+    until: float | None = None
 
 
 Run = Callable[[Callable[[JudgeJob], list[Compared]], JudgeJob, int], Awaitable[list[Compared]]]
@@ -75,6 +87,7 @@ def judge(job: JudgeJob) -> list[Compared]:
                 media_type=job.media_type,
                 url=job.url,
                 first_seen=b"" if job.first_seen is None else job.first_seen.read_bytes(),
+                closure=None if job.closure is None else closed(job.closure),
             )
             return _compared(job, body)
     except OSError as error:
@@ -97,6 +110,7 @@ def _compared(job: JudgeJob, body: Body) -> list[Compared]:
         wanted = None if job.package is None else spelt(job.package)
         columns.append([one for one in judged if wanted is None or spelt(one.name) == wanted])
     found: list[Compared] = []
+    ages = _cool_downs(job.policies[-1])
     for row in zip(*columns, strict=True):
         verdicts = tuple(one.verdict for one in row)
         if job.changed and len({verdict.effect for verdict in verdicts}) == 1:
@@ -110,9 +124,28 @@ def _compared(job: JudgeJob, body: Body) -> list[Compared]:
                 version=first.version,
                 published=first.published,
                 verdicts=verdicts,
+                until=_until(first.published, verdicts[-1], ages),
             )
         )
     return found
+
+
+def _cool_downs(policy: Policy | None) -> Mapping[str, float]:
+    """The seconds for which rules hide what is new, by rule."""
+    rules = () if policy is None else policy.rules
+    return {
+        rule.name: leaf.seconds
+        for rule in rules
+        for leaf in leaves(rule.condition)
+        if isinstance(leaf, YoungerThan)
+    }
+
+
+def _until(published: float | None, verdict: Verdict, ages: Mapping[str, float]) -> float | None:
+    """When the file will be old enough: at the first step of time behind that."""
+    if published is None or not verdict.hides or verdict.rule not in ages:
+        return None
+    return math.ceil((published + ages[verdict.rule]) / STEP) * STEP
 
 
 def spelt(name: str) -> str:
@@ -137,17 +170,22 @@ async def answer(
     *,
     now: float,
     run: Run,
-    about: Callable[[Index], Advisories | None] = lambda _: None,
+    known: Mapping[str, Advisories] | None = None,
 ) -> list[Compared]:
-    """The verdicts on all that the mirror's held indexes list; *about*: the advisories on one.
+    """The verdicts on all that the mirror's held indexes list; *known*: the advisories, by OSV's
+    ecosystem, where they are looked at.
 
     Raises BadIndex and StorageError.
     """
-    mirror = question.mirror
-    policies = tuple(one and one.at(now, mirror.type) for one in question.policies)
+    mirror, ecosystem = question.mirror, ECOSYSTEMS[question.mirror.type]
+    policies = tuple(_as_of(one, mirror, now, known) for one in question.policies)
+    specs = tuple(dict.fromkeys(chain.from_iterable(map(lists, policies))))
     found: list[Compared] = []
     present = await look(catalog, blobs, mirror) if mirror.lists_present else {}
-    for index, entry in await held(catalog, mirror, question.package):
+    here = {one.path: (one, entry) for one, entry in await shown(catalog, mirror)}
+    for index, entry in here.values():
+        if not _may_list(ecosystem, index, question.package):
+            continue
         blob = await blobs.open(entry.digest, entry.size)
         if blob is None:
             continue
@@ -162,18 +200,55 @@ async def answer(
             policies=policies,
             package=question.package,
             changed=question.changed,
-            moment=now,
+            moment=stepped(now),
             seen_at=now if sight is None else sight.at,
             first_seen=None if sight is None or sight.table is None else blobs.path(sight.table),
             here=present.get(index.path),
-            advisories=about(index),
+            advisories=concerning(ecosystem, index, known),
+            closure=_closure(index, here, specs, blobs),
         )
         found += await run(judge, job, entry.size)
     return found
 
 
-async def held(catalog: Catalog, mirror: Mirror, package: str | None) -> list[tuple[Index, Entry]]:
-    """The indexes of files that are here, those that may list *package*."""
+def _as_of(
+    policy: Policy | None, mirror: Mirror, now: float, known: Mapping[str, Advisories] | None
+) -> Policy | None:
+    whole = in_force(policy, mirror, advised=known is not None)
+    return whole and whole.at(now, mirror.type)
+
+
+def _closure(
+    index: Index,
+    here: Mapping[str, tuple[Index, Entry]],
+    specs: tuple[tuple[str, ...], ...],
+    blobs: Blobs,
+) -> ClosureJob | None:
+    """What closes *specs* for *index*, over those of its companions that are *here*."""
+    paths = ECOSYSTEMS[index.mirror.partition("/")[0]].companions(index, here) if specs else ()
+    listed = tuple(here[path] for path in paths if path in here)
+    if not listed:
+        return None
+    return ClosureJob(
+        index=index,
+        listed=listed,
+        blobs=tuple(blobs.path(entry.digest) for _, entry in listed),
+        specs=specs,
+        workspace=blobs.workspace,
+    )
+
+
+async def shown(catalog: Catalog, mirror: Mirror) -> list[tuple[Index, Entry]]:
+    """The indexes of files that clients are shown now; of a frozen mirror the frozen ones."""
+    if mirror.frozen_at is None:
+        return await held(catalog, mirror)
+    ecosystem = ECOSYSTEMS[mirror.type]
+    kept = await freezing.frozen(catalog, ecosystem, mirror)
+    return [(index, entry) for index, entry in kept if _lists_files(ecosystem, index)]
+
+
+async def held(catalog: Catalog, mirror: Mirror) -> list[tuple[Index, Entry]]:
+    """The newest indexes of files that are here."""
     ecosystem = ECOSYSTEMS[mirror.type]
     found: list[tuple[Index, Entry]] = []
     for key in await catalog.keys(f"{mirror.key} "):
@@ -181,20 +256,25 @@ async def held(catalog: Catalog, mirror: Mirror, package: str | None) -> list[tu
             index = ecosystem.classify(mirror.key, key.partition(" ")[2])
         except UnknownPath:
             continue
-        if not isinstance(index, Index) or index.key != key:
-            continue
-        if ecosystem.decided_by(index) is not None:
-            continue
-        if not any(ROWS in group for group in ecosystem.groups(index)):
-            continue
-        about = ecosystem.advised(index)
-        only = None if about is None else about.package
-        if package is not None and only is not None and spelt(only) != spelt(package):
+        if not isinstance(index, Index) or index.key != key or not _lists_files(ecosystem, index):
             continue
         entry = await catalog.get(key)
         if isinstance(entry, Entry):
             found.append((index, entry))
     return found
+
+
+def _lists_files(ecosystem: Ecosystem, index: Index) -> bool:
+    """Whether it has rows of its own."""
+    if ecosystem.decided_by(index) is not None:
+        return False
+    return any(ROWS in group for group in ecosystem.groups(index))
+
+
+def _may_list(ecosystem: Ecosystem, index: Index, package: str | None) -> bool:
+    about = ecosystem.advised(index)
+    only = None if about is None else about.package
+    return package is None or only is None or spelt(only) == spelt(package)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +315,7 @@ def as_row(one: Compared) -> dict[str, Any]:
         "effect": verdict.effect.value,
         "rule": verdict.rule,
         "reason": verdict.reason,
+        "until": None if one.until is None else _moment(one.until),
     }
     if len(one.verdicts) > 1:
         made["before"] = one.verdicts[0].effect.value

@@ -88,7 +88,7 @@ async def difference(engine: Engine, mirror: Mirror) -> Difference:
     ports = engine.ports
     ecosystem = ports.ecosystems[mirror.type]
     old = {one.path: (one, e) for one, e in await freezing.frozen(ports.catalog, ecosystem, mirror)}
-    new = {one.path: (one, e) for one, e in await held(ports.catalog, mirror, None)}
+    new = {one.path: (one, e) for one, e in await held(ports.catalog, mirror)}
     found: list[IndexChange] = []
     for path in sorted(old.keys() | new.keys()):
         index = (old.get(path) or new[path])[0]
@@ -123,7 +123,7 @@ async def report(engine: Engine, mirror: Mirror) -> DependencyReport:
         raise Conflict(f"neither policy nor scope of {mirror.key} has specs with dependencies")
     kept: dict[tuple[str, str], tables.Kept] = {}
     with engine.ports.team.alone():
-        for index, entry in await held(engine.ports.catalog, mirror, None):
+        for index, entry in await held(engine.ports.catalog, mirror):
             for policy in (mirror.policy, _scope(mirror)):
                 digest = await engine.indexes.closure(index, mirror, entry, policy)
                 if digest is not None:

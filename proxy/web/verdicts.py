@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from proxy.core.policy import Policy
 from proxy.errors import ProxyError, RequestError, UnknownMirror
 from proxy.gateway.explaining import Compared, Question, as_row
 from proxy.web.access import Access
@@ -24,17 +23,9 @@ class Verdicts:
 
     path = PATH
 
-    def __init__(
-        self,
-        mirrors: Callable[[], Mirrors],
-        ask: Ask,
-        policy: Callable[[str], Policy | None],
-        access: Access,
-    ) -> None:
-        """*policy*: what now holds for the mirror with that key."""
+    def __init__(self, mirrors: Callable[[], Mirrors], ask: Ask, access: Access) -> None:
         self._mirrors = mirrors
         self._ask = ask
-        self._policy = policy
         self._access = access
 
     async def explain(self, request: web.Request) -> web.Response:
@@ -56,7 +47,7 @@ class Verdicts:
         mirror = next((one for one in visible if one.key == name), None)
         if mirror is None:
             raise UnknownMirror(f"there is no mirror {name!r}; write it as <type>/<name>")
-        policy = self._policy(mirror.key)
+        policy = mirror.policy
         question = Question(mirror=mirror, policies=(policy,), package=package)
         found = await self._ask(question)
         return msgspec.json.encode(

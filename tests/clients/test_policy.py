@@ -31,6 +31,11 @@ deny = {{ specs = ["lab-web==2.*"] }}
 reason = "{REASON}"
 
 [[rule]]
+name = "vulnerable"
+types = ["pypi"]
+deny = {{ vulnerability = {{ score = 7 }} }}
+
+[[rule]]
 name = "old-tool"
 types = ["pypi"]
 warn = {{ specs = ["lab-tool<2"] }}
@@ -67,7 +72,22 @@ WHEELS = (
     Wheel(name="lab-tool", version="1.0"),
     Wheel(name="lab-tool", version="2.0"),
     Wheel(name="lab-secret"),
+    Wheel(name="lab-odd", version="1.0"),
+    Wheel(name="lab-odd", version="1.1"),
 )
+ADVISORY = {
+    "id": "PYSEC-2026-1",
+    "aliases": ["CVE-2026-0001"],
+    "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
+    "affected": [
+        {
+            "package": {"ecosystem": "PyPI", "name": "lab-odd"},
+            "ranges": [
+                {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.1"}]},
+            ],
+        }
+    ],
+}
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 
 
@@ -125,7 +145,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 options={"policy": "none"},
             ),
         ]
-        proxy = ProxyServer(folder / "proxy", mirrors, tables={"": {"policy": "house"}})
+        (folder / "osv").mkdir()
+        (folder / "osv" / "PYSEC-2026-1.json").write_text(json.dumps(ADVISORY))
+        tables = {"": {"policy": "house"}, "advisories": {"osv": str(folder / "osv")}}
+        proxy = ProxyServer(folder / "proxy", mirrors, tables=tables)
         (folder / "proxy" / "policies").mkdir()
         (folder / "proxy" / "policies" / "house.toml").write_text(POLICY)
         (folder / "proxy" / "policies" / "closed.toml").write_text(CLOSED)
@@ -260,6 +283,19 @@ def test_the_command_line_explains_and_compares(world: World) -> None:
     back = json.loads(policy("diff", "house", "none", "--mirror", "conda/c", "--json"))
     assert {one["filename"] for one in back} == {"web-2.0-0.conda", "secret-1.0-0.conda"}
     assert "Refuse what is matched by web 2.*" in policy("summary", "conda/c")
+
+
+def test_a_vulnerability_is_named_to_whoever_asks(world: World, tmp_path: Path) -> None:
+    for client in _pypi(tmp_path):
+        site = client.install(world.simple, "lab-odd")
+        assert (site / "lab_odd-1.1.dist-info").exists()
+    command = [sys.executable, "-m", "proxy", "policy", "explain", "pypi/p", "lab-odd"]
+    where = ["--config", str(world.proxy.config_file)]
+    run = subprocess.run([*command, *where], check=True, capture_output=True, text=True)
+    odd = "lab_odd-1.0-py3-none-any.whl: deny by vulnerable: with a known vulnerability"
+    assert odd in run.stdout
+    assert "(CVE-2026-0001)" in run.stdout
+    assert "lab_odd-1.1-py3-none-any.whl: allow by default" in run.stdout
 
 
 def test_an_allow_list_installs_with_all_that_it_needs(world: World, tmp_path: Path) -> None:

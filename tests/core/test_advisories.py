@@ -13,6 +13,8 @@ from packaging.version import Version
 
 from proxy.core.advisories import Advisories, Advisory, Packed, Range, Status
 from proxy.core.osv import Record, gathered, read
+from proxy.core.policy import Effect, Malicious, Names, Not, Policy, Rule, Verdict, Vulnerable
+from proxy.core.telling import minding, told
 
 
 def osv(*events: dict[str, str], **more: Any) -> dict[str, Any]:
@@ -297,3 +299,33 @@ def test_events_may_be_in_any_order(bounds: set[int], chance: Any, version: str)
     mixed = chance.sample(events, len(events))
     one, other = (Advisory(id="A-1", ranges=(Range(tuple(it)),)) for it in (events, mixed))
     assert one.affects(version, Version) == other.affects(version, Version)
+
+
+def test_a_verdict_names_the_worst_few_of_the_vulnerabilities_that_its_rule_is_about() -> None:
+    def known(number: int, score: float | None, **more: Any) -> Advisory:
+        return Advisory(id=f"A-{number}", score=score, everything=True, **more)
+
+    subject = (
+        known(1, 7.0),
+        known(2, 9.0, aliases=("X-1", "CVE-2026-2")),
+        known(3, None),
+        known(4, 3.0),
+        known(5, 9.5, status=Status.CLEARED),
+        known(6, 8.0, malicious=True),
+        Advisory(id="A-7", score=10.0, versions=frozenset({"2"})),
+    )
+    rules = [
+        Rule(name="bad", effect=Effect.DENY, condition=Not(Not(Vulnerable(score=7.0)))),
+        Rule(name="evil", effect=Effect.DENY, condition=Malicious()),
+        Rule(name="named", effect=Effect.DENY, condition=Names(("x",))),
+    ]
+    minded = minding(Policy(name="p", rules=tuple(rules)))
+
+    def said(rule: str, reason: str, version: str | None = "1") -> str:
+        verdict = Verdict(effect=Effect.DENY, rule=rule, reason=reason)
+        return told(verdict, minded, (subject, version), Version).reason
+
+    assert said("bad", "No.") == "No (A-3, CVE-2026-2, A-6 and 1 more)."
+    assert said("evil", "harm") == "harm (A-6)"
+    assert said("named", "No.") == "No."
+    assert said("bad", "No.", None) == "No."

@@ -208,9 +208,7 @@ def test_what_is_missing_is_explained(tmp_path: Path) -> None:
         await it.read("conda/c", f"linux-64/{NAME}")
 
     async def then(it: World) -> None:
-        question = Question(
-            mirror=it.mirrors["conda/c"], policies=(it.engine.contexts.of("conda/c").policy,)
-        )
+        question = Question(mirror=it.mirrors["conda/c"], policies=(None,))
         found = {one.filename: one.verdicts[0] for one in await it.engine.explain(question)}
         assert not found[NAME].hides
         assert (found[OTHER].hides, found[OTHER].rule) == (True, "offline")

@@ -29,7 +29,7 @@ class Conda:
     """See `proxy.ecosystems.base.Ecosystem`."""
 
     name = "conda"
-    recipe = 4
+    recipe = 5
 
     def classify(self, mirror: str, path: str) -> Resource:
         """See `conda.paths`."""

@@ -34,7 +34,7 @@ class Gate:
         """What gives the verdicts that hide some of the section's records, given by their keys."""
         if section.kind is None:
             return lambda records: dict.fromkeys(records, UNKNOWN)
-        rows, kind, of = self._rows, section.kind, self._judging.of
+        rows, kind, of, told = self._rows, section.kind, self._judging.of, self._judging.told
         of_name: dict[str, JudgeOfName] = {}
         deny = Effect.DENY
 
@@ -51,7 +51,7 @@ class Gate:
                     judge = of_name[record.name] = of(kind, record.name)
                 verdict = judge if isinstance(judge, Verdict) else judge(record)
                 if verdict.effect is deny:
-                    found[key] = verdict
+                    found[key] = told(verdict, record)
             return found
 
         return hidden

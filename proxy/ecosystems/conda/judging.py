@@ -42,6 +42,7 @@ from proxy.core.policy import (
     Yanked,
     YoungerThan,
 )
+from proxy.core.telling import minding, told
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda.records import (
     LATEST_IN_SECONDS,
@@ -88,6 +89,7 @@ class Judging:
 
     def __init__(self, index: Index, body: Body, context: Context, policy: Policy) -> None:
         self._compiler = Compiler(policy)
+        self._minding = minding(policy)
         self._minds_kinds = any(isinstance(leaf, Kinds) for leaf in policy.leaves)
         self._moment = context.moment
         self._subdir = index.path.rpartition("/")[0].rpartition("/")[2]
@@ -103,7 +105,13 @@ class Judging:
     def verdict(self, kind: str, record: Judgeable) -> Verdict:
         """What the policy says of *record*."""
         judge = self.of(kind, record.name)
-        return judge if isinstance(judge, Verdict) else judge(record)
+        return self.told(judge if isinstance(judge, Verdict) else judge(record), record)
+
+    def told(self, verdict: Verdict, record: Judgeable) -> Verdict:
+        """*verdict* on *record* with what only that record's files are told."""
+        if verdict.rule not in self._minding:
+            return verdict
+        return told(verdict, self._minding, self._subject(record), Version)
 
     def of(self, kind: str, name: str) -> JudgeOfName:
         """The verdict on all files of that kind with that package name, or what gives it."""
@@ -207,7 +215,8 @@ class Judging:
 
     def _subject(self, record: Judgeable) -> Subject:
         """The project at PyPI that a record says it is made of, or that its name is mapped to."""
-        assert self._advisories is not None
+        if self._advisories is None:
+            return (), None
         project, version = pypi_project(record.purls)
         project = project or self._advisories.conda_names.get(record.name)
         known = self._advisories.of(project) if project else ()

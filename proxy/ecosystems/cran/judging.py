@@ -37,6 +37,7 @@ from proxy.core.policy import (
     YoungerThan,
 )
 from proxy.core.r_agent import chooses_by_agent
+from proxy.core.telling import minding, told
 from proxy.ecosystems import kept
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.cran import paths
@@ -143,11 +144,15 @@ class Judging:
         self._here = here.read(context.here or b"")
         self._varies = varies(body)
         self._judge = compiled(policy, self._leaf)
+        self._minding = minding(policy)
 
     def verdict(self, one: Candidate) -> Verdict:
         """What the policy says of it."""
         judge = self._judge
-        return judge if isinstance(judge, Verdict) else judge(one)
+        verdict = judge if isinstance(judge, Verdict) else judge(one)
+        if verdict.rule not in self._minding:
+            return verdict
+        return told(verdict, self._minding, self._subject(one), order)
 
     def published(self, one: Candidate) -> float:
         """When the server, or else this proxy, first had it, in seconds since the epoch."""
@@ -196,8 +201,7 @@ class Judging:
         return here.holds(self._here, digests, one.filename.rpartition("/")[2])
 
     def _subject(self, one: Candidate) -> Subject:
-        assert self._advisories is not None
-        return self._advisories.of(one.name), one.version
+        return () if self._advisories is None else self._advisories.of(one.name), one.version
 
     def _kept(self, texts: Sequence[str]) -> Node:
         """Whether a file is in the closure of a list of specs; of the archive there is none."""

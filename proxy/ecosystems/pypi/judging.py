@@ -38,6 +38,7 @@ from proxy.core.policy import (
     Yanked,
     YoungerThan,
 )
+from proxy.core.telling import minding, told
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.pypi import names
 
@@ -153,11 +154,15 @@ class Judging:
         self._advisories = context.advisories
         self._here = here.read(context.here or b"")
         self._judge = compiled(policy, self._leaf)
+        self._minding = minding(policy)
 
     def verdict(self, candidate: Candidate) -> Verdict:
         """What the policy says of it."""
         judge = self._judge
-        return judge if isinstance(judge, Verdict) else judge(candidate)
+        verdict = judge if isinstance(judge, Verdict) else judge(candidate)
+        if verdict.rule not in self._minding:
+            return verdict
+        return told(verdict, self._minding, self._subject(candidate), Version)
 
     def published(self, candidate: Candidate) -> float:
         """When the index got it, or else this proxy first saw it, in seconds since the epoch."""

@@ -78,7 +78,11 @@ class About:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file and the verdict on it; `before`: that of the old policy, in a comparison."""
+    """A file and the verdict on it.
+
+    `published` and `until`: since when it is known, and until when it is hidden for being new.
+    `before`: the verdict of the old policy, in a comparison.
+    """
 
     index: str
     filename: str
@@ -88,6 +92,7 @@ class File:
     effect: str
     rule: str
     reason: str
+    until: str | None = None
     before: str | None = None
 
 
@@ -131,14 +136,12 @@ class PolicyDesk:
         *,
         policies: Callable[[], Mapping[str, Policy]],
         mirrors: Callable[[], Mirrors],
-        now: Callable[[str], Policy | None],
         ask: Ask,
         families: Callable[[], Iterable[Metric]],
     ) -> None:
-        """*now*: what holds for the mirror with that key; *families*: the metrics."""
+        """*families*: the metrics."""
         self._policies = policies
         self._mirrors = mirrors
-        self._now = now
         self._ask = ask
         self._families = families
 
@@ -202,7 +205,7 @@ class PolicyDesk:
     async def explain(self, about: About) -> Explained:
         """Raises UnknownMirror, BadIndex, StorageError."""
         mirror = self._mirror(about.mirror)
-        policy = self._now(mirror.key)
+        policy = mirror.policy
         question = Question(mirror=mirror, policies=(policy,), package=about.package)
         found = await self._ask(question)
         return Explained(
@@ -238,7 +241,7 @@ class PolicyDesk:
         mirror = self._mirror(change.mirror)
         if (change.new is None) == (change.text is None):
             raise ConfigError("write one of new (a policy's name) and text (a policy file)")
-        old = self._now(mirror.key) if change.old is None else self._named(change.old)
+        old = mirror.policy if change.old is None else self._named(change.old)
         new = self._named(change.new) if change.text is None else read_text("draft", change.text)
         if problems := list(misfits(new, mirror.type)):
             raise ConfigError("\n".join(problems))

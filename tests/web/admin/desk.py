@@ -123,7 +123,6 @@ def play(folder: Any, script: Script, *, token: str | None = None, served_at: st
         policies = PolicyDesk(
             policies=lambda: {NO_X.name: NO_X},
             mirrors=lambda: mirrors,
-            now=lambda key: NO_X if key == LAB.key else None,
             ask=_ask,
             families=metrics.families,
         )

@@ -6,7 +6,7 @@ runs in another process for large indexes: its arguments and results are plain v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -34,8 +34,9 @@ class Context:
     policy has no ages). `first_seen` names the table of when files were first seen here
     (`proxy.core.first_seen`) up to the generation before this one, and `seen_at` is when this one
     came; without a table it is the first one, whose files are as old as they say. `gate` names
-    the row table of the index that decides for this one what it shows, `closure` the table of
-    what allow-lists keep with all that it needs. `advisories` are those
+    the row table of the index that decides for this one what it shows, `gates` those of the indexes
+    that this one sums up, by their paths; `closure` the table of what allow-lists keep with all
+    that it needs. `advisories` are those
     that concern the index; None: nothing is known of any. `here` is the table of its files that are
     here (`proxy.core.here`), for a mirror that is offline and lists nothing else.
     """
@@ -47,6 +48,7 @@ class Context:
     first_seen: Digest | None = None
     seen_at: float = 0.0
     gate: Digest | None = None
+    gates: tuple[tuple[str, Digest], ...] = ()
     closure: Digest | None = None
     advisories: Advisories | None = None
     here: bytes | None = None
@@ -66,6 +68,7 @@ class Context:
             lines += ["here", digest_of(self.here)]
         if self.gate is not None:
             lines += ["gate", self.gate]
+        lines += [f"gate {path} {rows}" for path, rows in self.gates]
         return digest_of("\n".join(lines).encode())
 
 
@@ -83,6 +86,7 @@ class Body:
     url: str
     first_seen: bytes | memoryview = b""  # the tables that the context names
     gate: bytes | memoryview | None = None
+    gates: Mapping[str, bytes | memoryview] = field(default_factory=dict)
     closure: bytes | memoryview | None = None
     earlier: bytes | memoryview | None = None  # a pack of an earlier generation, to take from
 
@@ -179,6 +183,12 @@ class Ecosystem(Protocol):
 
     def decided_by(self, index: Index) -> Index | None:
         """The index whose rows say what *index* may show, where that is another one."""
+        ...
+
+    def sums_up(self, index: Index) -> Callable[[str], bool] | None:
+        """Which indexes, by their paths, *index* sums up, so that what of theirs is hidden is to be
+        left out of it; None: it is no summary.
+        """
         ...
 
     def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:

@@ -92,6 +92,7 @@ class Contexts:
         entry: Entry,
         *,
         gate: Digest | None,
+        gates: tuple[tuple[str, Digest], ...] = (),
         closure: Digest | None = None,
         here: bytes | None = None,
     ) -> Context:
@@ -100,10 +101,13 @@ class Contexts:
             return context
         key = (index.key, entry.digest, context.digest)
         found = self._completed.get(key)
-        if found is None or (found.gate, found.closure, found.here) != (gate, closure, here):
+        special = (gate, gates, closure, here)
+        if found is None or (found.gate, found.gates, found.closure, found.here) != special:
             ecosystem = self._ecosystems[index.mirror.partition("/")[0]]
             about = concerning(ecosystem, index, self._advisories)
-            found = replace(context, gate=gate, closure=closure, here=here, advisories=about)
+            found = replace(
+                context, gate=gate, gates=gates, closure=closure, here=here, advisories=about
+            )
             if context.policy.is_dated:
                 sight = await self._sights.of(index, entry)
                 found = replace(found, first_seen=sight.table, seen_at=sight.at)

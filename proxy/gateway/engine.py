@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from proxy.core.advisories import Advisories
+from proxy.core.model import Index
 from proxy.gateway.advising import Advising
 from proxy.gateway.artifacts import Artifacts
 from proxy.gateway.closures import Closures
@@ -40,7 +41,7 @@ class Engine:
         self._sights = Sights(ports, self.pool)
         self._closures = Closures(ports, self.pool)
         self.contexts = Contexts(ports, self._sights, changed)
-        self.indexes = Indexes(ports, self.views, self.contexts, self._closures)
+        self.indexes = Indexes(ports, self.views, self.contexts, self._closures, self._renewed)
         self.warming = Warming(self.indexes, ports.clock, ports.events)
         self.advising = Advising(self.pool, ports.clock, ports.events, self._advise)
         self.fetching = Fetching(ports)
@@ -77,6 +78,9 @@ class Engine:
         catalog, blobs, now = self.ports.catalog, self.ports.blobs, self.ports.clock()
         known = self.contexts.advisories
         return await answer(question, catalog, blobs, now=now, run=run, known=known)
+
+    def _renewed(self, index: Index) -> None:
+        self.warming.renewed(index)
 
     def _advise(self, advisories: Mapping[str, Advisories]) -> None:
         self.contexts.advise(advisories)

@@ -31,6 +31,7 @@ from proxy.gateway import freezing
 from proxy.gateway.addresses import address
 from proxy.gateway.answer import Counted
 from proxy.gateway.basis import holds_until, judged, rests_on_all_of
+from proxy.gateway.bounding import LARGEST, bounded, limit_of, once
 from proxy.gateway.closures import Closures, lists
 from proxy.gateway.contexts import Contexts
 from proxy.gateway.fill import Fill
@@ -43,15 +44,6 @@ from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
 from proxy.storage.ports import Stored
 from proxy.upstream.port import Ask, Reply
-
-LARGEST = 4 << 30
-"""Bytes of an index body that are accepted; conda-forge's largest is below a tenth of this."""
-
-RATIO = 200
-"""Bytes of an index that one byte of a content coding may stand for: a tenth of it is usual."""
-
-SMALL = 64 << 20
-"""Bytes of an index that are accepted whatever they were encoded to."""
 
 HOLD_OFF = 5.0
 """Seconds for which a failed refresh is not tried again: clients get the stale index at once,
@@ -80,7 +72,16 @@ class Current:
 class Indexes:
     """Keeps the current generation of every index."""
 
-    def __init__(self, ports: Ports, views: Views, contexts: Contexts, closures: Closures) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        views: Views,
+        contexts: Contexts,
+        closures: Closures,
+        renewed: Callable[[Index], None] = lambda _: None,
+    ) -> None:
+        """*renewed* hears of every new generation."""
+        self._renewed = renewed
         self._upstream = ports.upstream
         self._blobs = ports.blobs
         self._catalog = ports.catalog
@@ -184,12 +185,31 @@ class Indexes:
         if context.policy is not None and decider is not None:
             current = await self.current(decider, mirror)
             gate = (await self._views.rows(current.generation)).digest
+        gates = await self._gates(index, mirror) if context.policy is not None else ()
         closure = await self.closure(index, mirror, entry, context.policy)
         here = await self._present.of(index, mirror)
         whole = await self._contexts.complete(
-            context, index, entry, gate=gate, closure=closure, here=here
+            context, index, entry, gate=gate, gates=gates, closure=closure, here=here
         )
         return self._views.generation(index, entry, whole)
+
+    async def _gates(self, index: Index, mirror: Mirror) -> tuple[tuple[str, Digest], ...]:
+        """The row tables of those indexes that *index* sums up which are here: for a summary
+        nothing is fetched.
+        """
+        ecosystem = self._ecosystem(index)
+        is_part = ecosystem.sums_up(index)
+        if is_part is None:
+            return ()
+        found: list[tuple[str, Digest]] = []
+        for path in sorted(filter(is_part, await self._known_paths(mirror))):
+            part = ecosystem.classify(mirror.key, path)
+            assert isinstance(part, Index)
+            held = await self.held(part, mirror)
+            if held is not None:
+                generation = await self.generation(part, mirror, held)
+                found.append((path, (await self._views.rows(generation)).digest))
+        return tuple(found)
 
     async def closure(
         self, index: Index, mirror: Mirror, entry: Entry, policy: Policy | None
@@ -351,6 +371,8 @@ class Indexes:
             self._paths.pop(mirror.key, None)
         await self._contexts.settle(index, mirror, entry)
         publish((entry, fetched))
+        if fetched:
+            self._renewed(index)
 
     async def _ask(self, index: Index, mirror: Mirror, held: Entry | None) -> tuple[Entry, bool]:
         """Try the sources in order; the first that gives a readable index counts.
@@ -406,7 +428,7 @@ class Indexes:
 
     async def _stand_in(self, index: Index, mirror: Mirror, body: bytes) -> Entry:
         """An index of ours for one that upstream truly lacks and clients cannot do without."""
-        stored = await self._keep(_once(body), Expected(size=len(body)), len(body))
+        stored = await self._keep(once(body), Expected(size=len(body)), len(body))
         entry = Entry(
             key=index.key,
             digest=stored.digest,
@@ -423,7 +445,7 @@ class Indexes:
     async def _stored(self, index: Index, reply: Reply) -> Stored:
         if reply.length is not None and reply.length > LARGEST:
             raise BadIndex(f"{index.path} is {reply.length} bytes long, more than {LARGEST}")
-        body = _bounded(reply.chunks, index.path, _largest(reply))
+        body = bounded(reply.chunks, index.path, limit_of(reply))
         return await self._keep(body, Expected(size=reply.length), reply.length)
 
     async def _keep(
@@ -468,24 +490,3 @@ def _meant(error: ProxyError, source: Source) -> ProxyError:
 
 def _checked_after(held: Held, moment: float) -> bool:
     return isinstance(held, Entry | Absence) and held.checked_at > moment
-
-
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
-
-
-def _largest(reply: Reply) -> int:
-    """Bytes that the body may have: a content coding that was undone makes more of less."""
-    sent = reply.headers.get("content-length", "")
-    if "content-encoding" not in reply.headers or not (sent.isascii() and sent.isdigit()):
-        return LARGEST
-    return min(LARGEST, max(SMALL, RATIO * int(sent[:20])))
-
-
-async def _bounded(chunks: AsyncIterator[bytes], path: str, largest: int) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > largest:
-            raise BadIndex(f"{path} is longer than {largest} bytes")
-        yield chunk

@@ -45,6 +45,7 @@ class RenderJob:
     workspace: Path
     first_seen: Path | None = None  # the tables that the context names
     gate: Path | None = None
+    gates: tuple[tuple[str, Path], ...] = ()
     closure: Path | None = None
     earlier: Path | None = None  # a pack of an earlier generation
 
@@ -82,6 +83,7 @@ def render(job: RenderJob) -> list[Output]:
                 url=job.url,
                 first_seen=b"" if job.first_seen is None else job.first_seen.read_bytes(),
                 gate=stack.enter_context(mapped(job.gate)) if job.gate else None,
+                gates={path: stack.enter_context(mapped(rows)) for path, rows in job.gates},
                 closure=stack.enter_context(mapped(job.closure)) if job.closure else None,
                 earlier=_earlier(stack, job.earlier),
             )

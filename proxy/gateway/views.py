@@ -221,6 +221,7 @@ class Views:
             workspace=self._blobs.workspace,
             first_seen=None if seen is None else self._blobs.path(seen),
             gate=None if gate is None else self._blobs.path(gate),
+            gates=tuple((path, self._blobs.path(rows)) for path, rows in context.gates),
             closure=None if closure is None else self._blobs.path(closure),
             earlier=await self._earlier(generation.index, forms),
         )

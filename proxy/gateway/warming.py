@@ -1,4 +1,5 @@
-"""Views made before anybody asks for them: when a policy changed, and when ages move on a step.
+"""Views made before anybody asks for them: when a policy changed, when ages move on a step, and
+when another index that decides for them did.
 
 What clients asked for lately is made anew in the background, from what is here: upstream is not
 asked.
@@ -11,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from proxy.core.model import Index, Mirror
+from proxy.ecosystems import ECOSYSTEMS
 from proxy.errors import ProxyError
 from proxy.gateway.events import Events
 from proxy.gateway.indexes import Indexes
@@ -45,6 +47,11 @@ class Warming:
         """Something changed that views depend on."""
         self._changed.set()
 
+    def renewed(self, index: Index) -> None:
+        """There is a new generation of *index*; those that depend on it are made anew."""
+        if any(_depends(other, index) for other, _ in self._served.values()):
+            self._changed.set()
+
     def served(self, index: Index) -> None:
         """A client asked for *index*."""
         self._served[index.key] = index, self._clock()
@@ -74,3 +81,13 @@ class Warming:
                 await self._indexes.prepare(index, mirror)
             except ProxyError as error:
                 self._events.failed(index.key, error)
+
+
+def _depends(index: Index, other: Index) -> bool:
+    """Whether what *index* shows depends on what is in *other*."""
+    if index.mirror != other.mirror:
+        return False
+    ecosystem = ECOSYSTEMS[index.mirror.partition("/")[0]]
+    decider, is_part = ecosystem.decided_by(index), ecosystem.sums_up(index)
+    is_decider = decider is not None and decider.path == other.path
+    return is_decider or (is_part is not None and is_part(other.path))

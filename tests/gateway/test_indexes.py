@@ -18,7 +18,8 @@ from proxy.errors import (
     UpstreamRefused,
 )
 from proxy.gateway.answer import Nothing, Want
-from proxy.gateway.indexes import HOLD_OFF, LARGEST, RATIO, SMALL, _largest
+from proxy.gateway.bounding import LARGEST, RATIO, SMALL, limit_of
+from proxy.gateway.indexes import HOLD_OFF
 from proxy.upstream.port import Reply
 from tests.gateway.world import World, at, channel, play, repodata
 from tests.lab.fake_upstream import FakeFile
@@ -270,4 +271,4 @@ def test_what_a_coding_may_make_of_little_is_bounded(headers: dict[str, str], la
             yield chunk
 
     reply = Reply(status=200, headers=headers, url="", length=None, chunks=nothing())
-    assert _largest(reply) == largest
+    assert limit_of(reply) == largest

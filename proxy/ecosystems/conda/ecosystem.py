@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import zstandard
 
@@ -12,6 +12,7 @@ from proxy.core.policy import Leaf
 from proxy.core.rows import build
 from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
 from proxy.ecosystems.conda import closure, judging, listings, paths, shards
+from proxy.ecosystems.conda.channeldata import channeldata
 from proxy.ecosystems.conda.pieces import Piece, flat
 from proxy.ecosystems.conda.records import Dated, Judgeable, built, identity, seconds
 from proxy.ecosystems.conda.repodata import read
@@ -63,7 +64,7 @@ class Conda:
         if filename in paths.LISTINGS:
             text, changed = listings.run_exports(index, body)
         else:
-            text, changed = listings.channeldata(index, body, context)
+            text, changed = channeldata(index, body, context)
         yield from _texts(body, text, forms, changed=changed)
 
     def wrong(self, leaf: Leaf) -> str | None:
@@ -108,6 +109,11 @@ class Conda:
     def listed(self, member: bytes) -> Iterator[str]:
         """The files of a shard. Raises BadIndex."""
         return shards.listed(member)
+
+    def sums_up(self, index: Index) -> Callable[[str], bool] | None:
+        """channeldata.json tells of the packages of all subdirs beside it."""
+        label, _, filename = index.path.rpartition("/")
+        return (lambda path: _label_of(path) == label) if filename == "channeldata.json" else None
 
     def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:
         """Packages of a platform may need those of noarch, and noarch's are needed by all."""

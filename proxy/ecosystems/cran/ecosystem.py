@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from proxy.core.active import Scope
 from proxy.core.model import Index, Resource
@@ -90,6 +90,10 @@ class Cran:
         if _is_packages(index) or _is_archive(index):
             return None
         return paths.archive(index.mirror, index.path.rpartition("/Archive/")[0])
+
+    def sums_up(self, index: Index) -> Callable[[str], bool] | None:
+        """Each folder has indexes of its own."""
+        return None
 
     def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:
         """A folder's packages need those of the same folder."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from proxy.core.active import Scope
 from proxy.core.model import Index, Plain, Resource, Source
@@ -57,6 +57,10 @@ class Files:
         yield from ()
 
     def decided_by(self, index: Index) -> Index | None:
+        """There are no indexes."""
+        return None
+
+    def sums_up(self, index: Index) -> Callable[[str], bool] | None:
         """There are no indexes."""
         return None
 

@@ -7,7 +7,7 @@ so a file's project, and with it its index, is read from the path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -137,6 +137,10 @@ class PyPI:
         match index.path.split("/"):
             case ["pypi", project, *_]:
                 return _page(index.mirror, project)
+        return None
+
+    def sums_up(self, index: Index) -> Callable[[str], bool] | None:
+        """The list of all projects tells nothing of their files."""
         return None
 
     def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:

@@ -1,0 +1,70 @@
+"""Indexes that follow others: they show what those let through, and are made anew with them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from proxy.core.policy import LargerThan
+from proxy.gateway.indexes import KNOWN_FOR
+from tests.ecosystems.policies import deny, policy
+from tests.gateway.test_policy import NO_THING, OTHER, TWO
+from tests.gateway.world import World, at, channel, play, repodata
+from tests.lab.fake_upstream import FakeFile
+
+
+def test_what_follows_an_index_is_made_anew_when_that_is_renewed(tmp_path: Path) -> None:
+    follower = "linux-64/current_repodata.json"
+    files = channel(TWO)
+    files[at(follower)] = files[at("linux-64/repodata.json")]
+    made = asyncio.Event()
+
+    async def script(world: World) -> None:
+        world.rule(NO_THING)
+        for path in ("linux-64/repodata.json", follower):
+            await world.read("conda/c", path)
+        put = world.catalog.put
+
+        async def watched(value: Any) -> None:
+            await put(value)
+            if value.key.startswith(f"view conda/c {follower}"):
+                made.set()
+
+        world.catalog.put = watched  # type: ignore[method-assign]
+        warming = asyncio.create_task(world.engine.warming.run())
+        body = repodata({OTHER: b"other", "more-1.0-0.conda": b"more"})
+        world.upstream.files[at("linux-64/repodata.json")] = FakeFile(body=body, etag='"two"')
+        world.now += 601
+        await world.read("conda/c", "linux-64/repodata.json")
+        await made.wait()  # and nobody has asked for it
+        warming.cancel()
+        await asyncio.gather(warming, return_exceptions=True)
+        await world.settled()
+
+    play(tmp_path, script, files)
+
+
+def test_the_channels_data_are_of_what_is_left_in_the_subdirs_that_are_here(tmp_path: Path) -> None:
+    packages = {name: {"subdirs": ["linux-64"], "version": "1.0"} for name in ("thing", "other")}
+    files = channel(TWO)
+    body = json.dumps({"packages": packages}).encode()
+    files[at("channeldata.json")] = FakeFile(body=body, media_type="application/json")
+
+    async def named(world: World) -> set[str]:
+        return set(json.loads(await world.read("conda/c", "channeldata.json"))["packages"])
+
+    async def script(world: World) -> None:
+        world.rule(policy(deny(LargerThan(10), "large")))
+        assert await named(world) == {"thing", "other"}  # nobody has asked for a subdir yet
+        assert len(world.upstream.asks) == 1
+        await world.read("conda/c", "linux-64/repodata.json")
+        asked = len(world.upstream.asks)
+        world.now += KNOWN_FOR
+        assert await named(world) == {"other"}
+        world.rule(None)
+        assert await named(world) == {"thing", "other"}
+        assert len(world.upstream.asks) == asked
+
+    play(tmp_path, script, files)

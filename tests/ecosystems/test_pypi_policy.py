@@ -194,7 +194,70 @@ def test_the_legacy_json_lists_what_the_page_lists() -> None:
     (made,) = PYPI.render(index, body, context, frozenset({"json"}))  # type: ignore[arg-type]
     shown = json.loads(b"".join(made.chunks))
     assert set(shown["releases"]) == {"1.0", "3.0"}
-    assert shown["urls"] == []
+    assert [file["filename"] for file in shown["urls"]] == [WHEEL]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "latest"),
+    [
+        ("sample==9", "3.0"),  # nothing that is there
+        ("sample==3.0", "2.0"),
+        ("sample>=2", "1.0"),
+        ("sample>=1", "0.9"),  # yanked, but all that is left
+        ("sample!=4.0rc1", "4.0rc1"),
+        ("sample", None),
+    ],
+)
+def test_the_legacy_json_is_about_the_newest_release_that_is_left(
+    hidden: str, latest: str | None
+) -> None:
+    listed = {
+        version: file_of(f"sample-{version}.tar.gz")
+        | {"digests": {"sha256": "5" * 64}, "requires_python": ">=3", "yanked": version == "0.9"}
+        for version in ("0.9", "1.0", "2.0", "3.0", "4.0rc1")
+    }
+    context = under(CONTEXT, deny(Specs((hidden,))))
+    rows = PYPI.render(
+        page_index(), body_of(page_of(*listed.values())), context, frozenset({"json", "html", ROWS})
+    )
+    gate = next(b"".join(one.chunks) for one in rows if one.form == ROWS)
+    at = "https://pypi.example.org/project/sample"
+    info = {
+        "name": "sample",
+        "version": "3.0",
+        "release_url": f"{at}/3.0/",
+        "requires_dist": ["other"],
+        "requires_python": ">=3.9",
+    }
+    document = {
+        "info": info,
+        "releases": {version: [one] for version, one in listed.items()},
+        "urls": [listed["3.0"]],
+        "vulnerabilities": [{"id": "x"}],
+        "more": 1,
+    }
+
+    def shown(document: dict[str, Any]) -> Any:
+        index = PYPI.classify(MIRROR, "pypi/sample/json")
+        body = replace(body_of(document), gate=gate)
+        (made,) = PYPI.render(index, body, context, frozenset({"json"}))  # type: ignore[arg-type]
+        return json.loads(b"".join(made.chunks))
+
+    found = shown(document)
+    assert found["info"]["version"] == latest
+    assert [file["filename"] for file in found["urls"]] == (
+        [] if latest is None else [f"sample-{latest}.tar.gz"]
+    )
+    if latest == "3.0":
+        assert found["info"] == info
+        assert "vulnerabilities" in found
+        return
+    assert "vulnerabilities" not in found
+    assert found["info"]["release_url"] == (f"{at}/{latest}/" if latest else f"{at}/")
+    assert found["info"]["requires_dist"] is None
+    assert found["info"]["requires_python"] == (">=3" if latest else None)
+    assert "yanked" not in found["info"]
+    assert found["more"] == 1
 
 
 # -- properties ----------------------------------------------------------------------------

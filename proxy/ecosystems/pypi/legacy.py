@@ -7,27 +7,35 @@ project's page, which has the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
+from packaging.version import InvalidVersion, Version
 
 from proxy.core.rows import Table, decode_row
 from proxy.ecosystems.base import Body, Rendered
 from proxy.ecosystems.pypi import content, links, names
+from proxy.ecosystems.pypi.judging import newest_first
 from proxy.errors import BadIndex
+
+_OF_PROJECT = 2
+"""How many folders below the mirror the document of a project is; that of a release is lower."""
 
 
 def render(body: Body, project: str, depth: int) -> Iterator[Rendered]:
     """Make the form `json` of a document *depth* folders below the mirror. Raises BadIndex.
 
     Where there is a gate only files that it lets through are listed, and releases that have some.
+    What is told of the newest release is told of the newest of those.
     """
     document = content.document(body)
     lets_through = _Gate(body)
+    is_latest_hidden = False
     if "urls" in document:
         listed = _led_here(document["urls"], body.url, project, depth)
         document["urls"] = [file for file, path in listed if lets_through(path)]
+        is_latest_hidden = bool(listed) and not document["urls"]
     releases = document.get("releases")
     if isinstance(releases, dict):
         for version, files in list(releases.items()):
@@ -37,10 +45,51 @@ def render(body: Body, project: str, depth: int) -> Iterator[Rendered]:
                 del releases[version]
     elif releases is not None:
         raise BadIndex("the body's 'releases' are no table of versions")
+    # Of a release that was asked for by its number the number is no news.
+    if is_latest_hidden and depth == _OF_PROJECT:
+        _show_another(document, releases or {})
     try:
         yield Rendered(form="json", chunks=(msgspec.json.encode(document),))
     except RecursionError as error:
         raise BadIndex("the body's JSON is nested too deeply") from error
+
+
+def _show_another(document: dict[str, Any], releases: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Have *document* be about the newest release of which there is a file, as the index has it
+    be about the newest of all; None: there is none.
+    """
+    document.pop("vulnerabilities", None)  # those of the release that is hidden
+    info = document.get("info")
+    if not isinstance(info, dict):
+        return
+    version = _latest({one: files for one, files in releases.items() if files})
+    files = [] if version is None else releases[version]
+    document["urls"] = files
+    if isinstance(info.get("release_url"), str):
+        page = info["release_url"].removesuffix("/").removesuffix(f"/{info.get('version')}")
+        info["release_url"] = f"{page}/" if version is None else f"{page}/{version}/"
+    info["version"] = version
+    first = files[0] if files else {}
+    told = {"requires_python": first.get("requires_python"), "yanked": first.get("yanked", False)}
+    told |= {"yanked_reason": first.get("yanked_reason"), "requires_dist": None}  # is not said here
+    info.update({key: value for key, value in told.items() if key in info})
+
+
+def _latest(releases: Mapping[str, list[dict[str, Any]]]) -> str | None:
+    """The newest, of those that people get who ask for none in particular, if there are such."""
+    ordered = newest_first(releases)
+    for minds in (_is_final, lambda _: True):
+        for version in ordered:
+            if minds(version) and not all(file.get("yanked") for file in releases[version]):
+                return version
+    return ordered[0] if ordered else None
+
+
+def _is_final(version: str) -> bool:
+    try:
+        return not Version(version).is_prerelease
+    except InvalidVersion:
+        return False
 
 
 class _Gate:

@@ -49,6 +49,8 @@ def told(verdict: Verdict, minding: Minding, subject: Subject, order: Order) -> 
 
 def _name(advisory: Advisory) -> str:
     """What people know it by: the same vulnerability has a record in several databases."""
+    if advisory.malicious:
+        return advisory.id
     names = (advisory.id, *advisory.aliases)
     return next((one for one in names if one.startswith("CVE-")), advisory.id)
 

@@ -311,7 +311,7 @@ def test_a_verdict_names_the_worst_few_of_the_vulnerabilities_that_its_rule_is_a
         known(3, None),
         known(4, 3.0),
         known(5, 9.5, status=Status.CLEARED),
-        known(6, 8.0, malicious=True),
+        known(6, 8.0, malicious=True, aliases=("CVE-2026-6",)),
         Advisory(id="A-7", score=10.0, versions=frozenset({"2"})),
     )
     rules = [

@@ -1,8 +1,14 @@
-"""A soak: many clients for long, with faults that change, and a look at memory and descriptors."""
+"""A soak: many clients for long, with faults that change, and a look at memory and descriptors.
+
+Descriptors follow the clients that are there, the more so the more upstream stalls: while they are
+there nothing tells a leak. After each quarter all of them leave for a while, and what is still open
+then is counted.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -38,6 +44,14 @@ PATIENT = {**UPSTREAM, "connect_timeout": "3s", "read_timeout": "3s"}
 DEADLINE = 120.0
 """Seconds in which every request must be over under those."""
 
+QUARTERS = 4
+
+REST = 20.0
+"""Seconds for what closes by itself: a connection to upstream that nobody needs is kept for 15."""
+
+LOOKS = 5
+"""Looks, a second apart, of which the least counts: the server's own work may be under way."""
+
 SPELL = (5.0, 20.0)
 """Seconds that one mix of faults lasts; every third spell is calm."""
 
@@ -63,18 +77,25 @@ class Sample:
 
 @dataclass(slots=True, kw_only=True)
 class Soaked:
-    """What came of it."""
+    """What came of it. `at_rest`: the descriptors that were open when all clients had left, after
+    each quarter.
+    """
 
     tally: Tally
     samples: list[Sample] = field(default_factory=list)
     hit: Counter[Fault] = field(default_factory=Counter)
-    left_open: int = 0  # descriptors that are still open when the clients have gone
+    at_rest: list[int] = field(default_factory=list)
 
     def growth(self, of: Callable[[Sample], int]) -> float:
         """The median of the last quarter over that of the second: 1.0 is flat."""
         values = [of(sample) for sample in self.samples]
         quarter = max(1, len(values) // 4)
         return median(values[-quarter:]) / max(1, median(values[quarter : 2 * quarter]))
+
+    @property
+    def leaked(self) -> int:
+        """Descriptors that the second half has left open: by then all threads have theirs."""
+        return self.at_rest[-1] - self.at_rest[len(self.at_rest) // 2 - 1]
 
 
 def run(soaking: Soaking, folder: Path, told: Callable[[Soaked], None] = lambda _: None) -> Soaked:
@@ -97,8 +118,6 @@ async def _run(soaking: Soaking, folder: Path, told: Callable[[Soaked], None]) -
         ]
         try:
             await _visited(soaking, proxy, upstream, soaked, told)
-            await asyncio.sleep(SAMPLE)  # for connections to end
-            soaked.left_open = _open_in(proxy)
         finally:
             for task in background:
                 task.cancel()
@@ -127,26 +146,37 @@ async def _visited(
     ]
     for visitor in visitors:
         visitor.missing_allowed = True
-    until = loop.time() + soaking.lasts
-    roaming = [asyncio.create_task(visitor.roam(until, PAUSE)) for visitor in visitors]
+    spells = itertools.count()
     try:
-        spell = 0
-        while loop.time() < until:
-            upstream.mix = mixed(dice.getrandbits(32)) if spell % 3 else CALM
-            spell += 1
-            await asyncio.sleep(min(dice.uniform(*SPELL), max(0.0, until - loop.time())))
-            told(soaked)
-        await asyncio.gather(*roaming)
-        upstream.mix = CALM
+        for _ in range(QUARTERS):
+            until = loop.time() + soaking.lasts / QUARTERS
+            async with asyncio.TaskGroup() as roaming:
+                for visitor in visitors:
+                    roaming.create_task(visitor.roam(until, PAUSE))
+                while loop.time() < until:
+                    mix = mixed(dice.getrandbits(32))
+                    upstream.mix = mix if next(spells) % 3 else CALM
+                    left = max(0.0, until - loop.time())
+                    await asyncio.sleep(min(dice.uniform(*SPELL), left))
+                    told(soaked)
+            upstream.mix = CALM
+            soaked.at_rest.append(await _at_rest(proxy))
         upstream.content.publish_channel()
         if await healed(visitors[0]) is None:
             soaked.tally.violated(Promise.HEALED, "not all can be had in the end")
     finally:
-        for task in roaming:
-            task.cancel()
-        await asyncio.gather(*roaming, return_exceptions=True)
         for visitor in visitors:
             await visitor.aclose()
+
+
+async def _at_rest(proxy: ProxyServer) -> int:
+    """Descriptors that are open though nobody is there any more."""
+    await asyncio.sleep(REST)
+    found = []
+    for _ in range(LOOKS):
+        found.append(_open_in(proxy))
+        await asyncio.sleep(1.0)
+    return min(found)
 
 
 async def _sampling(proxy: ProxyServer, soaked: Soaked) -> None:

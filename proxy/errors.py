@@ -55,6 +55,10 @@ class TooManyAttempts(RequestError):
         self.retry_after = retry_after
 
 
+class Overlong(RequestError):
+    """The head of a request is longer than any that makes sense."""
+
+
 class Denied(ProxyError):
     """Policy refused this file. `rule` and `reason` are what the client is shown."""
 
@@ -155,6 +159,10 @@ class StorageError(ProxyError):
 
 class Abandoned(ProxyError):
     """The server stopped the work itself (shutdown)."""
+
+
+class Crowded(ProxyError):
+    """More clients have connected than there is room for, and all of them are being served."""
 
 
 # -- what the operator wrote -------------------------------------------------------------

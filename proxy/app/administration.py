@@ -43,7 +43,14 @@ from proxy.web.admin.prefetch import PrefetchDesk
 from proxy.web.admin.shell import Shell
 from proxy.web.admin.tokens import TokenDesk
 from proxy.web.connection import Connection
+from proxy.web.crowd import Crowd
 from proxy.web.paths import Mirrors
+
+MOST = 256
+"""Connections, idle ones among them: a browser keeps half a dozen."""
+
+KEEP_ALIVE = 75.0
+"""Seconds that an idle one is kept, as clients' are."""
 
 SHUTDOWN = 2.0
 """Seconds that requests have to end when the server stops: all of them are short."""
@@ -120,6 +127,7 @@ class Administration:
                 in_force=in_force,
             ).routes()
         self._served_at = ""
+        self._crowd = Crowd(MOST, clock=asyncio.get_running_loop().time)
         self._application = application(
             guard=guard,
             operations=operations,
@@ -166,7 +174,13 @@ class Administration:
         return doors
 
     def _connection(self, behind: web.Server) -> Connection:
-        return Connection(behind, failed=self._unanswered, access_log=None)
+        return Connection(
+            behind,
+            crowd=self._crowd,
+            failed=self._unanswered,
+            access_log=None,
+            keepalive_timeout=KEEP_ALIVE,
+        )
 
     def _unanswered(self, client: str, status: int, error: BaseException | None) -> None:
         """A request was not one, or *error* came of it that nobody foresaw."""

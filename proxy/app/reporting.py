@@ -16,7 +16,8 @@ from proxy.observe.metrics import Metrics
 from proxy.web.exchange import Exchange
 
 SAY_AGAIN = 60.0
-"""Seconds after which it is said again that stale answers go out for the same reason."""
+"""Seconds after which it is said again that stale answers go out for the same reason, or that there
+are too many connections."""
 
 
 class Reporting:
@@ -81,6 +82,24 @@ class Reporting:
     def crashed(self, exchange: Exchange, error: Exception) -> None:
         """A request met an error that nobody foresaw."""
         self._log.crash("request_crashed", error, path=exchange.path, mirror=exchange.mirror)
+
+    def unanswered(self, client: str, status: int, error: BaseException | None) -> None:
+        """What came in was no request, or *error* came of it that nobody foresaw."""
+        if error is None:
+            self._metrics.no_request(status)
+            self._log.event("bad_request", client=client, status=status)
+        else:
+            self._log.crash("request_crashed", error, client=client)
+
+    def connected(self, change: int) -> None:
+        """A client has connected, or gone."""
+        self._metrics.connected(change)
+
+    def crowded(self, outcome: str, count: int) -> None:
+        """There are too many connections: *count* of them were `dropped`, idle, or `refused`."""
+        self._metrics.crowded(outcome, count)
+        if self._is_due("", outcome):
+            self._log.event("crowded", level=Level.WARNING, outcome=outcome)
 
     # -- the gateway ---------------------------------------------------------------------
 

@@ -15,6 +15,9 @@ from proxy.web.connection import Connection
 BACKLOG = 1024
 """Connections that the kernel may hold for us: a herd of installs starts all at once."""
 
+HANDSHAKE = 10.0
+"""Seconds for TLS to begin: until then a connection is none that could be counted."""
+
 
 @contextlib.asynccontextmanager
 async def serving(
@@ -43,7 +46,13 @@ async def serving(
             make = loop.create_server
             if one.family == socket.AF_UNIX:
                 make = loop.create_unix_server  # type: ignore[assignment]
-            server = await make(lambda: door(behind), sock=one, backlog=BACKLOG, ssl=tls)
+            server = await make(
+                lambda: door(behind),
+                sock=one,
+                backlog=BACKLOG,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else HANDSHAKE,
+            )
             servers.append(server)
         yield
     finally:

@@ -31,6 +31,7 @@ from proxy.app.listening import addresses
 from proxy.app.mirroring import Household, Mirroring
 from proxy.app.notifying import Manager
 from proxy.app.reporting import Reporting
+from proxy.app.room import room
 from proxy.app.serving import serving
 from proxy.app.token_watch import TokenWatch
 from proxy.config import Settings
@@ -59,6 +60,7 @@ from proxy.upstream.credentials import Credentials, netrc_path
 from proxy.upstream.oauth import refresh
 from proxy.web.access import Access
 from proxy.web.content import Content
+from proxy.web.crowd import Crowd
 from proxy.web.door import Door
 from proxy.web.keeping import Keeping
 from proxy.web.pages import Pages
@@ -181,6 +183,7 @@ class Worker:
                 self._mirror_ahead(stack, engine, reporting, store.root)
             self._content = self._answering(stack, reporting, watched)
             tls = self._tls(stack, settings.server)
+            self._crowd, self._reporting = self._make_room(reporting), reporting
             await stack.enter_async_context(
                 serving(
                     self._application(*self._pages(engine, upstream, metrics)),
@@ -370,18 +373,24 @@ class Worker:
             behind,
             self._shelf,
             self._hits,
+            crowd=self._crowd,
             proxies=self._proxies,
-            failed=self._unanswered,
+            failed=self._reporting.unanswered,
             access_log=None,
             keepalive_timeout=KEEP_ALIVE,
         )
 
-    def _unanswered(self, client: str, status: int, error: BaseException | None) -> None:
-        """A request was not one, or *error* came of it that nobody foresaw."""
-        if error is None:
-            self._log.event("bad_request", client=client, status=status)
-        else:
-            self._log.crash("request_crashed", error, client=client)
+    def _make_room(self, reporting: Reporting) -> Crowd:
+        """For as many clients as the system lets in; fewer than configured is told."""
+        most, wanted = room(self._settings), self._settings.server.max_connections
+        if most < wanted:
+            self._log.event("few_connections", level=Level.WARNING, most=most, wanted=wanted)
+        return Crowd(
+            most,
+            clock=asyncio.get_running_loop().time,
+            counted=reporting.connected,
+            crowded=reporting.crowded,
+        )
 
     def _tls(
         self, stack: contextlib.AsyncExitStack, door: Server | AdminSettings

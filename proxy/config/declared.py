@@ -50,6 +50,12 @@ SERVER = (
         help="Worker processes; they share the cache and fetch each file once between them.",
     ),
     Key(
+        name="max_connections",
+        kind=whole(16, 1_000_000),
+        default=4096,
+        help="Connections of a worker; beyond them idle ones end, and then new ones get 503.",
+    ),
+    Key(
         name="drain_timeout",
         kind=DURATION,
         default="30s",

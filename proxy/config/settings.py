@@ -24,6 +24,7 @@ class Server:
     host: str
     port: int
     workers: int
+    max_connections: int
     drain_timeout: float
     socket: Path | None
     tls_certificate: Path | None

@@ -158,6 +158,21 @@ METRICS: tuple[Metric, ...] = (
         ("cause",),
         "Requests that were not let in: the token was missing, wrong, or one too many (limited).",
     ),
+    Metric(
+        name="pkgproxy_connections",
+        kind=Kind.GAUGE,
+        help="Connections of clients.",
+    ),
+    _counter(
+        "pkgproxy_connections_refused_total",
+        ("outcome",),
+        "Connections beyond the most there may be: idle ones dropped, new ones refused.",
+    ),
+    _counter(
+        "pkgproxy_bad_requests_total",
+        ("code",),
+        "What came in and was no request, by the status that it got.",
+    ),
     _counter("pkgproxy_renders_total", ("mirror", "forms"), "Views of indexes rendered."),
     _histogram(
         "pkgproxy_render_duration_seconds",
@@ -345,6 +360,18 @@ class Metrics:
     def access_refused(self, cause: str) -> None:
         """A request was not let in: `missing`, `wrong` or `limited`."""
         self._counter("pkgproxy_access_refused_total", cause).inc()
+
+    def connected(self, change: int) -> None:
+        """A client has connected (+1) or gone (-1)."""
+        self._gauges["pkgproxy_connections"].inc(change)
+
+    def crowded(self, outcome: str, count: int) -> None:
+        """There were too many connections: some were `dropped`, or a new one `refused`."""
+        self._counter("pkgproxy_connections_refused_total", outcome).inc(count)
+
+    def no_request(self, status: int) -> None:
+        """Something came in that was none."""
+        self._counter("pkgproxy_bad_requests_total", str(status)).inc()
 
     # -- upstream ------------------------------------------------------------------------
 

@@ -59,6 +59,7 @@ _TABLE = (
     _Row(errors.MethodNotAllowed, 405, "Method not allowed"),
     _Row(errors.NotAcceptable, 406, "Not acceptable"),
     _Row(errors.RangeNotSatisfiable, 416, "Range not satisfiable"),
+    _Row(errors.Overlong, 431, "Request header fields too large"),
     _Row(errors.RequestError, 400, "Bad request"),
     _Row(errors.Blocked, 451, "Blocked by policy"),
     _Row(errors.Denied, 403, "Refused by policy"),
@@ -75,6 +76,7 @@ _TABLE = (
     _Row(errors.StorageError, 503, "The proxy's storage failed"),
     _Row(errors.Conflict, 409, "Not as things stand"),
     _Row(errors.Abandoned, 503, "The proxy is stopping"),
+    _Row(errors.Crowded, 503, "Too many connections"),
     # Found wrong while a request is served: a file of credentials that changed.
     _Row(errors.ConfigError, 503, "The proxy is misconfigured"),
 )
@@ -106,6 +108,21 @@ def refusal(error: ProxyError) -> web.Response:
             "Content-Type": "application/problem+json",
         },
     )
+
+
+def refusal_bytes(error: ProxyError) -> bytes:
+    """The same as it goes over a connection that aiohttp does not have, and that it closes."""
+    told = problem(error, ecosystem="")
+    headers = {
+        **told.headers,
+        "Cache-Control": "no-store",
+        "Server": SERVER,
+        "Content-Type": "application/problem+json",
+        "Content-Length": str(len(told.body)),
+        "Connection": "close",
+    }
+    lines = [f"HTTP/1.1 {told.status} {told.reason}", *(f"{k}: {v}" for k, v in headers.items())]
+    return "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + told.body
 
 
 def problem(error: ProxyError, *, ecosystem: str) -> Problem:

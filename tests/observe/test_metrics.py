@@ -122,6 +122,9 @@ def test_every_event_reaches_its_family(metrics: Metrics) -> None:
     metrics.running("1.0")
     metrics.let_in("build-farm", 200)
     metrics.access_refused("wrong")
+    metrics.connected(+1)
+    metrics.crowded("dropped", 3)
+    metrics.no_request(400)
     with metrics.fill(mirror):
         seen = samples(metrics.exposition())
     ends = {Kind.COUNTER: "", Kind.GAUGE: "", Kind.HISTOGRAM: "_count"}

@@ -6,19 +6,28 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from proxy.config import Settings
 from proxy.errors import StorageError
 from proxy.gateway.janitor import YOUNGEST, forget_superseded
-from proxy.storage.carrying import export, take
+from proxy.storage.carrying import Carried, export, take
 from proxy.storage.opening import Store, opened
 from proxy.storage.sweep import sweep, usage
 from proxy.storage.verify import Findings, verify
 
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What there is to say, in `lines` for people and as `values` for programs."""
+
+    lines: tuple[str, ...]
+    values: Mapping[str, Any]
 
 
 @contextlib.asynccontextmanager
@@ -36,29 +45,45 @@ async def store_of(settings: Settings) -> AsyncIterator[Store]:
             await store.aclose()
 
 
-def used(settings: Settings) -> list[str]:
-    """A line for each folder on what it holds. Raises StorageError."""
+def used(settings: Settings) -> Told:
+    """What each folder holds. Raises StorageError."""
 
-    async def work(store: Store) -> list[str]:
+    async def work(store: Store) -> Told:
         found = {layer.root: usage(layer.root) for layer in store.blobs.layers}
-        return [
-            f"{root}: {found[root].blobs} blobs, {found[root].size} bytes"
-            for root in settings.cache.layers
-        ]
+        here = [(root, found[root]) for root in settings.cache.layers]
+        return Told(
+            lines=tuple(f"{root}: {one.blobs} blobs, {one.size} bytes" for root, one in here),
+            values={
+                "folders": [
+                    {"folder": str(root), "blobs": one.blobs, "bytes": one.size}
+                    for root, one in here
+                ]
+            },
+        )
 
     return _run(settings, work)
 
 
-def swept(settings: Settings) -> str:
-    """Remove what nothing refers to any more; one line on what that was. Raises StorageError."""
+def swept(settings: Settings) -> Told:
+    """Remove what nothing refers to any more; what that was. Raises StorageError."""
 
-    async def work(store: Store) -> str:
+    async def work(store: Store) -> Told:
         now, keep = time.time(), settings.cache.keep_superseded
         views = await forget_superseded(store.catalog, keep_for=keep, now=now)
         found = await sweep(store.root, store.catalog, keep_for=YOUNGEST, now=now)
-        return (
+        line = (
             f"{store.root}: forgot {views} superseded views, removed {found.removed} blobs "
             f"({found.freed} bytes), kept {found.kept}"
+        )
+        return Told(
+            lines=(line,),
+            values={
+                "folder": str(store.root),
+                "views": views,
+                "removed": found.removed,
+                "bytes": found.freed,
+                "kept": found.kept,
+            },
         )
 
     return _run(settings, work)
@@ -69,32 +94,44 @@ def verified(settings: Settings) -> Findings:
     return _run(settings, verify)
 
 
-def exported(settings: Settings, path: Path, since: Path | None) -> str:
-    """Write the cache into a bundle; one line on it. Raises ProxyError."""
+def exported(settings: Settings, path: Path, since: Path | None) -> Told:
+    """Write the cache into a bundle; what is in it. Raises ProxyError."""
 
-    async def work(store: Store) -> str:
+    async def work(store: Store) -> Told:
         with _translated(path):
             found = await export(store, path, since)
-        return (
-            f"{path}: {found.blobs} blobs, {found.size} bytes ({found.already} were written "
-            f"before), {found.values} entries; sha256:{found.digest}"
-        )
+        return _carried(path, found, "were written before")
 
     return _run(settings, work)
 
 
-def imported(settings: Settings, path: Path, digest: str | None) -> str:
-    """Take over what is in a bundle; one line on it. Raises ProxyError."""
+def imported(settings: Settings, path: Path, digest: str | None) -> Told:
+    """Take over what is in a bundle; what that was. Raises ProxyError."""
 
-    async def work(store: Store) -> str:
+    async def work(store: Store) -> Told:
         with _translated(path):
             found = await take(store, path, digest)
-        return (
-            f"{path}: {found.blobs} blobs, {found.size} bytes ({found.already} were here before), "
-            f"{found.values} entries; sha256:{found.digest}"
-        )
+        return _carried(path, found, "were here before")
 
     return _run(settings, work)
+
+
+def _carried(path: Path, found: Carried, before: str) -> Told:
+    line = (
+        f"{path}: {found.blobs} blobs, {found.size} bytes ({found.already} {before}), "
+        f"{found.values} entries; sha256:{found.digest}"
+    )
+    return Told(
+        lines=(line,),
+        values={
+            "bundle": str(path),
+            "blobs": found.blobs,
+            "bytes": found.size,
+            "already": found.already,
+            "entries": found.values,
+            "sha256": str(found.digest),
+        },
+    )
 
 
 @contextlib.contextmanager

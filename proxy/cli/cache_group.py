@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from proxy.cli.contents import purge, search, statistics
-from proxy.cli.options import ConfigOption, refusing
+from proxy.cli.options import ConfigOption, JsonOption, refusing, say
 
 group = typer.Typer(help="Look after the cache, also while a server runs.", no_args_is_help=True)
 
@@ -18,24 +18,25 @@ for _command in (statistics, search, purge):
 
 
 @group.command("usage")
-def cache_usage(config: ConfigOption = None) -> None:
+def cache_usage(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show what the cache holds."""
     from proxy.cli.cache import used  # noqa: PLC0415
     from proxy.config import load  # noqa: PLC0415
 
     with refusing():
-        for line in used(load(config, os.environ).settings):
-            typer.echo(line)
+        found = used(load(config, os.environ).settings)
+        say(found.values, as_json, found.lines)
 
 
 @group.command("sweep")
-def cache_sweep(config: ConfigOption = None) -> None:
+def cache_sweep(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Remove what nothing refers to any more; a server does so once a day."""
     from proxy.cli.cache import swept  # noqa: PLC0415
     from proxy.config import load  # noqa: PLC0415
 
     with refusing():
-        typer.echo(swept(load(config, os.environ).settings))
+        found = swept(load(config, os.environ).settings)
+        say(found.values, as_json, found.lines)
 
 
 @group.command("export")
@@ -45,13 +46,15 @@ def cache_export(
     since: Annotated[
         Path | None, typer.Option(help="Leave out what this earlier bundle brought.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write all files and indexes into a bundle for another site; prints its digest."""
     from proxy.cli.cache import exported  # noqa: PLC0415
     from proxy.config import load  # noqa: PLC0415
 
     with refusing():
-        typer.echo(exported(load(config, os.environ).settings, bundle, since))
+        found = exported(load(config, os.environ).settings, bundle, since)
+        say(found.values, as_json, found.lines)
 
 
 @group.command("import")
@@ -61,6 +64,7 @@ def cache_import(
     digest: Annotated[
         str | None, typer.Option(help="Refuse the bundle unless it has this SHA-256.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take over what a bundle brings; a damaged one is refused."""
     from proxy.cli.cache import imported  # noqa: PLC0415
@@ -68,19 +72,20 @@ def cache_import(
 
     with refusing():
         wanted = None if digest is None else digest.removeprefix("sha256:").lower()
-        typer.echo(imported(load(config, os.environ).settings, bundle, wanted))
+        found = imported(load(config, os.environ).settings, bundle, wanted)
+        say(found.values, as_json, found.lines)
 
 
 @group.command("verify")
-def cache_verify(config: ConfigOption = None) -> None:
+def cache_verify(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Read all blobs and the catalog through; remove what is damaged and say what that was."""
     from proxy.cli.cache import verified  # noqa: PLC0415
     from proxy.config import load  # noqa: PLC0415
 
     with refusing():
         found = verified(load(config, os.environ).settings)
-        for line in found.wrong:
-            typer.echo(line)
-        typer.echo(f"{found.blobs} blobs, {found.size} bytes read; {len(found.wrong)} wrong")
+        values = {"blobs": found.blobs, "bytes": found.size, "wrong": found.wrong}
+        summed = f"{found.blobs} blobs, {found.size} bytes read; {len(found.wrong)} wrong"
+        say(values, as_json, [*found.wrong, summed])
         if found.wrong:
             raise typer.Exit(1)

@@ -12,9 +12,8 @@ from proxy.cli.mirror import (
     TokenOption,
     UrlOption,
     YesOption,
-    say,
 )
-from proxy.cli.options import JsonOption
+from proxy.cli.options import JsonOption, say
 
 PatternArgument = Annotated[str, typer.Argument(help="Paths within it, with * and ?.")]
 PAGE = 1000

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxy.cli.options import JsonOption
+from proxy.cli.options import JsonOption, say
 
 if TYPE_CHECKING:  # a command imports what it needs when it is run
     from proxy.cli.remote import Remote
@@ -117,8 +117,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Begin a run now; with --wait show its progress, and fail where it fails."""
-    from proxy.cli.remote import Exit, refusing  # noqa: PLC0415
-    from proxy.cli.runs import finished, follow  # noqa: PLC0415
+    from proxy.cli.remote import refusing  # noqa: PLC0415
 
     with refusing():
         remote = _remote(context)
@@ -126,10 +125,17 @@ def run(
         if not wait:
             say(begun, as_json, [f"Run {begun['id']} of {mirror} is {begun['state']}."])
             return
-        details = follow(remote, mirror, begun["id"], is_silent=as_json)
-        say(details, as_json, finished(details))
-        if details["run"]["state"] != "completed":
-            raise typer.Exit(Exit.FAILED)
+        _followed(remote, mirror, begun["id"], as_json=as_json)
+
+
+@mirror_app.command()
+def watch(context: typer.Context, mirror: KeyArgument, as_json: JsonOption = False) -> None:
+    """Show the progress of the run that goes on, whoever began it; fail where it fails."""
+    from proxy.cli.remote import refusing  # noqa: PLC0415
+
+    with refusing():
+        remote = _remote(context)
+        _followed(remote, mirror, _last_run(remote, mirror), as_json=as_json)
 
 
 @mirror_app.command()
@@ -172,7 +178,9 @@ def difference(context: typer.Context, mirror: KeyArgument, as_json: JsonOption 
 
 
 @mirror_app.command()
-def delete(context: typer.Context, mirror: KeyArgument, yes: YesOption = False) -> None:
+def delete(
+    context: typer.Context, mirror: KeyArgument, yes: YesOption = False, as_json: JsonOption = False
+) -> None:
     """Forget a mirror that was made at run time; its files are left to the cache's limits."""
     from proxy.cli.remote import refusing  # noqa: PLC0415
 
@@ -180,7 +188,7 @@ def delete(context: typer.Context, mirror: KeyArgument, yes: YesOption = False) 
         typer.confirm(f"Delete {mirror}?", abort=True, err=True)
     with refusing():
         _remote(context).delete("mirrors", mirror)
-        typer.echo(f"{mirror} is deleted.")
+        say({"deleted": mirror}, as_json, [f"{mirror} is deleted."])
 
 
 @mirror_app.command()
@@ -196,7 +204,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Say what a run fetched and what it left out, and why."""
-    from proxy.cli.remote import Exit, RemoteError, refusing  # noqa: PLC0415
+    from proxy.cli.remote import refusing  # noqa: PLC0415
     from proxy.cli.runs import finished, needed  # noqa: PLC0415
 
     with refusing():
@@ -205,12 +213,7 @@ def report(
             found = remote.get("mirrors", mirror, "report")
             say(found, as_json, needed(found))
             return
-        if run_id is None:
-            runs = remote.get("mirrors", mirror, "runs")
-            if not runs:
-                raise RemoteError(f"{mirror} has not been run yet", Exit.MISSING)
-            run_id = runs[0]["id"]
-        found = remote.get("mirrors", mirror, "runs", run_id)
+        found = remote.get("mirrors", mirror, "runs", run_id or _last_run(remote, mirror))
         say(found, as_json, finished(found))
 
 
@@ -218,6 +221,7 @@ def report(
 def export(
     context: typer.Context,
     mirrors: Annotated[list[str] | None, typer.Argument(help="Mirrors; else all.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print mirrors as they would stand in a configuration file, without secrets."""
     from proxy.cli.remote import refusing  # noqa: PLC0415
@@ -225,8 +229,11 @@ def export(
     with refusing():
         remote = _remote(context)
         wanted = mirrors or (None,)
-        texts = [remote.get("export", mirror=one)["toml"] for one in wanted]
-        typer.echo("\n".join(texts), nl=False)
+        text = "\n".join(remote.get("export", mirror=one)["toml"] for one in wanted)
+        if as_json:
+            typer.echo(json.dumps({"toml": text}, indent=2))
+            return
+        typer.echo(text, nl=False)
 
 
 def _remote(context: typer.Context) -> Remote:
@@ -244,12 +251,25 @@ def _changed(context: typer.Context, mirror: str, action: str, text: str, *, as_
         say(found, as_json, [text.format(mirror)])
 
 
-def say(found: Any, as_json: bool, lines: list[str]) -> None:
-    if as_json:
-        typer.echo(json.dumps(found, indent=2))
-        return
-    for line in lines:
-        typer.echo(line)
+def _last_run(remote: Remote, mirror: str) -> str:
+    """Raises RemoteError where there is none."""
+    from proxy.cli.remote import Exit, RemoteError  # noqa: PLC0415
+
+    runs = remote.get("mirrors", mirror, "runs")
+    if not runs:
+        raise RemoteError(f"{mirror} has not been run yet", Exit.MISSING)
+    return str(runs[0]["id"])
+
+
+def _followed(remote: Remote, mirror: str, run_id: str, *, as_json: bool) -> None:
+    """Show a run until it is over, then what came of it; raises Exit where it failed."""
+    from proxy.cli.remote import Exit  # noqa: PLC0415
+    from proxy.cli.runs import finished, follow  # noqa: PLC0415
+
+    details = follow(remote, mirror, run_id, is_silent=as_json)
+    say(details, as_json, finished(details))
+    if details["run"]["state"] != "completed":
+        raise typer.Exit(Exit.FAILED)
 
 
 def _values(settings: list[str] | None) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -19,6 +20,15 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", help="Configuration file (TOML)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def say(found: Any, as_json: bool, lines: Iterable[str]) -> None:
+    """Print *found* for programs, or *lines* for people."""
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for line in lines:
+        typer.echo(line)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proxy.advisories.store import load, places_of
-from proxy.cli.cache import store_of
+from proxy.cli.cache import Told, store_of
 from proxy.config import Settings
 from proxy.config.policies import misfits, read_one
 from proxy.core.model import Mirror
@@ -41,7 +41,7 @@ _SHOWN = 20
 """Names that are listed unless all are asked for."""
 
 
-def checked(path: Path) -> Iterator[str]:
+def checked(path: Path) -> Told:
     """The summary of the policy in *path*, and which types of mirrors it fits.
 
     Raises ConfigError where it is malformed, or fits none.
@@ -52,10 +52,13 @@ def checked(path: Path) -> Iterator[str]:
     if not fitting:
         lines = [f"{path}: {kind}: {one}" for kind, found in problems.items() for one in found]
         raise ConfigError("\n".join(lines))
-    yield from summary(policy)
-    yield f"Fits mirrors of type {', '.join(fitting)}."
-    for kind, found in problems.items():
-        yield from (f"Not for {kind} mirrors: {one}" for one in found)
+    said = tuple(summary(policy))
+    misfit = {kind: found for kind, found in problems.items() if found}
+    lines = [f"Not for {kind} mirrors: {one}" for kind, found in misfit.items() for one in found]
+    return Told(
+        lines=(*said, f"Fits mirrors of type {', '.join(fitting)}.", *lines),
+        values={"summary": said, "fits": fitting, "problems": misfit},
+    )
 
 
 def summed_up(settings: Settings, name: str) -> Iterator[str]:

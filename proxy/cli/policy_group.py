@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.options import ConfigOption, JsonOption, refusing
+from proxy.cli.options import ConfigOption, JsonOption, refusing, say
 from proxy.errors import ConfigError
 
 group = typer.Typer(help="Check, read and try out policies.", no_args_is_help=True)
@@ -17,33 +17,35 @@ group = typer.Typer(help="Check, read and try out policies.", no_args_is_help=Tr
 @group.command("check")
 def policy_check(
     file: Annotated[Path, typer.Argument(help="Policy file (TOML).")],
+    as_json: JsonOption = False,
 ) -> None:
     """Check a policy file and say in words what it does."""
     from proxy.cli import policy  # noqa: PLC0415
 
     with refusing():
-        for line in policy.checked(file):
-            typer.echo(line)
+        found = policy.checked(file)
+        say(found.values, as_json, found.lines)
 
 
 @group.command("summary")
 def policy_summary(
     name: Annotated[str, typer.Argument(help="Mirror, policy, or policy file.")],
     config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Say in words what a policy does, or what holds for a mirror."""
     from proxy.cli import policy  # noqa: PLC0415
     from proxy.config import load  # noqa: PLC0415
 
     with refusing():
-        for line in policy.summed_up(load(config, os.environ).settings, name):
-            typer.echo(line)
+        lines = list(policy.summed_up(load(config, os.environ).settings, name))
+        say({"summary": lines}, as_json, lines)
 
 
 @group.command("explain")
 def policy_explain(
     mirror: Annotated[str, typer.Argument(help="Mirror, such as conda/main.")],
-    package: Annotated[str, typer.Argument(help="Name of a package.")],
+    package: Annotated[str, typer.Argument(help="Name of a package; * and ? stand for others.")],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -91,6 +93,7 @@ def policy_dependencies(
     mirror: Annotated[str, typer.Argument(help="Mirror, such as conda/main.")],
     config: ConfigOption = None,
     form: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
+    as_json: JsonOption = False,
 ) -> None:
     """List all that the mirror's allow-lists keep: directly, or through which package."""
     from proxy.cli import policy  # noqa: PLC0415
@@ -100,4 +103,4 @@ def policy_dependencies(
         if form not in ("table", "json", "csv"):
             raise ConfigError(f"--format {form}: write table, json or csv")
         found = policy.dependencies(load(config, os.environ).settings, mirror)
-        typer.echo(policy.report(found, form))
+        typer.echo(policy.report(found, "json" if as_json else form))

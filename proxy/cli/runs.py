@@ -9,14 +9,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from proxy.cli.remote import Remote
+from proxy.web.admin.wording import duration, size, speed
 
 LOOK = 0.5
 """Seconds between two looks at a run's progress."""
+
+SAY = 10.0
+"""Seconds between two lines about a step that takes long, where there is no terminal."""
+
+INTERRUPTED = 130
+"""Exit status of a command that was interrupted (128 and the number of the signal)."""
 
 _GOING = ("queued", "running", "stopping")
 _WIDTH = 160  # columns of a table where no terminal says
@@ -36,7 +44,7 @@ def listed(found: Sequence[Mapping[str, Any]]) -> list[str]:
             (
                 definition["key"],
                 definition["values"].get("mode", "passive"),
-                one["policy"] or "-",
+                "its own lists" if one["policy"] == definition["key"] else one["policy"] or "-",
                 state or "-",
                 _moment(one["next_run"]),
             )
@@ -116,9 +124,25 @@ def needed(found: Mapping[str, Any]) -> list[str]:
 
 
 def follow(remote: Remote, mirror: str, run: str, *, is_silent: bool) -> Mapping[str, Any]:
-    """Wait until *run* is over, showing how it goes; its details. Raises RemoteError."""
-    if is_silent or not sys.stderr.isatty():
-        return _plainly(remote, mirror, run, is_silent=is_silent)
+    """Wait until *run* is over, showing how it goes; its details.
+
+    Raises RemoteError, and Exit where the user has waited enough, which ends the waiting alone.
+    """
+    try:
+        if is_silent or not sys.stderr.isatty():
+            return _plainly(remote, mirror, run, is_silent=is_silent)
+        return _drawn(remote, mirror, run)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"The run goes on. `pkgproxy mirror watch {mirror}` shows it, "
+            f"`pkgproxy mirror stop {mirror}` stops it.",
+            err=True,
+        )
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _drawn(remote: Remote, mirror: str, run: str) -> Mapping[str, Any]:
+    """A bar that grows."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task: TaskID = bar.add_task("queued", total=None, said="")
@@ -135,12 +159,16 @@ def follow(remote: Remote, mirror: str, run: str, *, is_silent: bool) -> Mapping
 
 
 def _plainly(remote: Remote, mirror: str, run: str, *, is_silent: bool) -> Mapping[str, Any]:
-    """A line whenever something else is done."""
-    before = ""
+    """A line whenever something else is done, and now and then while it is."""
+    before, said_at = "", 0.0
     for details in _looks(remote, mirror, run):
-        if not is_silent and _at(details) != before:
-            before = _at(details)
-            sys.stderr.write(f"{before}: {_progress(details)}\n")
+        at, now = _at(details), time.monotonic()
+        if is_silent or (at == before and now - said_at < SAY):
+            continue
+        before, said_at = at, now
+        how = _progress(details)
+        sys.stderr.write(f"{at}: {how}\n" if how else f"{at}\n")
+        sys.stderr.flush()
     return details
 
 
@@ -160,20 +188,22 @@ def _at(details: Mapping[str, Any]) -> str:
 
 
 def _progress(details: Mapping[str, Any]) -> str:
+    """How many files of how many; nothing while that is not known yet."""
     run = details["run"]
     counts = run["counts"]
+    if not counts["to_fetch"]:
+        return ""
     text = (
-        f"{counts['fetched']} of {counts['to_fetch']} files, {_megabytes(counts['bytes_fetched'])}"
+        f"{counts['fetched']} of {counts['to_fetch']} files, "
+        f"{size(counts['bytes_fetched'])} of {size(counts['bytes_to_fetch'])}"
     )
+    if counts["failed"]:
+        text += f", {counts['failed']} failed"
     if run["rate"] is not None:
-        text += f", {_megabytes(run['rate'])}/s"
-    if run["remaining"] is not None:
-        text += f", about {run['remaining']:.0f} s left"
+        text += f", {speed(run['rate'])}"
+    if run["remaining"]:
+        text += f", about {duration(run['remaining'])} left"
     return text
-
-
-def _megabytes(count: float) -> str:
-    return f"{count / 1e6:.1f} MB"
 
 
 def _origin(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.options import ConfigOption, JsonOption, refusing
+from proxy.cli.options import ConfigOption, JsonOption, refusing, say
 
 group = typer.Typer(
     help="Make, list and revoke clients' tokens, also while a server runs.", no_args_is_help=True
@@ -27,6 +27,7 @@ def token_create(
         str | None, typer.Option(help="How long it holds, such as 90d; without: for ever.")
     ] = None,
     config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a token and print it, this once; without --scope it may read everything."""
     from proxy.cli import token  # noqa: PLC0415
@@ -34,7 +35,8 @@ def token_create(
 
     with refusing():
         settings = load(config, os.environ).settings
-        typer.echo(token.created(settings, name, scope or ["read"], expires))
+        text = token.created(settings, name, scope or ["read"], expires)
+        say({"name": name, "text": text}, as_json, [text])
     typer.echo("Keep it now: it is stored nowhere and cannot be shown again.", err=True)
 
 
@@ -53,6 +55,7 @@ def token_list(config: ConfigOption = None, as_json: JsonOption = False) -> None
 def token_revoke(
     name: Annotated[str, typer.Argument(help="Name of the token.")],
     config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Forget a token: from now on it is refused."""
     from proxy.cli import token  # noqa: PLC0415
@@ -60,4 +63,4 @@ def token_revoke(
 
     with refusing():
         token.revoked(load(config, os.environ).settings, name)
-        typer.echo(f"revoked {name}")
+        say({"revoked": name}, as_json, [f"revoked {name}"])

@@ -5,6 +5,7 @@ Judged are stored indexes: upstream is not asked, and what nobody has asked for 
 
 from __future__ import annotations
 
+import fnmatch
 import math
 import re
 from collections import Counter
@@ -20,7 +21,7 @@ from proxy.core.model import Entry, Index, Mirror
 from proxy.core.policy import Policy, Verdict, YoungerThan, leaves
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import ROWS, Body, Context, Ecosystem, Judged
-from proxy.errors import StorageError, UnknownPath
+from proxy.errors import RequestError, StorageError, UnknownPath
 from proxy.gateway import freezing
 from proxy.gateway.closures import ClosureJob, closed, lists
 from proxy.gateway.contexts import STEP, concerning, in_force, stepped
@@ -29,6 +30,9 @@ from proxy.gateway.render import mapped
 from proxy.gateway.sights import remembered
 from proxy.storage.ports import Blobs, Catalog
 
+MOST = 5000
+"""Files that a pattern may stand for: who asks for more has not said what is looked for."""
+
 _EVERYTHING = Policy(name="none")
 
 
@@ -36,7 +40,8 @@ _EVERYTHING = Policy(name="none")
 class JudgeJob:
     """Judge what the blob at `blob`, a generation of `index`, lists, under each of `policies`.
 
-    `package`: only files of that name. `changed`: only those on which the policies differ.
+    `package`: only files of that name, in which `*` and `?` stand for others. `changed`: only those
+    on which the policies differ.
     `closure` makes the table of what their allow-lists keep; None: they have none to be closed.
     """
 
@@ -107,11 +112,13 @@ def _compared(job: JudgeJob, body: Body) -> list[Compared]:
             advisories=job.advisories,
         )
         judged = ecosystem.judged(job.index, body, context)
-        wanted = None if job.package is None else spelt(job.package)
-        columns.append([one for one in judged if wanted is None or spelt(one.name) == wanted])
+        is_wanted = _meant(job.package)
+        columns.append([one for one in judged if is_wanted(one.name)])
     found: list[Compared] = []
     ages = _cool_downs(job.policies[-1])
     for row in zip(*columns, strict=True):
+        if is_pattern(job.package) and len(found) > MOST:
+            break  # `answer` refuses it
         verdicts = tuple(one.verdict for one in row)
         if job.changed and len({verdict.effect for verdict in verdicts}) == 1:
             continue
@@ -153,6 +160,22 @@ def spelt(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def is_pattern(package: str | None) -> bool:
+    """Whether *package* may stand for several names."""
+    return package is not None and ("*" in package or "?" in package)
+
+
+def _meant(package: str | None) -> Callable[[str], bool]:
+    """Tells whether a name is *package*, or what its `*` and `?` stand for; None: any name."""
+    if package is None:
+        return lambda _: True
+    wanted = spelt(package)
+    if not is_pattern(wanted):
+        return lambda name: spelt(name) == wanted
+    is_like = re.compile(fnmatch.translate(wanted.replace("[", "[[]"))).match
+    return lambda name: is_like(spelt(name)) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked of a mirror: see `JudgeJob`."""
@@ -175,7 +198,7 @@ async def answer(
     """The verdicts on all that the mirror's held indexes list; *known*: the advisories, by OSV's
     ecosystem, where they are looked at.
 
-    Raises BadIndex and StorageError.
+    Raises BadIndex and StorageError, and RequestError where a pattern stands for too many.
     """
     mirror, ecosystem = question.mirror, ECOSYSTEMS[question.mirror.type]
     policies = tuple(_as_of(one, mirror, now, known) for one in question.policies)
@@ -208,6 +231,11 @@ async def answer(
             closure=_closure(index, here, specs, blobs),
         )
         found += await run(judge, job, entry.size)
+        if is_pattern(question.package) and len(found) > MOST:
+            raise RequestError(
+                f"{question.package} stands for more than {MOST} files of {mirror.key}: "
+                "write more of the name"
+            )
     return found
 
 
@@ -274,7 +302,7 @@ def _lists_files(ecosystem: Ecosystem, index: Index) -> bool:
 def _may_list(ecosystem: Ecosystem, index: Index, package: str | None) -> bool:
     about = ecosystem.advised(index)
     only = None if about is None else about.package
-    return package is None or only is None or spelt(only) == spelt(package)
+    return only is None or _meant(package)(only)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,11 @@ class Book:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._path
+
     def read(self) -> Made:
         """What stands there. Raises StorageError where it cannot be read."""
         try:

@@ -115,15 +115,20 @@ async def _rows(engine: Engine, mirror: Mirror, one: tuple[Index, Entry] | None)
 
 
 async def report(engine: Engine, mirror: Mirror) -> DependencyReport:
-    """What the lists with dependencies of *mirror* keep. Raises Conflict where it has none,
-    BadIndex, StorageError.
+    """What the lists with dependencies of *mirror* keep. Raises Conflict where it has none, or no
+    index is here, BadIndex, StorageError.
     """
     specs = specs_of(mirror)
     if not specs:
         raise Conflict(f"neither policy nor scope of {mirror.key} has specs with dependencies")
+    known = await held(engine.ports.catalog, mirror)
+    if not known:
+        raise Conflict(
+            f"no index of {mirror.key} is here yet: a run brings them, or a client that asks"
+        )
     kept: dict[tuple[str, str], tables.Kept] = {}
     with engine.ports.team.alone():
-        for index, entry in await held(engine.ports.catalog, mirror):
+        for index, entry in known:
             for policy in (mirror.policy, _scope(mirror)):
                 digest = await engine.indexes.closure(index, mirror, entry, policy)
                 if digest is not None:

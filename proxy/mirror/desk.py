@@ -8,6 +8,7 @@ configuration would refuse is never written.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -134,34 +135,23 @@ class Desk:
 
     async def create(self, values: Mapping[str, object]) -> MirrorStatus:
         """See the port."""
-        table = _without_nothing(values)
-        key = key_of(table)
+        key = key_of(values)
         async with self._writing:
-            if any(one.key == key for one in self._house.settings.written):
-                raise Conflict(f"there is a mirror {key} already")
-            await self._write(self._book.read().with_mirror(table))
+            await self._write(self._with_new(values))
         self._notices.tell("created", key)
         return self.show(key)
 
     async def edit(self, key: str, values: Mapping[str, object]) -> MirrorStatus:
         """See the port."""
-        table = _without_nothing(values)
         async with self._writing:
-            made, before = self._editable(key)
-            if self._runs.goes_on(key):
-                raise Conflict(f"a run of {key} goes on; stop it, or wait until it is over")
-            for name in ESTABLISHED:
-                usual = "passive" if name == "mode" else None
-                if table.get(name, usual) != before.get(name, usual):
-                    raise ConfigError(
-                        f"mirror {key}, {name}: cannot be changed once there is the mirror: "
-                        "make another one"
-                    )
-            if table.get("source") == self.show(key).definition.values.get("source"):
-                table["source"] = before["source"]  # with the secret that was not shown
-            await self._write(made.with_mirror(table))
+            await self._write(self._with_edited(key, values))
         self._notices.tell("edited", key)
         return self.show(key)
+
+    async def check(self, values: Mapping[str, object], key: str | None = None) -> None:
+        """See the port."""
+        made = self._with_new(values) if key is None else self._with_edited(key, values)
+        await asyncio.to_thread(self._checked, made)
 
     async def delete(self, key: str) -> None:
         """See the port."""
@@ -233,9 +223,42 @@ class Desk:
             raise Conflict(f"{key} is in the configuration: change it there")
         return made, table
 
+    def _with_new(self, values: Mapping[str, object]) -> Made:
+        """The book with one more mirror. Raises Conflict."""
+        key = key_of(values)
+        if any(one.key == key for one in self._house.settings.written):
+            raise Conflict(f"there is a mirror {key} already")
+        return self._book.read().with_mirror(_without_nothing(values))
+
+    def _with_edited(self, key: str, values: Mapping[str, object]) -> Made:
+        """The book with *values* in place of what was that mirror. Raises Conflict, ConfigError."""
+        table = _without_nothing(values)
+        made, before = self._editable(key)
+        if self._runs.goes_on(key):
+            raise Conflict(f"a run of {key} goes on; stop it, or wait until it is over")
+        for name in ESTABLISHED:
+            usual = "passive" if name == "mode" else None
+            if table.get(name, usual) != before.get(name, usual):
+                raise ConfigError(
+                    f"mirror {key}, {name}: cannot be changed once there is the mirror: "
+                    "make another one"
+                )
+        if table.get("source") == self.show(key).definition.values.get("source"):
+            table["source"] = before["source"]  # with the secret that was not shown
+        return made.with_mirror(table)
+
+    def _checked(self, made: Made) -> None:
+        """Raises ConfigError where the configuration would refuse *made*. Blocks."""
+        try:
+            self._house.check(made.text)
+        except ConfigError as error:
+            # Whoever asked has written no file: its name and lines would only be a riddle.
+            place = re.compile(rf"^{re.escape(str(self._book.path))}:\d+: ", re.MULTILINE)
+            raise ConfigError(place.sub("", str(error))) from error
+
     async def _write(self, made: Made) -> None:
         """Have *made* written and taken over, if it is right. Raises ConfigError, StorageError."""
-        await asyncio.to_thread(self._house.check, made.text)
+        await asyncio.to_thread(self._checked, made)
         await asyncio.to_thread(self._book.write, made)
         self._house.reload()
 

@@ -277,6 +277,10 @@ class Mirrors(Protocol):
         """
         ...
 
+    async def check(self, values: Mapping[str, object], key: str | None = None) -> None:
+        """Raise what `create`, or `edit` of the mirror *key*, would, and change nothing."""
+        ...
+
     async def delete(self, key: str) -> None:
         """Forget a mirror made at run time; its files are left to the cache's limits.
 

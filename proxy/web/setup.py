@@ -81,11 +81,12 @@ def _conda(mirrors: Sequence[Mirror], address: str) -> Iterator[Client]:
             ),
         ),
     )
-    rows = [
-        f'"{mirror.source.rstrip("/")}" = ["{address}/{mirror.key}"]'
-        for mirror in mirrors
-        if redacted(mirror.source) == mirror.source  # a secret is nobody's to copy
-    ]
+    places: dict[str, list[str]] = {}
+    for mirror in mirrors:
+        if redacted(mirror.source) == mirror.source:  # a secret is nobody's to copy
+            places.setdefault(mirror.source.rstrip("/"), []).append(f'"{address}/{mirror.key}"')
+    # A key may stand in a TOML table once: mirrors of one source are tried in order.
+    rows = [f'"{source}" = [{", ".join(urls)}]' for source, urls in places.items()]
     if rows:
         text = "\n".join(["[mirrors]", *rows])
         yield Client(name="pixi", snippets=(Snippet(title="In ~/.pixi/config.toml", text=text),))

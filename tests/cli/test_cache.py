@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -37,6 +39,22 @@ def test_usage_counts_and_sweep_removes_what_nothing_names(config: Path) -> None
     assert f"1 blobs, {len(OLD)} bytes" in run("cache", "usage", "--config", str(config))
     assert f"removed 1 blobs ({len(OLD)} bytes)" in run("cache", "sweep", "-c", str(config))
     assert "0 blobs, 0 bytes" in run("cache", "usage", "--config", str(config))
+
+
+def test_what_was_done_is_told_to_programs_too(config: Path, tmp_path: Path) -> None:
+    def told(*arguments: str) -> Any:
+        return json.loads(run("cache", *arguments, "--config", str(config), "--json"))
+
+    folder = str(tmp_path / "cache")
+    assert told("usage") == {"folders": [{"folder": folder, "blobs": 1, "bytes": len(OLD)}]}
+    verified = told("verify")
+    assert (verified["blobs"], verified["wrong"]) == (1, [])
+    bundle = str(tmp_path / "bundle")
+    carried = told("export", bundle)
+    assert (carried["bundle"], carried["entries"]) == (bundle, 0)
+    assert told("import", bundle, "--digest", carried["sha256"])["already"] == 0
+    swept = told("sweep")
+    assert (swept["folder"], swept["removed"], swept["bytes"]) == (folder, 1, len(OLD))
 
 
 def test_a_cache_of_another_format_is_left_alone(config: Path, tmp_path: Path) -> None:

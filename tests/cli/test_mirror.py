@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.cli.remote import Exit, assigned, door
+from proxy.cli.runs import INTERRUPTED
 from proxy.errors import ConfigError
 from tests.lab.channel import Recipe, build_channel
 from tests.lab.clients import fetch
@@ -22,6 +24,7 @@ from tests.lab.server import MirrorConfig, ProxyServer, clean_environment, free_
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "hunter2-hunter2-hunter2"
+CHANNELS = ("channel", "watched", "left")  # no file of one is in another
 RECIPES = (*(Recipe(name=f"lab{number}") for number in range(5)), Recipe(name="secret"))
 
 
@@ -55,6 +58,18 @@ class Lab:
             "mirror", "--config", str(self.server.config_file), *arguments, status=status
         )
 
+    def begun(self, *arguments: str) -> subprocess.Popen[str]:
+        """Such a command that goes on."""
+        where = ("--config", str(self.server.config_file))
+        return subprocess.Popen(
+            [sys.executable, "-m", "proxy", "mirror", *where, *arguments],
+            cwd=ROOT,
+            env=clean_environment(self.folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def json(self, *arguments: str) -> Any:
         return json.loads(self.mirror(*arguments, "--json"))
 
@@ -62,7 +77,9 @@ class Lab:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
-    build_channel(folder / "origin" / "channel", RECIPES)
+    for size, name in enumerate(CHANNELS, start=2000):
+        recipes = [replace(one, payload=size) for one in RECIPES]
+        build_channel(folder / "origin" / name, recipes)
     (folder / "token").write_text(f"{TOKEN}\n")
     with Origin(folder / "origin") as origin:
         fixed = MirrorConfig(type="conda", name="fixed", source=f"{origin.url}/channel")
@@ -96,7 +113,8 @@ def test_a_mirror_from_its_making_to_its_end(lab: Lab) -> None:
     assert "conda/fixed" in listed
     assert "conda/made" in listed
     assert 'name = "made"' in lab.mirror("export", "conda/made")
-    lab.mirror("delete", "conda/made", "--yes")
+    assert lab.json("export", "conda/made")["toml"] == lab.mirror("export", "conda/made")
+    assert lab.json("delete", "conda/made", "--yes") == {"deleted": "conda/made"}
     assert [one["definition"]["key"] for one in lab.json("list")] == ["conda/fixed"]
 
 
@@ -110,12 +128,48 @@ def test_a_mirror_from_its_making_to_its_end(lab: Lab) -> None:
         (("create", "conda/x", "https://host.example.org/", "--set", "nwest=1"), Exit.WRONG),
         (("create", "conda/x", "https://host.example.org/", "--set", "newest"), Exit.WRONG),
         (("report", "conda/fixed"), Exit.MISSING),
+        (("watch", "conda/fixed"), Exit.MISSING),
     ],
 )
 def test_what_cannot_be_is_told_by_the_exit_status(
     lab: Lab, arguments: tuple[str, ...], status: int
 ) -> None:
     assert lab.mirror(*arguments, status=status).strip()
+
+
+def test_a_run_is_watched_by_whoever_has_not_begun_it(lab: Lab) -> None:
+    source = f"{lab.origin.url}/watched"
+    settings = ("--set", "mode=active", "--set", "exclude=['secret']")
+    lab.mirror("create", "conda/watched", source, *settings)
+    assert "its own lists" in lab.mirror("list")
+    with lab.origin.holding("*lab3*") as held:
+        begun = lab.json("run", "conda/watched")
+        held.wait_reached()
+        with lab.begun("watch", "conda/watched") as watching:
+            assert watching.stderr is not None
+            assert "of 5 files" in watching.stderr.readline()
+            held.release()
+            said, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 0
+    assert f"Run {begun['id']} of conda/watched: completed." in said
+    assert lab.json("watch", "conda/watched")["run"]["id"] == begun["id"]
+    lab.mirror("delete", "conda/watched", "--yes")
+
+
+def test_who_stops_waiting_is_told_that_the_run_goes_on(lab: Lab) -> None:
+    lab.mirror("create", "conda/left", f"{lab.origin.url}/left", "--set", "mode=active")
+    with lab.origin.holding("*lab3*") as held:
+        with lab.begun("run", "conda/left", "--wait") as waiting:
+            assert waiting.stderr is not None
+            assert waiting.stderr.readline()
+            held.wait_reached()
+            waiting.send_signal(signal.SIGINT)
+            _, said = waiting.communicate(timeout=60)
+        assert waiting.returncode == INTERRUPTED
+        assert "The run goes on. `pkgproxy mirror watch conda/left`" in said
+        assert lab.json("show", "conda/left")["latest"]["state"] == "running"
+        held.release()
+    lab.mirror("delete", "conda/left", "--yes")
 
 
 def test_where_the_server_is_can_be_said_in_other_ways(lab: Lab) -> None:

@@ -54,6 +54,9 @@ def test_a_token_is_printed_once_listed_and_revoked(tmp_path: Path) -> None:
     for shown in (listed.stdout, json.dumps(rows)):
         assert text not in shown
         assert token.digest not in shown
+    third = json.loads(run(tmp_path, "create", "third", "--json").stdout)
+    assert hashed(third["text"]) in {one.digest for one in kept(tmp_path)}
+    assert json.loads(run(tmp_path, "revoke", "third", "--json").stdout) == {"revoked": "third"}
     assert run(tmp_path, "revoke", "farm").returncode == 0
     assert [one.name for one in kept(tmp_path)] == ["other"]
 

@@ -193,6 +193,36 @@ def test_what_the_configuration_would_refuse_is_never_written(
     office(tmp_path, act)
 
 
+def test_what_is_wrong_names_no_file_that_nobody_wrote(tmp_path: Path) -> None:
+    async def act(office: Office) -> None:
+        with pytest.raises(ConfigError) as told:
+            await office.desk.create({**NEW, "newest": 0, "frequency": "often"})
+        lines = str(told.value).splitlines()
+        assert sorted(line.split(":")[0] for line in lines) == [
+            "mirror made, frequency",
+            "mirror made, newest",
+        ]
+
+    office(tmp_path, act)
+
+
+def test_checking_says_what_making_and_editing_would_and_changes_nothing(tmp_path: Path) -> None:
+    async def act(office: Office) -> None:
+        await office.desk.check(NEW)
+        assert len(office.desk.list()) == 1
+        await office.desk.create(NEW)
+        with pytest.raises(Conflict, match="already"):
+            await office.desk.check(NEW)
+        with pytest.raises(ConfigError, match="newest"):
+            await office.desk.check({**NEW, "newest": 0}, "conda/made")
+        with pytest.raises(ConfigError, match="cannot be changed once"):
+            await office.desk.check({**NEW, "mode": "passive"}, "conda/made")
+        await office.desk.check({**NEW, "newest": 2}, "conda/made")
+        assert "newest" not in office.desk.show("conda/made").definition.values
+
+    office(tmp_path, act)
+
+
 def test_all_of_a_mirror_but_what_it_is_can_be_edited(tmp_path: Path) -> None:
     async def act(office: Office) -> None:
         await office.desk.create({**NEW, "newest": 3})
@@ -450,6 +480,8 @@ def test_a_policy_holds_for_a_frozen_mirror_too(tmp_path: Path) -> None:
 def test_a_report_names_what_is_kept_and_who_needs_it(tmp_path: Path) -> None:
     async def act(office: Office) -> None:
         await office.desk.create({**NEW, "specs": ["thing", "missing"]})
+        with pytest.raises(Conflict, match="is here yet"):
+            await office.desk.report("conda/made")
         await office.desk.run("conda/made")
         assert await office.ended("conda/made") is RunState.COMPLETED
         report = await office.desk.report("conda/made")

@@ -48,6 +48,14 @@ def test_uv_and_pixi_are_given_toml() -> None:
     assert pixi["mirrors"] == {"https://host.example.org/x": [f"{FAR}/conda/a/b"]}
 
 
+def test_mirrors_of_one_source_share_a_line() -> None:
+    found = clients([_mirror("conda", "stable"), _mirror("conda", "all")], FAR)
+    pixi = tomllib.loads(_client(found, "pixi").snippets[0].text)
+    assert pixi["mirrors"] == {
+        "https://host.example.org/x": [f"{FAR}/conda/stable", f"{FAR}/conda/all"]
+    }
+
+
 def test_conda_gets_the_default_channels_that_are_here() -> None:
     found = clients([_mirror("conda", "main"), _mirror("conda", "conda-forge")], FAR)
     condarc = _client(found, "conda").snippets[0].text

@@ -79,7 +79,7 @@ def groups(
 
 
 def _field(key: Key, value: object, policies: Sequence[str], *, is_new: bool) -> Field:
-    help_text = key.help
+    help_text = key.help.replace("; required.", ".")  # the label says so
     if key.default not in (None, [], ""):
         help_text += f" Usually {_shown(key.default)}."
     return Field(

@@ -7,10 +7,12 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from proxy.core.frequency import Frequency
+from proxy.core.frequency import USUAL, Frequency
 from proxy.core.policy import Policy
 from proxy.core.policy_text import summary
-from proxy.errors import ConfigError, Conflict, ProxyError
+from proxy.errors import ConfigError, Conflict, ProxyError, UnknownMirror
+from proxy.gateway.closures import lists
+from proxy.gateway.explaining import is_pattern
 from proxy.mirror.port import Mirrors, MirrorStatus, Origin
 from proxy.web.admin import forms
 from proxy.web.admin.guard import Guard
@@ -93,7 +95,9 @@ class MirrorPages:
             details=await self._mirrors.details(key, runs[0].id) if runs else None,
             is_ours=status.definition.origin is Origin.RUNTIME,
             summary=_read_aloud(self._in_force(key)),
+            has_report=_has_report(status, self._in_force(key)),
             package=package,
+            is_pattern=is_pattern(package),
             found=await self._verdicts(key, package) if package else None,
             said=_said(request),
         )
@@ -119,12 +123,14 @@ class MirrorPages:
     async def _create(self, request: web.Request) -> web.Response:
         form = await self._posted(request)
         values = forms.values_of(form)
-        if form.get("action") == "check":
-            return self._form(values, is_checked=True)
+        is_check = form.get("action") == "check"
         try:
+            if is_check:
+                await self._mirrors.check(values)
+                return self._form(values, is_checked=True)
             status = await self._mirrors.create(values)
         except (ConfigError, Conflict) as error:
-            return self._form(values, problem=error)
+            return self._form(values, problem=error, is_checked=is_check)
         return _onward(_place(status.definition.key), "created")
 
     async def _edit(self, request: web.Request) -> web.Response:
@@ -135,12 +141,14 @@ class MirrorPages:
         status = self._mirrors.show(request.match_info["key"])
         form = await self._posted(request)
         values = forms.values_of(form)
-        if form.get("action") == "check":
-            return self._form(values, status=status, is_checked=True)
+        is_check = form.get("action") == "check"
         try:
+            if is_check:
+                await self._mirrors.check(values, status.definition.key)
+                return self._form(values, status=status, is_checked=True)
             await self._mirrors.edit(status.definition.key, values)
         except (ConfigError, Conflict) as error:
-            return self._form(values, status=status, problem=error)
+            return self._form(values, status=status, problem=error, is_checked=is_check)
         return _onward(_place(status.definition.key), "edited")
 
     def _form(
@@ -162,17 +170,14 @@ class MirrorPages:
             groups=forms.groups(values, policies, is_new=status is None),
             problem="" if problem is None else str(problem),
             reading=self._reading(values) if is_checked else (),
+            cadence=_cadence(values),
         )
 
     def _reading(self, values: Mapping[str, object]) -> Sequence[str]:
         """What the form would make, in words."""
         lines: list[str] = []
         if values.get("mode") == "active":
-            text = str(values.get("frequency") or "@monthly")
-            try:
-                lines.append(f"Runs: {Frequency.of(text).aloud}.")
-            except ValueError as error:
-                lines.append(f"Frequency: {error}.")
+            lines.append(_cadence(values))
         named = self._policies().get(str(values.get("policy", "")))
         if named is not None:
             lines += summary(named)
@@ -186,8 +191,12 @@ class MirrorPages:
     # -- doing ---------------------------------------------------------------------------
 
     async def _ask_to_delete(self, request: web.Request) -> web.Response:
-        status = self._mirrors.show(request.match_info["key"])
-        return self._shell.page("mirror_delete.html", _HERE, mirror=status)
+        key = request.match_info["key"]
+        # Of two of one key the one that was made here can be deleted: it comes last.
+        found = [one for one in self._mirrors.list() if one.definition.key == key]
+        if not found:
+            raise UnknownMirror(f"there is no mirror {key}")
+        return self._shell.page("mirror_delete.html", _HERE, mirror=found[-1])
 
     async def _delete(self, request: web.Request) -> web.Response:
         await self._posted(request)
@@ -219,6 +228,22 @@ class MirrorPages:
 
 def _read_aloud(policy: Policy | None) -> Sequence[str]:
     return ["Everything is allowed."] if policy is None else list(summary(policy))
+
+
+def _has_report(status: MirrorStatus, policy: Policy | None) -> bool:
+    """Whether anything is kept for its dependents' sake, by the policy or by the scope."""
+    values = status.definition.values
+    by_scope = status.frequency is not None and bool(values.get("specs"))
+    return bool(lists(policy)) or (by_scope and values.get("dependencies", True) is True)
+
+
+def _cadence(values: Mapping[str, object]) -> str:
+    """In words, when the mirror that *values* describe would be run, or what is wrong there."""
+    text = str(values.get("frequency") or USUAL)
+    try:
+        return f"Runs: {Frequency.of(text).aloud}."
+    except ValueError as error:
+        return f"Frequency: {error}."
 
 
 def _place(key: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from proxy.core.frequency import USUAL, Frequency
+from proxy.errors import ConfigError
 from proxy.mirror.port import (
     DependencyReport,
     Difference,
@@ -36,6 +38,21 @@ class Exported:
     """`[[mirror]]` tables, without secrets."""
 
     toml: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cadence:
+    """How often an active mirror is run: five fields of cron, or an alias such as @daily."""
+
+    text: str = USUAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aloud:
+    """The same in words, with its time zone."""
+
+    text: str
+    aloud: str
 
 
 class MirrorDesk:
@@ -106,6 +123,15 @@ class MirrorDesk:
                 answer=Exported,
                 run=self._export,
                 fails=_UNKNOWN,
+            ),
+            read(
+                path=f"{ROOT}/frequency",
+                name="read_frequency",
+                summary="When a mirror of that frequency would be run, in words.",
+                query=Cadence,
+                answer=Aloud,
+                run=self._aloud,
+                fails={422: "It is no frequency: the detail says what to write."},
             ),
         )
 
@@ -197,6 +223,12 @@ class MirrorDesk:
     async def _export(self, call: Call) -> Exported:
         mirror = call.query.mirror
         return Exported(toml=self._mirrors.export(() if mirror is None else (mirror,)))
+
+    async def _aloud(self, call: Call) -> Aloud:
+        try:
+            return Aloud(text=call.query.text, aloud=Frequency.of(call.query.text).aloud)
+        except ValueError as error:
+            raise ConfigError(f"frequency: {error}") from error
 
     # -- changing ------------------------------------------------------------------------
 

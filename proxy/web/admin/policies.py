@@ -70,7 +70,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """A package of a mirror (`<type>/<name>`)."""
+    """A package of a mirror (`<type>/<name>`); in its name `*` and `?` stand for others."""
 
     mirror: Name
     package: Name

@@ -39,6 +39,7 @@ class FakeMirrors:
         """*hostile* stands in every text that comes from elsewhere."""
         self._hostile = hostile
         self._statuses: dict[str, MirrorStatus] = {}
+        self._shadowed: dict[str, MirrorStatus] = {}
         self._runs: dict[str, list[Run]] = {}
         self._followers: list[asyncio.Queue[Event]] = []
         for values in configured:
@@ -63,7 +64,17 @@ class FakeMirrors:
             queue.put_nowait(Event(name=name, mirror=key, at=1.0, run=run))
 
     def list(self) -> Sequence[MirrorStatus]:
-        return [self.show(key) for key in sorted(self._statuses)]
+        found = [self.show(key) for key in sorted(self._statuses)]
+        return sorted(
+            [*found, *self._shadowed.values()],
+            key=lambda one: (one.definition.key, one.definition.shadowed),
+        )
+
+    def shadow(self, key: str) -> None:
+        """Somebody made a mirror of that key before the configuration had one."""
+        values = self._statuses[key].definition.values
+        made = MirrorDefinition(key=key, origin=Origin.RUNTIME, values=values, shadowed=True)
+        self._shadowed[key] = MirrorStatus(definition=made)
 
     def show(self, key: str) -> MirrorStatus:
         if key not in self._statuses:
@@ -71,12 +82,15 @@ class FakeMirrors:
         runs = self._runs[key]
         return replace(self._statuses[key], latest=runs[0] if runs else None)
 
-    async def create(self, values: Mapping[str, object]) -> MirrorStatus:
+    async def check(self, values: Mapping[str, object], key: str | None = None) -> None:
         missing = [name for name in ("type", "name", "source") if not values.get(name)]
         if missing:
             raise ConfigError(f"mirror: {missing[0]}: is missing{self._hostile}")
-        if f"{values['type']}/{values['name']}" in self._statuses:
+        if key is None and f"{values['type']}/{values['name']}" in self._statuses:
             raise Conflict("there is a mirror of that type and name")
+
+    async def create(self, values: Mapping[str, object]) -> MirrorStatus:
+        await self.check(values)
         made = self._add(values, Origin.RUNTIME)
         self._tell("created", made.definition.key)
         return made
@@ -90,6 +104,8 @@ class FakeMirrors:
         return self._add(values, Origin.RUNTIME)
 
     async def delete(self, key: str) -> None:
+        if self._shadowed.pop(key, None) is not None:
+            return
         self._own(key)
         del self._statuses[key]
         self._tell("deleted", key)

@@ -59,6 +59,7 @@ GETS = [
     ("/policies", ""),
     ("/policies/{name}", "no-x"),
     ("/policy/explain", "?mirror=conda/lab&package=x"),
+    ("/frequency", "?text=30+2+*+*+sat"),
 ]
 
 
@@ -90,6 +91,7 @@ BAD = [
     ("GET", "/cache/entries?mirror=conda/none", None, 404),
     ("GET", "/policies/none-such", None, 404),
     ("GET", "/policy/explain?mirror=conda/none&package=x", None, 404),
+    ("GET", "/frequency?text=often", None, 422),
     ("POST", "/policy/check", {"text": "rule = 1"}, 422),
     ("POST", "/policy/check", {"txt": ""}, 422),
     ("POST", "/policy/diff", {"mirror": "conda/lab"}, 422),

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientResponse
 
 from proxy.core.cache_status import Result
-from proxy.mirror.port import RunState
+from proxy.mirror.port import Origin, RunState
 from proxy.observe.happenings import Sort
 from tests.web.admin.desk import HOSTILE, NO_X, TOKEN, Desk, play
 from tests.web.admin.page import Page
@@ -288,6 +288,69 @@ def test_the_form_is_read_aloud_before_it_is_sent(tmp_path: Path) -> None:
         assert "Refuse what is named x*" in page.text
         assert "left*" in page.text
         assert len(desk.mirrors.list()) == 2
+
+    play(tmp_path, script)
+
+
+def test_what_is_wrong_is_said_when_the_form_is_read_aloud(tmp_path: Path) -> None:
+    wrong = {"type": "conda", "name": "x", "mode": "active", "frequency": "often"}
+
+    async def script(desk: Desk) -> None:
+        answer = await _post(desk, "/mirrors/new", **wrong, action="check")
+        assert answer.status == 422
+        page = Page(await answer.text())
+        page.check()
+        assert "source: is missing" in page.text
+        assert "Frequency: write five fields" in page.text
+        assert len(desk.mirrors.list()) == 2
+
+    play(tmp_path, script)
+
+
+def test_how_often_a_mirror_is_run_stands_beside_the_expression(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        new = await _page(desk, "/mirrors/new")
+        assert "Runs: At 00:00 on the first day of every month, UTC." in new.text
+        await _post(desk, "/mirrors/new", **FORM, frequency="30 2 * * sat")
+        edited = await _page(desk, "/mirrors/conda%2Fours/edit")
+        assert "Runs: At 02:30 on Saturday, UTC." in edited.text
+
+    play(tmp_path, script)
+
+
+def test_a_search_that_finds_nothing_offers_a_wider_one(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        page = await _page(desk, "/mirrors/conda%2Flab?package=nothing")
+        assert "No index that is here lists nothing." in page.text
+        assert "/mirrors/conda%2Flab?package=%2Anothing%2A" in page.links
+        page = await _page(desk, "/mirrors/conda%2Flab?package=%2Anothing%2A")
+        assert not [link for link in page.links if "package=" in link]
+
+    play(tmp_path, script)
+
+
+def test_a_report_of_dependencies_is_offered_where_there_is_one(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        for name, specs, is_offered in (("a", "numpy", True), ("b", "", False)):
+            await _post(desk, "/mirrors/new", **{**FORM, "name": name, "specs": specs})
+            links = (await _page(desk, f"/mirrors/conda%2F{name}")).links
+            assert (f"/mirrors/conda%2F{name}/report" in links) is is_offered
+
+    play(tmp_path, script)
+
+
+def test_what_the_configuration_outdid_can_be_deleted(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        desk.mirrors.shadow("conda/lab")
+        page = await _page(desk, "/mirrors")
+        assert "not served" in page.text
+        assert "/mirrors/conda%2Flab/delete" in page.links
+        page = await _page(desk, "/mirrors/conda%2Flab/delete")
+        page.check()
+        assert "stays as it is" in page.text
+        await _post(desk, "/mirrors/conda%2Flab/delete")
+        assert "not served" not in (await _page(desk, "/mirrors")).text
+        assert desk.mirrors.show("conda/lab").definition.origin is Origin.CONFIGURATION
 
     play(tmp_path, script)
 

@@ -1,4 +1,5 @@
-// What is nicer with a script: parts that renew themselves, and a button that copies.
+// What is nicer with a script: parts that renew themselves, a frequency that is read aloud while
+// it is written, and a button that copies.
 "use strict";
 
 // A part marked data-live is taken anew from the page it stands on: every so many seconds, or
@@ -36,6 +37,26 @@ if (told.length) {
   for (const name of ["refusal", "integrity", "upstream", "mirror", "run"]) {
     stream.addEventListener(name, soon);
   }
+}
+
+const frequency = document.getElementById("field-frequency");
+const reading = document.getElementById("reading-frequency");
+
+async function readAloud() {
+  const text = frequency.value.trim();
+  const query = text ? `?text=${encodeURIComponent(text)}` : "";
+  const answer = await fetch(`/api/v1/frequency${query}`);
+  const said = await answer.json();
+  if (text !== frequency.value.trim()) return; // written on meanwhile
+  reading.textContent = answer.ok ? `Runs: ${said.aloud}.` : said.detail;
+}
+
+if (frequency && reading) {
+  let due = 0;
+  frequency.addEventListener("input", () => {
+    clearTimeout(due);
+    due = setTimeout(() => readAloud().catch(() => undefined), BRIEFLY);
+  });
 }
 
 for (const snippet of navigator.clipboard ? document.querySelectorAll(".snippet") : []) {

@@ -42,9 +42,13 @@ _GROUPS = ("all", "any", "not", "dependencies")
 
 
 def read_all(main: Path | None, found: Findings) -> dict[str, Policy]:
-    """The policies beside *main*, by name; what is wrong goes into *found*."""
+    """The policies beside *main*, by name; what is wrong goes into *found*.
+
+    For a file that is wrong an empty policy stands: no mirror is to blame for naming it.
+    """
     policies: dict[str, Policy] = {}
     for path in _paths(main):
+        policies[path.stem] = Policy(name=path.stem)
         try:
             file = ConfigFile.read(path)
         except ConfigError as error:

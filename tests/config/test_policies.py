@@ -162,6 +162,13 @@ def test_a_policy_that_a_mirror_cannot_have_is_told(
         settings(tmp_path, mirror, house=policy)
 
 
+def test_a_mirror_is_not_to_blame_for_the_policy_that_it_names(tmp_path: Path) -> None:
+    for broken in ("[[rule]", RULE):
+        with pytest.raises(ConfigError, match=r"house\.toml") as error:
+            settings(tmp_path, CONDA + 'policy = "house"\n', house=broken)
+        assert "there is no policy" not in str(error.value)
+
+
 def test_a_rule_for_other_types_does_not_matter(tmp_path: Path) -> None:
     rule = RULE + 'types = ["conda"]\ndeny = { licences = ["MIT"] }'
     (mirror,) = settings(tmp_path, PYPI + 'policy = "house"\n', house=rule).mirrors

@@ -88,6 +88,7 @@ class Body:
     gate: bytes | memoryview | None = None
     gates: Mapping[str, bytes | memoryview] = field(default_factory=dict)
     closure: bytes | memoryview | None = None
+    supplement: Body | None = None  # without a URL
     earlier: bytes | memoryview | None = None  # a pack of an earlier generation, to take from
 
 
@@ -189,6 +190,10 @@ class Ecosystem(Protocol):
         """Which indexes, by their paths, *index* sums up, so that what of theirs is hidden is to be
         left out of it; None: it is no summary.
         """
+        ...
+
+    def supplement(self, index: Index) -> Index | None:
+        """The index that is put into the parts of *index*, where it is here; None: none is."""
         ...
 
     def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ from proxy.gateway.ports import Ports
 from proxy.gateway.presence import is_here
 from proxy.gateway.present import Present
 from proxy.gateway.responses import entry_of, renewed
+from proxy.gateway.supplement import supplemented
 from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
 from proxy.storage.ports import Stored
@@ -414,6 +415,9 @@ class Indexes:
         entry = entry_of(
             reply, stored, key=index.key, source=source.path, now=now, bounds=mirror.bounds
         )
+        beside = self._ecosystem(index).supplement(index)
+        if beside is not None:
+            entry = supplemented(entry, await self.held(beside, mirror))
         return await self._usable(index, mirror, entry), True
 
     async def _usable(self, index: Index, mirror: Mirror, entry: Entry) -> Entry:

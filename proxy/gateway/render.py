@@ -47,6 +47,7 @@ class RenderJob:
     gate: Path | None = None
     gates: tuple[tuple[str, Path], ...] = ()
     closure: Path | None = None
+    supplement: tuple[Path, str] | None = None  # and the path that it came from
     earlier: Path | None = None  # a pack of an earlier generation
 
 
@@ -85,7 +86,8 @@ def render(job: RenderJob) -> list[Output]:
                 gate=stack.enter_context(mapped(job.gate)) if job.gate else None,
                 gates={path: stack.enter_context(mapped(rows)) for path, rows in job.gates},
                 closure=stack.enter_context(mapped(job.closure)) if job.closure else None,
-                earlier=_earlier(stack, job.earlier),
+                supplement=_supplement(stack, job),
+                earlier=_if_here(stack, job.earlier),
             )
             views = ecosystem.render(job.index, body, job.context, job.forms)
             # One at a time, so that those made before a failure are known and removed.
@@ -102,7 +104,7 @@ def render(job: RenderJob) -> list[Output]:
     return outputs
 
 
-def _earlier(stack: contextlib.ExitStack, path: Path | None) -> bytes | memoryview | None:
+def _if_here(stack: contextlib.ExitStack, path: Path | None) -> bytes | memoryview | None:
     """What would only save work: where it is gone, it is done without."""
     if path is None:
         return None
@@ -110,6 +112,12 @@ def _earlier(stack: contextlib.ExitStack, path: Path | None) -> bytes | memoryvi
         return stack.enter_context(mapped(path))
     except OSError:
         return None
+
+
+def _supplement(stack: contextlib.ExitStack, job: RenderJob) -> Body | None:
+    path, source = (None, "") if job.supplement is None else job.supplement
+    content = _if_here(stack, path)
+    return None if content is None else Body(content=content, source=source, media_type="", url="")
 
 
 def _output(view: Rendered, workspace: Path) -> Output:

@@ -26,6 +26,7 @@ from proxy.gateway.flights import Flights
 from proxy.gateway.pool import Pool
 from proxy.gateway.ports import Ports
 from proxy.gateway.render import EncodeJob, Output, RenderJob, encode, render
+from proxy.gateway.supplement import supplement_of
 from proxy.storage.ports import Stored
 
 PACKS = ("shardpack",)
@@ -49,8 +50,9 @@ class Generation:
     def name(self) -> str:
         """What its views are named by: everything that a rendering depends on."""
         entry = self.entry
-        parts = (entry.digest, entry.source, entry.url, entry.media_type, self.context.digest)
-        return hashlib.sha256("\n".join((*parts, str(self.recipe))).encode()).hexdigest()
+        parts = [entry.digest, entry.source, entry.url, entry.media_type, self.context.digest]
+        parts += [str(self.recipe), *(supplement_of(entry) or ())]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def key(self, form: str) -> str:
         return f"{family(self.index, form)}{self.name}"
@@ -221,6 +223,7 @@ class Views:
             workspace=self._blobs.workspace,
             first_seen=None if seen is None else self._blobs.path(seen),
             gate=None if gate is None else self._blobs.path(gate),
+            supplement=self._supplement(generation),
             gates=tuple((path, self._blobs.path(rows)) for path, rows in context.gates),
             closure=None if closure is None else self._blobs.path(closure),
             earlier=await self._earlier(generation.index, forms),
@@ -229,6 +232,10 @@ class Views:
         outputs = await self._pool.run(render, job, size=entry.size)
         self._events.rendered(generation.index, forms, self._clock() - started)
         return outputs
+
+    def _supplement(self, generation: Generation) -> tuple[Path, str] | None:
+        found = supplement_of(generation.entry)
+        return None if found is None else (self._blobs.path(found[0]), found[1])
 
     async def _earlier(self, index: Index, forms: frozenset[str]) -> Path | None:
         """The newest pack among *forms* that is here."""

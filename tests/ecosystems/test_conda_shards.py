@@ -131,6 +131,58 @@ def test_a_record_keeps_whatever_else_it_has() -> None:
     assert shard["packages.conda"]["a-1-0.conda"] == _digests_in_bytes(record("a", **more))
 
 
+def _exporting(exports: object, earlier: bytes | None = None, **more: Any) -> dict[str, bytes]:
+    """The forms of a channel whose run exports are known to be *exports*."""
+    tables = {"packages.conda": {"a-1-0.conda": record("a", **more), "b-1-0.conda": record("b")}}
+    beside = body_of(exports, path="linux-64/run_exports.json")
+    body = body_of(tables | {"v3": {"conda": {"a-2-0": record("a")}}})
+    return render(replace(body, supplement=beside, earlier=earlier), *FORMS)
+
+
+def _shard_in(made: dict[str, bytes], name: str) -> dict[str, Any]:
+    pack = Table(made["shardpack"])
+    return dict(unpacked(pack.get(unpacked(made["shards"])["shards"][name].hex()) or b""))
+
+
+def test_run_exports_that_are_known_are_in_the_shards() -> None:
+    weak = {"weak": ["a >=1"], "strong": []}
+    entries = {name: {"run_exports": weak, "x": 1} for name in ("a-1-0.conda", "a-2-0.conda")}
+    made = _exporting({"packages": {"other-1-0.tar.bz2": {}}, "packages.conda": entries})
+    shard = _shard_in(made, "a")
+    assert shard["packages.conda"]["a-1-0.conda"]["run_exports"] == weak
+    assert shard["v3"]["conda"]["a-2-0"]["run_exports"] == weak
+    assert "run_exports" not in _shard_in(made, "b")["packages.conda"]["b-1-0.conda"]
+    own = _exporting({"packages.conda": entries}, run_exports={"noarch": ["own"]})
+    assert _shard_in(own, "a")["packages.conda"]["a-1-0.conda"]["run_exports"] == {
+        "noarch": ["own"]
+    }
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"<html>",
+        {"packages.conda": []},
+        {"packages.conda": {"a-1-0.conda": {"run_exports": {"weak": 2**70}}}},
+        {"packages.conda": {"a-1-0.conda": {"run_exports": ["a"]}}},
+        {"packages.conda": {"a-1-0.conda": {}}},
+    ],
+)
+def test_run_exports_that_cannot_be_read_are_not_known(odd: object) -> None:
+    assert _shard_in(_exporting(odd), "a") == _shard_in(_exporting({}), "a")
+
+
+def test_only_the_shard_whose_run_exports_changed_is_another_one() -> None:
+    before = _exporting({"packages.conda": {"a-1-0.conda": {"run_exports": {}}}})
+    after = _exporting(
+        {"packages.conda": {"a-1-0.conda": {"run_exports": {"weak": ["a"]}}}},
+        earlier=before["shardpack"],
+    )
+    old, new = (unpacked(made["shards"])["shards"] for made in (before, after))
+    assert (old["a"] != new["a"], old["b"] == new["b"]) == (True, True)
+    assert _shard_in(after, "a")["packages.conda"]["a-1-0.conda"]["run_exports"] == {"weak": ["a"]}
+
+
 def test_digests_may_be_missing_or_null_and_what_is_none_is_left_out() -> None:
     upstream = {
         "packages": {
@@ -244,7 +296,14 @@ async def _served(files: dict[str, bytes]) -> AsyncIterator[str]:
 
 
 def _files(raw: bytes) -> dict[str, bytes]:
-    made = render(body_of(raw), "json") | render(body_of(raw), *FORMS)
+    exports = {
+        table: {name: {"run_exports": {"weak": ["x >=1"], "noarch": []}} for name in records}
+        for table, records in json.loads(raw).items()
+        if table in ("packages", "packages.conda")
+    }
+    beside = body_of(exports, path="linux-64/run_exports.json")
+    made = render(body_of(raw), "json")
+    made |= render(replace(body_of(raw), supplement=beside), *FORMS)
     table = Table(made["shardpack"])
     shards = {
         f"/sharded/linux-64/shards/{key}.msgpack.zst": table.get(key) or b""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from proxy.core.model import Entry
 from proxy.core.policy import LargerThan
 from proxy.gateway.indexes import KNOWN_FOR
+from tests.ecosystems.conda_channels import unpacked
 from tests.ecosystems.policies import deny, policy
 from tests.gateway.test_policy import NO_THING, OTHER, TWO
 from tests.gateway.world import World, at, channel, play, repodata
@@ -66,5 +69,42 @@ def test_the_channels_data_are_of_what_is_left_in_the_subdirs_that_are_here(tmp_
         world.rule(None)
         assert await named(world) == {"thing", "other"}
         assert len(world.upstream.asks) == asked
+
+    play(tmp_path, script, files)
+
+
+def test_run_exports_that_are_here_come_with_the_next_generation(tmp_path: Path) -> None:
+    path, beside = "linux-64/repodata.json", "linux-64/run_exports.json"
+    files = channel(TWO)
+    exports = {"packages.conda": {OTHER: {"run_exports": {"weak": ["other >=1"]}}}}
+    files[at(beside)] = FakeFile(body=json.dumps(exports).encode(), etag='"exports"')
+
+    async def shard(world: World) -> Any:
+        """The record of `OTHER` in its shard."""
+        index = await world.read("conda/c", "linux-64/repodata_shards.msgpack.zst")
+        digest = unpacked(index)["shards"]["other"].hex()
+        body = await world.read("conda/c", f"linux-64/shards/{digest}.msgpack.zst")
+        return unpacked(body)["packages.conda"][OTHER]
+
+    async def renew(world: World, tag: str) -> None:
+        upstream = world.upstream.files[at(path)]
+        world.upstream.files[at(path)] = replace(upstream, body=upstream.body + b" ", etag=tag)
+        world.now += 601
+        await world.read("conda/c", path)
+        await world.settled()
+
+    async def script(world: World) -> None:
+        assert "run_exports" not in await shard(world)
+        await world.read("conda/c", beside)
+        views = await world.catalog.keys(f"view conda/c {path}")
+        assert "run_exports" not in await shard(world)  # nobody waits for it
+        assert await world.catalog.keys(f"view conda/c {path}") == views
+        await renew(world, '"two"')
+        assert (await shard(world))["run_exports"] == {"weak": ["other >=1"]}
+        held = await world.catalog.get(f"conda/c {beside}")
+        assert isinstance(held, Entry)
+        await world.blobs.remove([held.digest])
+        world.rule(NO_THING)  # all is made anew, from what there is
+        assert "run_exports" not in await shard(world)
 
     play(tmp_path, script, files)

@@ -115,6 +115,11 @@ class Conda:
         label, _, filename = index.path.rpartition("/")
         return (lambda path: _label_of(path) == label) if filename == "channeldata.json" else None
 
+    def supplement(self, index: Index) -> Index | None:
+        """Run exports (CEP 12) belong into shards (CEP 21)."""
+        folder, _, filename = index.path.rpartition("/")
+        return paths.run_exports(index.mirror, folder) if filename == "repodata.json" else None
+
     def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:
         """Packages of a platform may need those of noarch, and noarch's are needed by all."""
         folder, _, filename = index.path.rpartition("/")
@@ -179,7 +184,8 @@ def _repodata(
         repodata.rows.clear()  # 200 MB of a large channel, which are not needed any more
     yield from _texts(body, repodata.text, forms, changed=repodata.changed)
     if "shards" in forms:
-        contents, pack = shards.build(index, repodata.sharding, body.earlier)
+        exports = listings.exports_by_name(index, body.supplement)
+        contents, pack = shards.build(index, repodata.sharding, body.earlier, exports)
         yield Rendered(form="shards", chunks=(contents,))
         yield Rendered(form="shardpack", chunks=build(pack))
 

@@ -13,7 +13,11 @@ from proxy.ecosystems.base import Body
 from proxy.ecosystems.conda.gate import known
 from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
 from proxy.ecosystems.conda.sections import sections
-from proxy.ecosystems.conda.text import EMPTY, objects, plain_text
+from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, objects, plain_text
+from proxy.errors import BadIndex
+
+Exports = Mapping[str, Mapping[str, bytes]]
+"""Run exports as JSON, by package name and file name."""
 
 Text = tuple[list[Piece], bool]
 """The JSON that clients get, and whether it differs from what upstream sent."""
@@ -32,6 +36,36 @@ def run_exports(index: Index, body: Body) -> Text:
         if gone and len(path) == 1:
             changes[path[0]] = [Filtered(section.members, gone)]
     return changed(text, top, changes)
+
+
+def exports_by_name(index: Index, body: Body | None) -> Exports:
+    """What the run exports *body* of the subdir of *index* say, by package and file name.
+
+    Of what cannot be read nothing is known.
+    """
+    found: dict[str, dict[str, bytes]] = {}
+    if body is None:
+        return found
+    try:
+        top = _exporting(plain_text(index, body))
+    except (BadIndex, *UNREADABLE):
+        return found
+    for filename, entry in (*top.packages.items(), *top.conda.items()):
+        if exports := bytes(entry.run_exports):
+            found.setdefault(filename.rsplit("-", 2)[0], {})[filename] = exports
+    return found
+
+
+class _Entry(msgspec.Struct):
+    run_exports: msgspec.Raw = msgspec.Raw()
+
+
+class _Listing(msgspec.Struct):
+    packages: dict[str, _Entry] = msgspec.field(default_factory=dict)
+    conda: dict[str, _Entry] = msgspec.field(name="packages.conda", default_factory=dict)
+
+
+_exporting = msgspec.json.Decoder(_Listing).decode
 
 
 def changed(

@@ -75,6 +75,11 @@ def repodata(mirror: str, folder: str, form: Form = JSON) -> Index:
     return _index(mirror, f"{folder}/repodata.json", form)
 
 
+def run_exports(mirror: str, folder: str) -> Index:
+    """The run exports of the subdir *folder*."""
+    return _index(mirror, f"{folder}/run_exports.json", JSON)
+
+
 def _in_subdir(mirror: str, path: str, folder: str, filename: str) -> Resource | None:
     plain = filename.removesuffix(".zst")
     if plain in INDEXES or plain in LISTINGS:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -30,6 +31,7 @@ _SOURCES = "="  # what comes before a name, in a pack, where these are
 _RECIPE = b"2"  # raised whenever the same records would give another shard
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
+_exports = msgspec.json.Decoder(dict[str, list[str]]).decode
 _fromhex = bytes.fromhex
 
 
@@ -63,10 +65,14 @@ class Sharding:
 
 
 def build(
-    index: Index, sharding: Sharding, earlier: bytes | memoryview | None = None
+    index: Index,
+    sharding: Sharding,
+    earlier: bytes | memoryview | None = None,
+    exports: Mapping[str, Mapping[str, bytes]] = MappingProxyType({}),
 ) -> tuple[bytes, dict[str, bytes]]:
     """The compressed shard index, and every shard by its hex digest.
 
+    *exports*: run exports as JSON, by package name and file name, for records without (CEP 21).
     From the pack *earlier* the shards of names whose records did not change are taken as they
     are: the result is the same. Raises BadIndex.
     """
@@ -78,11 +84,12 @@ def build(
     for name in dict.fromkeys(chain.from_iterable(map(ByName.names, tables.values()))):
         texts = {path: text for path, one in tables.items() if (text := one.text(name))}
         gone = sharding.removed.get(name, [])
-        source = _source(texts, gone)
+        exported = exports.get(name, {})
+        source = _source(texts, gone, exported)
         packed = known.shard(name, source)
         if packed is None:
             where = f"{index.path}: the shard of {name}"
-            packed = compressor.compress(_packed(_shard(texts, gone, where), where))
+            packed = compressor.compress(_packed(_shard(texts, gone, exported, where), where))
         digest_of = hashlib.sha256(packed)
         digests[name] = digest_of.digest()
         pack[digest_of.hexdigest()] = packed
@@ -151,18 +158,25 @@ def listed(packed: bytes) -> Iterator[str]:
             yield unquote(record.url) if kind == "whl" else f"{stem}.{kind}"
 
 
-def _source(texts: Mapping[tuple[str, ...], bytes], removed: list[str]) -> bytes:
+def _source(
+    texts: Mapping[tuple[str, ...], bytes], removed: list[str], exported: Mapping[str, bytes]
+) -> bytes:
     """What stands for everything that a shard is made of."""
     hashed = hashlib.sha256(_RECIPE)  # faster than others where the processor knows it
     for path, text in texts.items():
         hashed.update(f"{'.'.join(path)} {len(text)} ".encode())
         hashed.update(text)
     hashed.update("\0".join(removed).encode())
+    for filename, exports in exported.items():
+        hashed.update(b"\0%b %d %b" % (filename.encode(), len(exports), exports))
     return hashed.digest()[:_SOURCE]
 
 
 def _shard(
-    texts: Mapping[tuple[str, ...], bytes], removed: list[str], where: str
+    texts: Mapping[tuple[str, ...], bytes],
+    removed: list[str],
+    exported: Mapping[str, bytes],
+    where: str,
 ) -> dict[str, Any]:
     # conda fails on a shard that lacks either of the two tables.
     shard: dict[str, Any] = {"packages": {}, "packages.conda": {}}
@@ -171,8 +185,12 @@ def _shard(
         for key in path[:-1]:
             place = place.setdefault(key, {})
         place[path[-1]] = records = _records(text, where)
-        for record in records.values():
+        for key, record in records.items():
             _with_digests(record)
+            filename = key if len(path) == 1 else f"{key}.{path[-1]}"
+            if filename in exported and "run_exports" not in record:
+                with contextlib.suppress(*UNREADABLE):  # of what is none nothing is known
+                    record["run_exports"] = _exports(exported[filename])
     if removed:
         shard["removed"] = removed
     return shard

@@ -95,6 +95,10 @@ class Cran:
         """Each folder has indexes of its own."""
         return None
 
+    def supplement(self, index: Index) -> Index | None:
+        """Indexes have no parts."""
+        return None
+
     def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:
         """A folder's packages need those of the same folder."""
         return (index.path,) if _is_packages(index) else ()

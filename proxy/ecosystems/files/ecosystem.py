@@ -64,6 +64,10 @@ class Files:
         """There are no indexes."""
         return None
 
+    def supplement(self, index: Index) -> Index | None:
+        """Indexes have no parts."""
+        return None
+
     def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:
         """No dependencies are listed."""
         return ()

@@ -143,6 +143,10 @@ class PyPI:
         """The list of all projects tells nothing of their files."""
         return None
 
+    def supplement(self, index: Index) -> Index | None:
+        """Indexes have no parts."""
+        return None
+
     def companions(self, index: Index, known: Iterable[str]) -> tuple[str, ...]:
         """No dependencies are listed."""
         return ()

@@ -12,6 +12,7 @@ from proxy.core.policy import (
     Condition,
     Effect,
     LargerThan,
+    Leaf,
     Names,
     Not,
     Platforms,
@@ -48,8 +49,8 @@ def under(context: Context, *rules: Rule, **more: object) -> Context:
     return replace(context, policy=policy(*rules, **more), moment=MOMENT, seen_at=MOMENT)
 
 
-def random_policies(names: list[str], specs: list[str]) -> st.SearchStrategy[Policy]:
-    """Policies over packages called *names*."""
+def random_policies(names: list[str], specs: list[str], *more: Leaf) -> st.SearchStrategy[Policy]:
+    """Policies over packages called *names*, with *more* conditions of one type of mirror."""
     leaf = st.one_of(
         st.builds(Names, st.lists(st.sampled_from([*names, "*", "?*"]), min_size=1).map(tuple)),
         st.builds(Specs, st.lists(st.sampled_from(specs), min_size=1).map(tuple)),
@@ -57,6 +58,7 @@ def random_policies(names: list[str], specs: list[str]) -> st.SearchStrategy[Pol
         st.builds(SmallerThan, st.integers(0, 2000)),
         st.builds(YoungerThan, st.sampled_from([DAY, 30 * DAY, 9000 * DAY])),
         st.builds(Platforms, st.sampled_from([("linux-64",), ("noarch", "any"), ("*",)])),
+        *map(st.just, more),
     )
     conditions: st.SearchStrategy[Condition] = st.recursive(
         leaf,

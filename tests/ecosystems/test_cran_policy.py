@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -63,7 +64,7 @@ RECORDS = (
         "NeedsCompilation": "yes",
         "Published": "2023-11-14",
     },
-    {"Package": "base.lib", "Version": "0.9", "License": "GPL-2 | GPL-3"},
+    {"Package": "base.lib", "Version": "0.9", "License": "GPL-2 | GPL-3", "Unheard-Of": "x, y"},
     {"Package": "base.lib", "Version": "1.0-3", "License": "GPL-2 | MIT + file LICENSE"},
     {"Package": "odd", "Version": "1", "License": "Our own terms", "NeedsCompilation": "maybe"},
 )
@@ -301,12 +302,23 @@ def test_what_the_archive_does_not_say_is_not_known(condition: Condition) -> Non
 # -- properties --------------------------------------------------------------------------
 
 
+def file_of(record: Mapping[str, str | None]) -> str:
+    return f"{record['Package']}_{record['Version']}.tar.gz"
+
+
 def names(made: Made) -> list[str]:
-    return [f"{one['Package']}_{one['Version']}.tar.gz" for one in made.table]
+    return [file_of(one) for one in made.table]
 
 
 _RANDOM = random_policies(
-    ["tool", "base.lib", "odd"], ["tool (< 1.10)", "base.lib", "odd (>= 1)", "none (> 2)"]
+    ["tool", "base.lib", "odd"],
+    ["tool (< 1.10)", "base.lib", "odd (>= 1)", "none (> 2)"],
+    Licences(families=("GPL", "MIT")),
+    Licences(ids=("GPL-2.0-only",)),
+    NeedsCompilation(),
+    NeedsCompilation(needs=False),
+    Kinds(("source",)),
+    Vulnerable(score=5.0),
 )
 _PICKED = st.lists(st.sampled_from(RECORDS), max_size=6)
 
@@ -315,10 +327,16 @@ _PICKED = st.lists(st.sampled_from(RECORDS), max_size=6)
 def test_views_show_what_the_gate_lets_through_and_twice_is_once(
     rules: Policy, records: list[dict[str, str]]
 ) -> None:
-    context = replace(CONTEXT, policy=rules, moment=MOMENT, seen_at=MOMENT)
+    advisories = Advisories(by_name={"tool": (LEAK,), "odd": (EVIL,)})
+    context = replace(CONTEXT, policy=rules, moment=MOMENT, seen_at=MOMENT, advisories=advisories)
     text = dcf(*records)
     made = Made(text, context)
     assert set(names(made)) == made.gate
+    # What is left is as it was, with what nobody here has heard of.
+    kept = [one for one in records if file_of(one) in made.gate]
+    assert made.text.rstrip() == dcf(*kept).rstrip()
+    shown = [{name: cell for name, cell in row.items() if cell is not None} for row in made.table]
+    assert shown == kept
     listed = [one.filename for one in packages.listed(index_of(), made.text)]
     assert listed == names(made)
     assert made.packed == made.text

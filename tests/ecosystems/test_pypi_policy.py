@@ -294,7 +294,15 @@ def _pages() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-RULES = random_policies(["sample"], ["sample", "sample<2", "sample>=2,!=3", "other"])
+RULES = random_policies(
+    ["sample"],
+    ["sample", "sample<2", "sample>=2,!=3", "other"],
+    Yanked(),
+    Kinds(("wheel",)),
+    Tags(("cp312-*", "*-win_amd64")),
+    Statuses(("active",)),
+    Vulnerable(),
+)
 
 
 @given(_pages(), RULES)

@@ -88,6 +88,7 @@ def test_run_exports_that_are_here_come_with_the_next_generation(tmp_path: Path)
 
     async def renew(world: World, tag: str) -> None:
         upstream = world.upstream.files[at(path)]
+        assert isinstance(upstream, FakeFile)
         world.upstream.files[at(path)] = replace(upstream, body=upstream.body + b" ", etag=tag)
         world.now += 601
         await world.read("conda/c", path)

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -338,3 +339,46 @@ def test_a_reload_takes_the_new_policy_over_at_once(tmp_path: Path) -> None:
             listed = json.loads(after.body)["packages.conda"]
             assert not [name for name in listed if name.startswith("web-")]
             assert len(origin.seen) == asked
+
+
+def test_the_dump_of_advisories_can_come_through_the_proxy_itself(tmp_path: Path) -> None:
+    def dump(name: str) -> None:
+        """OSV's layout, with one record about *name*."""
+        folder = tmp_path / "www" / "dump" / "PyPI"
+        folder.mkdir(parents=True, exist_ok=True)
+        record = json.dumps(ADVISORY).replace("lab-odd", name)
+        with zipfile.ZipFile(folder / "all.zip", "w") as archive:
+            archive.writestr("PYSEC-2026-1.json", record)
+        (folder / "modified_id.csv").write_text("2026-01-01T00:00:00Z,PYSEC-2026-1\n")
+
+    def listed(proxy: ProxyServer) -> list[str]:
+        page = fetch(f"{proxy.url}/pypi/p/simple/lab-odd/", headers=JSON)
+        return [one["filename"] for one in json.loads(page.body)["files"]]
+
+    def copy(proxy: ProxyServer) -> None:
+        reply = fetch(f"{proxy.url}/files/osv/PyPI/all.zip")
+        (here / "all.new").write_bytes(reply.body)
+        (here / "all.new").rename(here / "all.zip")
+
+    build_index(tmp_path / "www" / "index", WHEELS)
+    dump("something-else")
+    here = tmp_path / "osv" / "PyPI"
+    here.mkdir(parents=True)
+    (here / "all.zip").write_bytes((tmp_path / "www/dump/PyPI/all.zip").read_bytes())
+    with Origin(tmp_path / "www") as origin:
+        mirrors = [
+            MirrorConfig(type="pypi", name="p", source=f"{origin.url}/index/simple/"),
+            MirrorConfig(type="files", name="osv", source=f"{origin.url}/dump/"),
+        ]
+        tables = {
+            "": {"policy": "house"},
+            "advisories": {"osv": str(here.parent), "interval": "100ms"},
+        }
+        proxy = ProxyServer(tmp_path / "proxy", mirrors, tables=tables)
+        (tmp_path / "proxy" / "policies").mkdir()
+        (tmp_path / "proxy" / "policies" / "house.toml").write_text(POLICY)
+        with proxy:
+            assert len(listed(proxy)) == 2
+            dump("lab-odd")
+            copy(proxy)
+            eventually(lambda: len(listed(proxy)) == 1, "the new advisory counts")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -29,6 +29,7 @@ from proxy.observe.history import History
 from proxy.observe.log import Log
 from proxy.observe.metrics import Metrics
 from proxy.storage.token_file import TokenFile
+from proxy.upstream.circuits import Trouble
 from proxy.web.access import Access
 from proxy.web.admin.application import application
 from proxy.web.admin.cache import CacheDesk
@@ -69,6 +70,7 @@ class Administration:
         engine: Engine,
         metrics: Metrics,
         happenings: Happenings,
+        troubles: Callable[[], Iterable[Trouble]],
         desk: port.Mirrors | None,
         access: Access,
         log: Log,
@@ -90,7 +92,7 @@ class Administration:
             return engine.contexts.of(key).policy
 
         events = _no_events if desk is None else desk.events
-        watch = Watch(self._history, happenings, mirrors, clock(), events)
+        watch = Watch(self._history, happenings, mirrors, clock(), events=events, troubles=troubles)
         policies = PolicyDesk(
             policies=lambda: settings().policies,
             mirrors=mirrors,

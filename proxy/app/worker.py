@@ -58,6 +58,7 @@ from proxy.storage.trouble import Trouble
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.credentials import Credentials, netrc_path
 from proxy.upstream.oauth import refresh
+from proxy.upstream.troubles import Troubles
 from proxy.web.access import Access
 from proxy.web.content import Content
 from proxy.web.crowd import Crowd
@@ -156,6 +157,7 @@ class Worker:
             if place.size > 1:
                 crew = Crew(place.number, place.size, place.meeting, blobs)
             upstream = self._upstream(stack, reporting)
+            self._troubles = self._told_of(stack, upstream)
             ports = Ports(
                 upstream=upstream,
                 blobs=blobs,
@@ -239,6 +241,15 @@ class Worker:
         )
         stack.push_async_callback(upstream.aclose)
         return upstream
+
+    def _told_of(self, stack: contextlib.AsyncExitStack, upstream: AiohttpUpstream) -> Troubles:
+        """The hosts that fail, as this worker knows them and the others have written."""
+        place = self._place
+        troubles = Troubles(
+            upstream.circuits, place.meeting, place.number, place.size, clock=time.time
+        )
+        stack.push_async_callback(_ended, asyncio.create_task(troubles.run()))
+        return troubles
 
     async def _advise(self, stack: contextlib.AsyncExitStack, engine: Engine) -> None:
         """Nothing is served before what is known of it has been read. Raises ConfigError."""
@@ -336,7 +347,7 @@ class Worker:
             lambda: self._mirrors,
             metrics.exposition,
             lambda: self._ready,
-            lambda: upstream.circuits,
+            lambda: self._troubles,
             self._access,
         )
         verdicts = Verdicts(lambda: self._mirrors, engine.explain, self._access)
@@ -351,6 +362,7 @@ class Worker:
             engine=engine,
             metrics=metrics,
             happenings=happenings,
+            troubles=lambda: self._troubles,
             access=self._access,
             desk=None if self._mirroring is None else self._mirroring.desk,
             log=self._log,

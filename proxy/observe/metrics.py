@@ -108,7 +108,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         name="pkgproxy_upstream_open_circuits",
         kind=Kind.GAUGE,
-        help="Hosts left alone since they failed repeatedly, counted by each worker process.",
+        help="Hosts left alone since they failed repeatedly, once for each worker that does so.",
     ),
     Metric(
         name="pkgproxy_fills_in_flight",

@@ -39,12 +39,16 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """A host that has failed of late. `wait`: seconds until it is tried, None: it is asked."""
+    """A host that has failed of late. `wait`: seconds until it is tried, None: it is asked.
+
+    `left_alone_by`: workers that do not ask it.
+    """
 
     host: str
     state: State
     failures: int
     wait: float | None
+    left_alone_by: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class Circuits:
                 state=circuit.state,
                 failures=circuit.failures,
                 wait=circuit.wait(now),
+                left_alone_by=0 if circuit.state is State.CLOSED else 1,
             )
 
     async def aclose(self) -> None:

@@ -83,7 +83,7 @@ class Pages:
         return web.Response(status=503, text="not ready\n", headers={"Retry-After": "1"})
 
     async def upstreams(self, request: web.Request) -> web.Response:
-        """The hosts that have failed of late, as the worker that answers knows them."""
+        """The hosts that have failed of late, as all workers know them."""
         try:
             self._access.check(Action.METRICS, request)
         except ProxyError as error:
@@ -94,6 +94,7 @@ class Pages:
                 "state": one.state.value,
                 "failures": one.failures,
                 "wait": one.wait,
+                "left_alone_by": one.left_alone_by,
             }
             for one in self._troubles()
         ]

@@ -16,7 +16,9 @@ from proxy.web.paths import Mirrors
 
 
 def test_hosts_that_are_left_alone_are_shown() -> None:
-    trouble = Trouble(host="files.example.org:443", state=State.HALF_OPEN, failures=7, wait=1.0)
+    trouble = Trouble(
+        host="files.example.org:443", state=State.HALF_OPEN, failures=7, wait=1.0, left_alone_by=2
+    )
     pages = Pages(
         lambda: Mirrors(()), lambda: b"", lambda: True, lambda: [trouble], Access(time.time)
     )
@@ -24,6 +26,12 @@ def test_hosts_that_are_left_alone_are_shown() -> None:
     assert isinstance(answer.body, bytes)
     assert json.loads(answer.body) == {
         "troubled": [
-            {"host": "files.example.org:443", "state": "half-open", "failures": 7, "wait": 1.0}
+            {
+                "host": "files.example.org:443",
+                "state": "half-open",
+                "failures": 7,
+                "wait": 1.0,
+                "left_alone_by": 2,
+            }
         ]
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
@@ -16,6 +16,7 @@ from proxy.errors import UnknownMirror
 from proxy.mirror.port import Event
 from proxy.observe.happenings import Happening, Happenings, Sort
 from proxy.observe.history import History, Totals, Traffic
+from proxy.upstream.circuits import Trouble
 from proxy.web.admin.operations import ROOT, Call, Operation
 from proxy.web.admin.streams import stream
 from proxy.web.paths import Mirrors
@@ -108,14 +109,19 @@ class Watch:
         happenings: Happenings,
         mirrors: Callable[[], Mirrors],
         started_at: float,
+        *,
         events: Callable[[], AsyncIterator[Event]],
+        troubles: Callable[[], Iterable[Trouble]],
     ) -> None:
-        """*events*: those of mirrors and their runs, from now on."""
+        """*events*: those of mirrors and their runs, from now on. *troubles*: the hosts that have
+        failed of late, as all workers know them.
+        """
         self._history = history
         self._happenings = happenings
         self._mirrors = mirrors
         self._started_at = started_at
         self._events_of_mirrors = events
+        self._troubles = troubles
 
     def operations(self) -> tuple[Operation, ...]:
         """Those of the API."""
@@ -137,6 +143,14 @@ class Watch:
                 summary="How each mirror's upstream answered in the last quarter of an hour.",
                 answer=list[Health],
                 run=self._upstreams,
+            ),
+            Operation(
+                method="GET",
+                path=f"{ROOT}/upstreams/troubled",
+                name="troubled",
+                summary="Hosts that have failed of late, and which of them are left alone.",
+                answer=list[Trouble],
+                run=self._troubled,
             ),
             Operation(
                 method="GET",
@@ -193,6 +207,10 @@ class Watch:
             for mirror in self._mirrors()
         ]
 
+    def left_alone(self) -> list[Trouble]:
+        """The hosts that are not asked by some worker, or by any."""
+        return [one for one in self._troubles() if one.left_alone_by]
+
     def events(self, wanted: Wanted) -> list[Happening]:
         """Newest first."""
         found = [
@@ -207,6 +225,9 @@ class Watch:
 
     async def _upstreams(self, call: Call) -> list[Health]:
         return await self.health()
+
+    async def _troubled(self, call: Call) -> list[Trouble]:
+        return list(self._troubles())
 
     async def _events(self, call: Call) -> list[Happening]:
         return self.events(call.query)

@@ -104,6 +104,7 @@ class AdminPages:
             late=sum((one.traffic for one in intervals), Traffic()),
             plots=plots,
             health=await self._watch.health(),
+            left_alone=self._watch.left_alone(),
             events=repeated(self._watch.events(Wanted()))[:10],
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 
+from proxy.core.circuit import State
 from proxy.core.model import Mirror
 from proxy.core.policy import Effect, Names, Policy, Rule, Verdict
 from proxy.gateway.explaining import Compared, Question
@@ -22,6 +23,7 @@ from proxy.storage.disk import DiskBlobs
 from proxy.storage.memory import MemoryCatalog
 from proxy.storage.token_file import TokenFile
 from proxy.storage.verify import Findings
+from proxy.upstream.circuits import Trouble
 from proxy.web.admin.application import application
 from proxy.web.admin.cache import CacheDesk
 from proxy.web.admin.guard import Guard
@@ -70,6 +72,9 @@ class Desk:
     told: list[str] = field(default_factory=list)
     crashes: list[Exception] = field(default_factory=list)
 
+
+DOWN = Trouble(host="host.example.org:443", state=State.OPEN, failures=7, wait=3.2, left_alone_by=2)
+"""A host that two workers leave alone."""
 
 Script = Callable[[Desk], Awaitable[None]]
 
@@ -121,7 +126,14 @@ def play(folder: Any, script: Script, *, token: str | None = None, served_at: st
         )
         mirrors = Mirrors((LAB, PYPI))
         fake = FakeMirrors(ACTIVE, PASSIVE, hostile=HOSTILE)
-        watch = Watch(history, happenings, lambda: mirrors, clock(), fake.events)
+        watch = Watch(
+            history,
+            happenings,
+            lambda: mirrors,
+            clock(),
+            events=fake.events,
+            troubles=lambda: [DOWN],
+        )
         policies = PolicyDesk(
             policies=lambda: {NO_X.name: NO_X},
             mirrors=lambda: mirrors,

@@ -114,7 +114,7 @@ def test_the_overview_has_the_figures_and_draws_them(tmp_path: Path) -> None:
         assert "Sent to clients 4 kB" in page.text
         assert len(page.all("figure")) == 2
         assert "conda/lab" in page.text
-        assert "host.example.org:443: left alone by 2 workers after 7 failures" in page.text
+        assert "left alone by 2 workers after 7 failures" in page.text
 
     play(tmp_path, script)
 

@@ -9,6 +9,7 @@ such zips or with the records themselves will do. A set that cannot be read whol
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import struct
@@ -83,6 +84,14 @@ def load(places: Places, now: float) -> Mapping[str, Advisories]:
         )
         for ecosystem, advisories in known.items()
     }
+
+
+def ending(places: Places, now: float) -> float:
+    """When the first of the operator's remarks that hold at *now* is over, in seconds since the
+    epoch; infinity: never. Raises ConfigError.
+    """
+    remarks = [] if places.overlay is None else read_overlay(places.overlay, now)
+    return min((one.until for one in remarks if one.until is not None), default=math.inf)
 
 
 def _ready(

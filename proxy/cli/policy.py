@@ -179,7 +179,7 @@ def explanation(found: list[Compared]) -> Iterator[str]:
         (verdict,) = one.verdicts
         line = f"{one.filename}: {verdict.effect.value} by {verdict.rule}: {verdict.reason}"
         if one.published is not None:
-            line += f"; known since {_day(one.published)}"
+            line = f"{line.removesuffix('.')}; known since {_day(one.published)}"
         if one.until is not None:
             line += f", until {_day(one.until)}"
         yield line

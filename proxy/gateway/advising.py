@@ -6,12 +6,12 @@ What cannot be read does not replace what could: it is reported, and the old dat
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from proxy.advisories.store import Fingerprint, Places, fingerprint, load
+from proxy.advisories.store import Fingerprint, Places, ending, fingerprint, load
 from proxy.core.advisories import Advisories
-from proxy.errors import ConfigError
 from proxy.gateway.events import Events
 from proxy.gateway.pool import THREAD_LIMIT, Pool
 
@@ -46,13 +46,19 @@ class Advising:
         self._events = events
         self._use = use
         self._seen: Fingerprint | None = None
+        self._until = math.inf
 
     async def read(self, places: Places) -> None:
-        """Read and use them, if they have changed since. Raises ConfigError."""
-        found = await asyncio.to_thread(fingerprint, places)
-        if found != self._seen:
-            self._use(await self._pool.run(_loaded, _Load(places, self._clock()), size=_LARGE))
-            self._seen = found
+        """Read and use them, if they have changed since, or one of the operator's remarks is over.
+
+        Raises ConfigError, StorageError.
+        """
+        found, now = await asyncio.to_thread(fingerprint, places), self._clock()
+        if found == self._seen and now < self._until:
+            return
+        until = await asyncio.to_thread(ending, places, now)
+        self._use(await self._pool.run(_loaded, _Load(places, now), size=_LARGE))
+        self._seen, self._until = found, until
 
     async def run(self, places: Places, interval: float) -> None:
         """Look every *interval* seconds, until cancelled."""
@@ -60,5 +66,5 @@ class Advising:
             await asyncio.sleep(interval)
             try:
                 await self.read(places)
-            except ConfigError as error:
+            except Exception as error:  # noqa: BLE001 - supervised here: there is a next time
                 self._events.failed(f"advisories {places.path}", error)

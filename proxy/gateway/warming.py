@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 from proxy.core.model import Index, Mirror
 from proxy.ecosystems import ECOSYSTEMS
-from proxy.errors import ProxyError
 from proxy.gateway.events import Events
 from proxy.gateway.indexes import Indexes
+from proxy.gateway.team import Elsewhere
 
 HOT = 3600.0
 """Seconds for which an index counts as asked for lately."""
@@ -79,7 +79,9 @@ class Warming:
                 continue
             try:
                 await self._indexes.prepare(index, mirror)
-            except ProxyError as error:
+            except Elsewhere:  # what it depends on must be fetched first, when a client asks
+                continue
+            except Exception as error:  # noqa: BLE001 - supervised here: one takes no other along
                 self._events.failed(index.key, error)
 
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from proxy.core.model import Entry
+from proxy.core.model import Bounds, Entry
 from proxy.core.policy import LargerThan
 from proxy.gateway.indexes import KNOWN_FOR
+from proxy.gateway.team import Elsewhere, Solo
 from tests.ecosystems.conda_channels import unpacked
 from tests.ecosystems.policies import deny, policy
 from tests.gateway.test_policy import NO_THING, OTHER, TWO
-from tests.gateway.world import World, at, channel, play, repodata
+from tests.gateway.world import World, at, channel, play, repodata, world
 from tests.lab.fake_upstream import FakeFile
 
 
@@ -109,3 +110,36 @@ def test_run_exports_that_are_here_come_with_the_next_generation(tmp_path: Path)
         assert "run_exports" not in await shard(world)
 
     play(tmp_path, script, files)
+
+
+class Busy(Solo):
+    """One of two workers; once `leads` is false the other one leads all that is fetched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leads = True
+
+    def claim(self, key: str) -> None:
+        if not self.leads:
+            raise Elsewhere(1)
+
+
+def test_what_another_worker_must_fetch_first_does_not_end_the_making_of_views(
+    tmp_path: Path,
+) -> None:
+    follower, decider = "linux-64/current_repodata.json", "linux-64/repodata.json"
+    files = channel(TWO)
+    files[at(follower)] = files[at(decider)]
+
+    async def main() -> None:
+        team = Busy()
+        async with world(tmp_path, files, Bounds(), team=team) as made:
+            made.rule(NO_THING)
+            for path in (follower, decider):
+                await made.read("conda/c", path)
+            team.leads = False
+            await made.catalog.forget([f"conda/c {decider}"])
+            await made.engine.warming.prepare()
+            assert not made.told.failures
+
+    asyncio.run(main())

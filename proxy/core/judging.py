@@ -59,6 +59,17 @@ class Compiler:
                 return _stepwise(steps, verdict) if steps else verdict
         return _stepwise(steps, self._last) if steps else self._last
 
+    def hides_all(self, leaf: Tester) -> bool:
+        """Whether every record of a group is hidden, whatever it says."""
+        for rule, verdict in self._rules:
+            node = node_of(rule.condition, leaf, may=rule.effect is Effect.ALLOW)
+            if callable(node):
+                if not verdict.hides:
+                    return False
+            elif _holds(verdict, node):
+                return verdict.hides
+        return self._last.hides
+
 
 def compiled(policy: Policy, leaf: Tester) -> Judge[Any] | Verdict:
     """The verdict of *policy* where it is the same for all records, else what gives it."""

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.policy import Condition, Effect, Names, Platforms, Policy, Specs
+from proxy.core.advisories import Advisories
+from proxy.core.policy import (
+    MALICIOUS,
+    Condition,
+    Effect,
+    LargerThan,
+    Names,
+    Platforms,
+    Policy,
+    Specs,
+)
 from proxy.core.rows import Table, decode_row
 from tests.ecosystems.conda_channels import CONDA, CONTEXT, body_of, index_of, record, render
 from tests.ecosystems.policies import MOMENT, allow, deny, policy, random_policies, under
@@ -100,6 +110,16 @@ def test_of_subdirs_that_are_not_here_nothing_is_claimed() -> None:
     assert found["subdirs"] == ["win-64"]
     assert "version" not in found
     assert found["home"] == "https://b.example.org"
+
+
+def test_what_is_hidden_by_its_name_is_so_where_advisories_are_known_too() -> None:
+    rules = policy(allow(Names(("a",))), default=Effect.DENY)
+    evil = Advisories(conda_names={"a": "evil"})
+    context = replace(CONTEXT, policy=replace(rules, overrides=(MALICIOUS,)), advisories=evil)
+    made = render(body_of(DATA, path=PATH), "json", context=context, path=PATH)["json"]
+    assert json.loads(made)["packages"].keys() == {"a"}
+    rules = policy(deny(LargerThan(1)), deny(Names(("a", "c-d"))))
+    assert shown(DATA, rules, {})["packages"].keys() == {"b", "elsewhere"}
 
 
 @pytest.mark.parametrize("odd", [{}, {"version": []}, {"run_exports": 3, "subdirs": "all"}])

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core import first_seen
@@ -331,6 +331,7 @@ RULES = random_policies(
 )
 
 
+@settings(deadline=None)  # the first reads the table of licences
 @given(_channels(), RULES)
 def test_what_views_list_is_what_the_gate_lets_through(
     content: dict[str, Any], rules: Policy
@@ -354,6 +355,7 @@ def test_what_views_list_is_what_the_gate_lets_through(
     }
 
 
+@settings(deadline=None)  # the first reads the table of licences
 @given(_channels(), RULES)
 def test_rendering_what_was_rendered_changes_nothing(
     content: dict[str, Any], rules: Policy

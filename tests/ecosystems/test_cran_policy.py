@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core import first_seen
@@ -323,6 +323,7 @@ _RANDOM = random_policies(
 _PICKED = st.lists(st.sampled_from(RECORDS), max_size=6)
 
 
+@settings(deadline=None)  # the first reads the table of licences
 @given(_RANDOM, _PICKED)
 def test_views_show_what_the_gate_lets_through_and_twice_is_once(
     rules: Policy, records: list[dict[str, str]]
@@ -347,6 +348,7 @@ def test_views_show_what_the_gate_lets_through_and_twice_is_once(
     assert {one.filename for one in judged if not one.verdict.hides} == made.gate
 
 
+@settings(deadline=None)  # the first reads the table of licences
 @given(_RANDOM, _PICKED)
 def test_the_archive_shows_what_the_gate_lets_through_and_twice_is_once(
     rules: Policy, records: list[dict[str, str]]

@@ -137,8 +137,7 @@ class Judging:
 
     def hides_all(self, name: str) -> bool:
         """Whether every file of that package name is hidden, whatever its record says."""
-        judges = [self.of(kind, name) for kind in KINDS]
-        return all(isinstance(judge, Verdict) and judge.hides for judge in judges)
+        return all(self._compiler.hides_all(partial(self._leaf, kind, name)) for kind in KINDS)
 
     def published(self, record: Judgeable) -> float:
         """When the channel's server, or else this proxy, first had the file (CEP 47).

@@ -26,6 +26,7 @@ from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.kept import Kept, read
 from proxy.errors import ConfigError
 from proxy.gateway.closures import ClosureJob, close, lists
+from proxy.gateway.contexts import in_force
 from proxy.gateway.explaining import (
     Compared,
     Difference,
@@ -62,10 +63,12 @@ def checked(path: Path) -> Told:
 
 
 def summed_up(settings: Settings, name: str) -> Iterator[str]:
-    """What a mirror's policy, or one that is named or in a file, says in words."""
+    """What now holds for a mirror, or what a policy that is named or in a file says, in words."""
     mirror = next((one for one in settings.mirrors if name in (one.key, one.name)), None)
     if mirror is not None:
-        yield from summary(mirror.policy) if mirror.policy else ["Everything is allowed."]
+        policy = in_force(mirror.policy, mirror, advised=settings.advisories.osv is not None)
+        holding = policy and policy.at(time.time(), mirror.type)
+        yield from summary(holding) if holding else ["Everything is allowed."]
         return
     yield from summary(named(settings, name))
 

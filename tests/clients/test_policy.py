@@ -283,7 +283,10 @@ def test_the_command_line_explains_and_compares(world: World) -> None:
     assert "- noarch/repodata.json: web-2.0-0.conda" in changed
     back = json.loads(policy("diff", "house", "none", "--mirror", "conda/c", "--json"))
     assert {one["filename"] for one in back} == {"web-2.0-0.conda", "secret-1.0-0.conda"}
-    assert "Refuse what is matched by web 2.*" in policy("summary", "conda/c")
+    summed_up = policy("summary", "conda/c")
+    assert "Refuse what is matched by web 2.*" in summed_up
+    assert "Always refuse what is known to be malicious" in summed_up
+    assert "lab-tool" not in summed_up  # that rule is for pypi mirrors
 
 
 def test_a_vulnerability_is_named_to_whoever_asks(world: World, tmp_path: Path) -> None:

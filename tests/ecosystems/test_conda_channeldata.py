@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.advisories import Advisories
@@ -153,6 +153,7 @@ _FILES = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(_FILES, random_policies(_NAMES, ["a", "a >=1.9", "b 1.*", "* ==2"]))
 def test_it_names_what_the_gates_let_through_and_twice_is_once(files: Files, rules: Policy) -> None:
     data: dict[str, Any] = {"packages": {}, "unknown": [1.50]}

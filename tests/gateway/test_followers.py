@@ -43,6 +43,8 @@ def test_what_follows_an_index_is_made_anew_when_that_is_renewed(tmp_path: Path)
         world.now += 601
         await world.read("conda/c", "linux-64/repodata.json")
         await made.wait()  # and nobody has asked for it
+        for form in (follower, f"{follower}.zst"):  # let all of it be made
+            await world.read("conda/c", form)
         warming.cancel()
         await asyncio.gather(warming, return_exceptions=True)
         await world.settled()

@@ -50,11 +50,18 @@ class Row(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Row)
+_WITHOUT = (b"\x93", b"\x92", b"\x91", b"\x90")  # arrays of 3, 2, 1 and 0
 
 
 def encode_row(row: Row) -> bytes:
     """A row as the value of a table."""
     return _encoder.encode(row)
+
+
+def is_denied(value: bytes) -> bool:
+    """Whether the row says that policy hides the file. Raises StorageError."""
+    # In the array that a row is nothing follows the hashes where there is nothing to say.
+    return value[:1] not in _WITHOUT and decode_row(value).denied is not None
 
 
 def decode_row(value: bytes | memoryview) -> Row:
@@ -133,21 +140,23 @@ class Table:
 
     def keys(self) -> Iterator[str]:
         """All keys, in order of their UTF-8 bytes."""
+        view = self._view
         try:
-            for number in range(len(self)):
-                yield self._key(number).decode()
+            for start, end in self._spans(_COUNT.size):
+                yield str(view[start:end], "utf-8")
         except UnicodeDecodeError as error:
             raise StorageError(f"a row table is damaged: {error}") from error
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """All entries, in order of their keys' bytes."""
-        for key, (offset, length) in self.places():
-            yield key, bytes(self._view[offset : offset + length])
+        view = self._view
+        for key, (start, end) in zip(self.keys(), self._spans(self._values), strict=True):
+            yield key, bytes(view[start:end])
 
     def places(self) -> Iterator[tuple[str, tuple[int, int]]]:
         """All keys, and where their values lie, as `find` says it."""
-        for number, key in enumerate(self.keys()):
-            yield key, self._place(number)
+        for key, (start, end) in zip(self.keys(), self._spans(self._values), strict=True):
+            yield key, (start, end - start)
 
     def _checked(self) -> int:
         if len(self._view) < _COUNT.size:
@@ -170,6 +179,17 @@ class Table:
         if not self._start <= start <= end <= len(self._view):
             raise StorageError("a row table is damaged")
         return int(start), int(end)
+
+    def _spans(self, column: int) -> Iterator[tuple[int, int]]:
+        """The same of all, in a tenth of the time. Raises StorageError."""
+        first, most = self._start, len(self._view)
+        offsets = struct.iter_unpack("<Q", self._view[column : column + _OFFSET * (len(self) + 1)])
+        (start,) = next(offsets)
+        for (end,) in offsets:
+            if not first <= start <= end <= most:
+                raise StorageError("a row table is damaged")
+            yield start, end
+            start = end
 
     def _place(self, number: int) -> tuple[int, int]:
         start, end = self._span(self._values, number)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.rows import Row, Table, build, decode_row, encode_row
+from proxy.core.rows import Row, Table, build, decode_row, encode_row, is_denied
 from proxy.errors import StorageError
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -112,3 +112,18 @@ def test_a_row_survives_the_table(
 def test_a_value_that_is_no_row_is_refused(value: bytes) -> None:
     with contextlib.suppress(StorageError):
         assert isinstance(decode_row(value), Row)
+
+
+@given(st.none() | st.just("u"), st.none() | st.integers(0, 9), st.booleans(), st.booleans())
+def test_whether_a_file_is_hidden_is_told_without_reading_its_row(
+    url: str | None, size: int | None, denied: bool, derived: bool
+) -> None:
+    for hashes in ({}, {"sha256": "0" * 64}):
+        row = Row(
+            url=url,
+            size=size,
+            hashes=hashes,
+            denied=("rule", "reason") if denied else None,
+            derived=derived,
+        )
+        assert is_denied(encode_row(row)) is denied

@@ -8,13 +8,13 @@ licence, home) is about the project and stays.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from proxy.core.model import Index
-from proxy.core.rows import Table, decode_row
+from proxy.core.rows import Table, is_denied
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda.judging import Judging
 from proxy.ecosystems.conda.listings import Text, changed
@@ -84,23 +84,15 @@ class _Left:
 
 def _left(here: Mapping[str, bytes | memoryview]) -> Mapping[str, _Left]:
     """Of every package of which something is hidden, what is left."""
-    found: dict[str, _Left] = {}
-    for _, (name, version), is_hidden in _files(here):
-        if is_hidden:
-            found.setdefault(name, _Left()).hidden.add(version)
-    if found:
-        for subdir, (name, version), is_hidden in _files(here):
-            if not is_hidden and name in found:
-                found[name].shown[subdir].add(version)
-    return found
-
-
-def _files(
-    here: Mapping[str, bytes | memoryview],
-) -> Iterator[tuple[str, tuple[str, str], bool]]:
-    """The subdir, the name and version, and whether it is hidden, of every file."""
+    found: defaultdict[str, _Left] = defaultdict(_Left)
     for subdir, rows in here.items():
         for filename, value in Table(rows).items():
             parts = filename.rsplit("-", 2)  # CEP 26: neither version nor build has a hyphen
-            if len(parts) == 3 and not filename.endswith(".whl"):
-                yield subdir, (parts[0], parts[1]), decode_row(value).denied is not None
+            if len(parts) != 3 or filename.endswith(".whl"):
+                continue
+            name, version, _ = parts
+            if is_denied(value):
+                found[name].hidden.add(version)
+            else:
+                found[name].shown[subdir].add(version)
+    return {name: left for name, left in found.items() if left.hidden}

@@ -98,6 +98,7 @@ async def _ask(question: Question) -> list[Compared]:
                 verdicts[0 if policy is None or policy.name == "none" else number]
                 for policy in question.policies
             ),
+            until=7200.0 if number else None,
         )
         for number in range(2)
     ]

@@ -46,8 +46,9 @@ DEADLINE = 120.0
 
 QUARTERS = 4
 
-REST = 20.0
-"""Seconds for what closes by itself: a connection to upstream that nobody needs is kept for 15."""
+REST = 45.0
+"""Seconds for what closes by itself: fetches end by their deadlines, and a connection to upstream
+that nobody needs is closed after 15 to 30."""
 
 LOOKS = 5
 """Looks, a second apart, of which the least counts: the server's own work may be under way."""

@@ -14,7 +14,7 @@ FLAT = 1.10
 """How much larger the last quarter may be than the second: noise, and no leak."""
 
 SPARE = 6
-"""Descriptors more, when all clients have gone after the last quarter, than after the second: two
+"""Descriptors more, when all clients have gone after the second half, than after the first: two
 threads that had nothing to look up before, each with a connection to the catalog (three files)."""
 
 
@@ -60,7 +60,7 @@ def soaked(stage: Stage) -> Report:
         ],
         notes=[
             f"{sum(found.hit.values())} faults.",
-            f"After each quarter all clients left: then {_listed(found.at_rest)} were open.",
+            f"After each half all clients left: then {_listed(found.at_rest)} were open.",
             *tally.examples,
         ],
     )

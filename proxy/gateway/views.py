@@ -11,14 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import mmap
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from proxy.core.model import Digest, Entry, Form, Index, View
+from proxy.core.model import Entry, Form, Index, View
 from proxy.core.rows import Table
 from proxy.ecosystems.base import ROWS, Context, Ecosystem
 from proxy.errors import StorageError
@@ -27,14 +25,11 @@ from proxy.gateway.pool import Pool
 from proxy.gateway.ports import Ports
 from proxy.gateway.render import EncodeJob, Output, RenderJob, encode, render
 from proxy.gateway.supplement import supplement_of
+from proxy.gateway.tables import Tables
 from proxy.storage.ports import Stored
 
 PACKS = ("shardpack",)
 """The forms that are packs, of which unchanged parts are taken over."""
-
-TABLES = 256
-"""Row tables kept mapped. A map costs address space and one descriptor's worth of bookkeeping,
-not memory: pages come and go with use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +69,7 @@ class Views:
         self._events = ports.events
         self._pool = pool
         self._flights: Flights[str, None] = Flights(lambda _key, _error: None)
-        self._tables: OrderedDict[Digest, Table] = OrderedDict()
+        self._tables = Tables()
 
     def generation(self, index: Index, entry: Entry, context: Context) -> Generation:
         """Bind *entry* to the way it is shown."""
@@ -142,16 +137,7 @@ class Views:
     async def open_table(self, view: View) -> Table:
         """Map the table that *view* is."""
         self._blobs.used(view.digest)
-        table = self._tables.get(view.digest)
-        if table is None:
-            path = self._blobs.path(view.digest)
-            table = await asyncio.to_thread(_mapped_table, path)
-            self._tables[view.digest] = table
-            while len(self._tables) > TABLES:
-                self._tables.popitem(last=False)
-        else:
-            self._tables.move_to_end(view.digest)
-        return table
+        return await self._tables.open(view.digest, self._blobs.path(view.digest))
 
     async def packs(self, index: Index, form: str) -> list[View]:
         """All remembered generations of a pack, newest first."""
@@ -160,6 +146,7 @@ class Views:
 
     async def aclose(self) -> None:
         await self._flights.aclose()
+        self._tables.clear()
 
     def _ecosystem(self, index: Index) -> Ecosystem:
         return self._ecosystems[index.mirror.partition("/")[0]]
@@ -264,11 +251,3 @@ class Views:
                 made_at=self._clock(),
             )
         )
-
-
-def _mapped_table(path: Path) -> Table:
-    try:
-        with path.open("rb") as file:
-            return Table(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError) as error:  # an empty file cannot be mapped
-        raise StorageError(f"a row table cannot be read: {error}") from error

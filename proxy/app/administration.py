@@ -13,6 +13,7 @@ from aiohttp import web
 
 from proxy.app.listening import addresses, unix
 from proxy.app.prefetching import prefetches
+from proxy.app.relaying import Relay
 from proxy.app.serving import serving
 from proxy.app.supervisor import bind
 from proxy.app.verifying import Verifying
@@ -116,7 +117,7 @@ class Administration:
             shell, guard, watch=watch, mirrors=mirrors, address=self._address
         ).routes()
         pages += PolicyPages(shell, guard, policies=policies, mirrors=mirrors).routes()
-        self._prefetches = prefetches(engine, settings)
+        self._prefetches = prefetches(engine, settings, Relay(metrics, happenings))
         if desk is not None:
             operations += MirrorDesk(desk).operations()
             operations += PrefetchDesk(self._prefetches).operations()

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from proxy.advisories.store import places_of
+from proxy.app.relaying import Counts, Passing, Relay, Told, counting
 from proxy.app.reporting import Reporting
 from proxy.config import Settings
 from proxy.ecosystems import ECOSYSTEMS
@@ -30,9 +29,8 @@ from proxy.errors import StorageError
 from proxy.gateway.engine import Engine
 from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo
-from proxy.observe.happenings import Happenings
 from proxy.observe.log import Level, Log, Style
-from proxy.observe.metrics import Metrics, worker_ended
+from proxy.observe.metrics import worker_ended
 from proxy.storage.opening import Store, opened
 from proxy.storage.trouble import Trouble
 from proxy.upstream.client import AiohttpUpstream
@@ -68,6 +66,10 @@ class Failed:
     error: str
 
 
+class Crashed(StorageError):
+    """The process ended without a word about why: it was killed, say, for want of memory."""
+
+
 # -- in the server -----------------------------------------------------------------------
 
 
@@ -79,11 +81,13 @@ async def apart(
     name: str,
     stop: asyncio.Event,
     waiting: Callable[[], int],
+    relay: Relay,
 ) -> AsyncIterator[AsyncIterator[object]]:
     """Have *order* carried out by a process; what it says until the block is left, which ends it.
 
-    It is told when *stop* is set, and how many clients are *waiting*. What it says raises
-    StorageError where it failed, or ended without a word.
+    What it meets on the way *relay* has counted and shown. It is told when *stop* is set, and how
+    many clients are *waiting*. What it says raises StorageError where it failed, and Crashed where
+    it ended without a word.
     """
     ours, theirs = multiprocessing.Pipe()
     # spawn: this process has threads and an event loop, which must not be forked.
@@ -95,7 +99,7 @@ async def apart(
         theirs.close()
         telling = asyncio.create_task(_tell(ours, stop, waiting))
         try:
-            async with contextlib.aclosing(_heard(ours, process)) as heard:
+            async with contextlib.aclosing(_heard(ours, process, relay)) as heard:
                 yield heard
         finally:
             telling.cancel()
@@ -106,14 +110,18 @@ async def apart(
 
 
 async def _heard(
-    link: Connection, process: multiprocessing.process.BaseProcess
+    link: Connection, process: multiprocessing.process.BaseProcess, relay: Relay
 ) -> AsyncGenerator[object]:
     async for message in _messages(link):
-        if isinstance(message, Failed):
-            raise StorageError(message.error)
-        yield message
+        match message:
+            case Failed(error=error):
+                raise StorageError(error)
+            case Counts() | Told():
+                relay.take(message)
+            case _:
+                yield message
     await asyncio.to_thread(process.join, ENDING)
-    raise StorageError(
+    raise Crashed(
         f"the process of the {process.name.split()[0]} ended with status {process.exitcode}; "
         "is there enough memory?"
     )
@@ -165,6 +173,7 @@ class Teller:
         self._link = link
         self._told: tuple[object, float] = (None, 0.0)
         self.clients = 0
+        self.counts: Callable[[], Counts | None] = lambda: None
 
     def changed(self, message: object, where: object) -> None:
         """Tell how the work stands; of mere progress, while it is still *where* it was, only so
@@ -179,6 +188,8 @@ class Teller:
     def tell(self, message: object) -> None:
         """Say something to the server, if it is still there."""
         with contextlib.suppress(OSError):  # `heed` ends the work
+            if (counts := self.counts()) is not None:
+                self._link.send(counts)
             self._link.send(message)
 
     async def heed(self, stop: Callable[[], None], going: asyncio.Task[Any]) -> None:
@@ -201,12 +212,16 @@ class Inside:
     log: Log
 
 
-async def inside(stack: contextlib.AsyncExitStack, settings: Settings) -> Inside:
-    """A gateway over the server's store. Raises StorageError and ConfigError."""
+async def inside(stack: contextlib.AsyncExitStack, settings: Settings, teller: Teller) -> Inside:
+    """A gateway over the server's store, of which *teller* tells what it meets.
+
+    Raises StorageError and ConfigError.
+    """
     os.nice(NICE)
     style, level = Style(settings.log.format), Level[settings.log.level.upper()]
     log = stack.enter_context(Log(sys.stderr.buffer, style=style, level=level))
-    reporting = Reporting(Metrics(CollectorRegistry()), log, Happenings(time.time), requests=False)
+    metrics, teller.counts = counting()
+    reporting = Reporting(metrics, log, Passing(teller.tell), requests=False)
     store = _store(settings, reporting, log)
     stack.push_async_callback(store.aclose)
     credentials = Credentials(

@@ -10,18 +10,22 @@ from multiprocessing.connection import Connection
 
 import uvloop
 
-from proxy.app.apart import Failed, Teller, apart, inside
+from proxy.app.apart import Crashed, Failed, Teller, apart, inside
+from proxy.app.relaying import Relay
 from proxy.config import Settings
 from proxy.config.written import MADE
 from proxy.core.model import Mirror
 from proxy.errors import ProxyError
 from proxy.mirror.job import Job, Tools
 from proxy.mirror.ledger import Ledger
-from proxy.mirror.port import Run, RunDetails, RunState
+from proxy.mirror.port import Cause, Run, RunDetails, RunState
 from proxy.mirror.reading import Reading
 
 LEDGER = "ledger.sqlite"
 """The file beside the book that runs keep what they know in."""
+
+FURTHER = 2
+"""Processes that go on with a run whose process was killed, before it is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +49,10 @@ class Away:
         changed: Callable[[Run], None],
         waiting: Callable[[], int],
         clock: Callable[[], float],
+        relay: Relay,
     ) -> None:
         self.run = run
+        self._relay = relay
         self._settings = settings
         self._mirror = mirror
         self._changed = changed
@@ -69,11 +75,27 @@ class Away:
         self._take(replace(self.run, state=RunState.FAILED, ended_at=now, error=error))
 
     async def go(self) -> RunDetails:
-        """Have it carried out. Raises ProxyError where the process ends without a word."""
+        """Have it carried out, by a further process where one is killed; what is here by then is
+        not fetched again. Raises ProxyError where that comes to nothing, too.
+        """
+        for _ in range(FURTHER):
+            with contextlib.suppress(Crashed):
+                return await self._by_one_process()
+            if self._stop.is_set():
+                break
+            self._take(replace(self.run, cause=Cause.RESUMED))
+        return await self._by_one_process()
+
+    async def _by_one_process(self) -> RunDetails:
         order = Order(settings=self._settings, mirror=self._mirror, run=self.run)
         name = f"run {self.run.id}"
         async with apart(
-            carry_out, order, name=name, stop=self._stop, waiting=self._waiting
+            carry_out,
+            order,
+            name=name,
+            stop=self._stop,
+            waiting=self._waiting,
+            relay=self._relay,
         ) as told:
             async for message in told:
                 match message:
@@ -106,7 +128,7 @@ async def _carried_out(link: Connection, order: Order) -> None:
     teller = Teller(link)
     async with contextlib.AsyncExitStack() as stack:
         try:
-            tools = await _tools(stack, order, lambda: teller.clients)
+            tools = await _tools(stack, order, teller)
             job = Job(
                 order.mirror,
                 order.run,
@@ -122,12 +144,15 @@ async def _carried_out(link: Connection, order: Order) -> None:
             teller.tell(Failed(str(error)))
 
 
-async def _tools(
-    stack: contextlib.AsyncExitStack, order: Order, waiting: Callable[[], int]
-) -> Tools:
+async def _tools(stack: contextlib.AsyncExitStack, order: Order, teller: Teller) -> Tools:
     """Raises StorageError and ConfigError."""
-    found = await inside(stack, order.settings)
+    found = await inside(stack, order.settings, teller)
     ledger = Ledger((order.settings.cache.path / MADE).with_name(LEDGER))
     stack.push_async_callback(ledger.aclose)
     engine = found.engine
-    return Tools(reading=Reading(engine), ledger=ledger, clock=engine.ports.clock, waiting=waiting)
+    return Tools(
+        reading=Reading(engine),
+        ledger=ledger,
+        clock=engine.ports.clock,
+        waiting=lambda: teller.clients,
+    )

@@ -71,6 +71,7 @@ class Mirroring:
                 changed=changed,
                 waiting=lambda: engine.ports.team.under_way,
                 clock=clock,
+                relay=reporting.relay,
             )
 
         self._runs = Runs(

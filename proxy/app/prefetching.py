@@ -15,6 +15,7 @@ import uvloop
 
 from proxy.app.apart import Failed, Teller, apart, inside
 from proxy.app.indoors import HOST, indoors
+from proxy.app.relaying import Relay
 from proxy.config import Settings
 from proxy.core.active import Limits
 from proxy.errors import ProxyError
@@ -46,8 +47,10 @@ class Remote:
         *,
         changed: Callable[[Prefetch], None],
         waiting: Callable[[], int],
+        relay: Relay,
     ) -> None:
         self._order = order
+        self._relay = relay
         self._changed = changed
         self._waiting = waiting
         self._stop = asyncio.Event()
@@ -60,7 +63,12 @@ class Remote:
         """See `Doing`."""
         name = f"prefetch {self._order.prefetch.id}"
         async with apart(
-            carry_out, self._order, name=name, stop=self._stop, waiting=self._waiting
+            carry_out,
+            self._order,
+            name=name,
+            stop=self._stop,
+            waiting=self._waiting,
+            relay=self._relay,
         ) as told:
             async for message in told:
                 match message:
@@ -71,7 +79,7 @@ class Remote:
         raise AssertionError("what a process says ends with its outcome or an error")
 
 
-def prefetches(engine: Engine, settings: Callable[[], Settings]) -> Prefetches:
+def prefetches(engine: Engine, settings: Callable[[], Settings], relay: Relay) -> Prefetches:
     """The prefetches of a server with that engine."""
     ports = engine.ports
 
@@ -83,6 +91,7 @@ def prefetches(engine: Engine, settings: Callable[[], Settings]) -> Prefetches:
             Order(settings=settings(), prefetch=prefetch, wish=wish),
             changed=changed,
             waiting=lambda: engine.ports.team.under_way,
+            relay=relay,
         )
 
     return Prefetches(
@@ -126,7 +135,7 @@ async def _carried_out(link: Connection, order: Order) -> None:
 
 async def _job(stack: contextlib.AsyncExitStack, order: Order, teller: Teller) -> PrefetchJob:
     """Raises StorageError, ConfigError and OSError."""
-    within = await inside(stack, order.settings)
+    within = await inside(stack, order.settings, teller)
     door = await stack.enter_async_context(indoors(within, order.settings.mirrors))
     connections = max(order.wish.jobs, _AHEAD)
     server = await stack.enter_async_context(

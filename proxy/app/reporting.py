@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 
+from proxy.app.relaying import Relay
 from proxy.core.cache_status import CacheStatus, Result
 from proxy.core.model import Index
 from proxy.errors import Denied, ProxyError, RequestError, UpstreamError, UpstreamMissing
@@ -31,6 +32,7 @@ class Reporting:
         self._log = log
         self._hearing = hearing
         self._requests = requests
+        self.relay = Relay(metrics, hearing)
         self._hidden: dict[str, Mapping[str, int]] = {}
         self._said: dict[tuple[str, str], float] = {}
         self._hidden_by: dict[tuple[str, str], int] = {}

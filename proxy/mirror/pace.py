@@ -63,6 +63,9 @@ class Meter:
     SPAN = 20.0
     """Seconds that the rate looks back."""
 
+    LEAST = 1.0
+    """Seconds over which a rate says something."""
+
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._marks: list[tuple[float, int, int]] = [(clock(), 0, 0)]
@@ -70,7 +73,7 @@ class Meter:
     def mark(self, files: int, size: int) -> None:
         """So many files and bytes have come in all."""
         now = self._clock()
-        if now - self._marks[-1][0] >= 1.0 or len(self._marks) == 1:
+        if now - self._marks[-1][0] >= self.LEAST or len(self._marks) == 1:
             self._marks.append((now, files, size))
         while len(self._marks) > 2 and self._marks[1][0] < now - self.SPAN:
             self._marks.pop(0)
@@ -78,7 +81,7 @@ class Meter:
     def rates(self) -> tuple[float, float] | None:
         """Files and bytes per second; None while nothing can be said."""
         (first, files, size), (last, more_files, more_size) = self._marks[0], self._marks[-1]
-        if last <= first:
+        if last - first < self.LEAST:
             return None
         return (more_files - files) / (last - first), (more_size - size) / (last - first)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ import pytest
 
 from proxy.mirror.ledger import Ledger
 from proxy.mirror.port import Cause, Run, RunDetails, RunState, Step
-from tests.lab.channel import Recipe, build_channel, tree
+from tests.lab.channel import Recipe, build_channel
+from tests.lab.channel import tree as family
 from tests.lab.clients import Pip, Rattler, fetch
 from tests.lab.origin import Behaviour, Origin
+from tests.lab.processes import tree
 from tests.lab.server import MirrorConfig, ProxyServer, eventually
 from tests.lab.simple_index import build_index
 
@@ -91,12 +94,15 @@ def active(
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_a_run_fetched_installs_without_upstream(tmp_path: Path, workers: int) -> None:
-    build_channel(tmp_path / "upstream" / "channel", tree())
+    build_channel(tmp_path / "upstream" / "channel", family())
     with active(tmp_path, "conda", workers=workers) as mirror:
         mirror.server.start()
         details = mirror.completed()
         assert details.run.cause is Cause.RESUMED
-        assert details.run.counts.fetched == len(tree())
+        assert details.run.counts.fetched == len(family())
+        # One index that is there and one that is not, in several forms each, and the files.
+        answered = mirror.server.metric("pkgproxy_upstream_requests_total", mirror="conda/m")
+        assert answered >= len(family()) + 1
         with mirror.origin.stopped():
             channel = f"{mirror.server.url}/conda/m"
             Rattler(tmp_path / "client").install(channel, "app")
@@ -134,6 +140,32 @@ def test_killed_in_the_middle_it_finishes_and_fetches_nothing_twice(tmp_path: Pa
         for filename in channel.filenames():
             body = (tmp_path / "upstream" / "channel" / filename).read_bytes()
             assert fetch(f"{mirror.server.url}/conda/m/{filename}").body == body
+
+
+def test_a_run_whose_process_is_killed_is_gone_on_with(tmp_path: Path) -> None:
+    recipes = [Recipe(name=f"p{number:03}", payload=3000) for number in range(60)]
+    build_channel(tmp_path / "upstream" / "channel", recipes)
+    with active(tmp_path, "conda", latency=0.02, concurrency=2) as mirror:
+        mirror.server.start()
+        packages = "/channel/noarch/*.conda"
+        eventually(lambda: len(mirror.origin.asked(packages)) >= 20, "some have been fetched")
+        before = len(set(_blobs(mirror.server)))
+        os.kill(_process_of_the_run(mirror.server), signal.SIGKILL)
+        counts = mirror.completed().run.counts
+        assert (counts.fetched + counts.present, counts.failed) == (len(recipes), 0)
+        assert before >= 10
+        asked = [one.path for one in mirror.origin.asked(packages)]
+        assert len(asked) - len(set(asked)) <= 2  # those that were cut off
+
+
+def _process_of_the_run(server: ProxyServer) -> int:
+    """The only one that this server has begun to work for it: its indexes are small."""
+    (found,) = (
+        pid
+        for pid in tree(server.pid)
+        if b"--multiprocessing-fork" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    return found
 
 
 def _blobs(server: ProxyServer) -> Iterator[Path]:

@@ -169,7 +169,7 @@ class MirrorPages:
             action=f"{_HERE}/new" if key is None else f"{_place(key)}/edit",
             groups=forms.groups(values, policies, is_new=status is None),
             problem="" if problem is None else str(problem),
-            reading=self._reading(values) if is_checked else (),
+            reading=self._reading(values) if is_checked and problem is None else (),
             cadence=_cadence(values),
         )
 

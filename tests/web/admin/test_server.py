@@ -82,6 +82,31 @@ def test_events_of_all_workers_come_together(tmp_path: Path, origin: Origin) -> 
         assert server.wait() == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_run_meets_is_counted_and_told_as_what_clients_meet(
+    tmp_path: Path, origin: Origin, workers: int
+) -> None:
+    port = free_port()
+    admin = f"http://127.0.0.1:{port}"
+    origin.fail("*/broken-*", Fault.CORRUPT)
+    server = _server(tmp_path, origin, workers, listen=f"127.0.0.1:{port}")
+    server.mirrors = [server.mirrors[0].with_options(mode="active")]
+    with server:
+        begun = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        begun.request("POST", "/api/v1/mirrors/conda%2Flab/run")
+        assert begun.getresponse().status == 202
+        begun.close()
+
+        def told() -> set[tuple[str, str]]:
+            return {(one["sort"], one["mirror"]) for one in _get(admin, "/api/v1/events")}
+
+        eventually(lambda: ("integrity", "conda/lab") in told(), "the wrong body is told")
+        counted = server.metric("pkgproxy_upstream_bytes_total", mirror="conda/lab")
+        assert counted > (tmp_path / "origin/lab/noarch/lab-1.0-0.conda").stat().st_size
+        (health,) = _get(admin, "/api/v1/upstreams")
+        assert sum(health["requests"].values()) >= 3, "both indexes and the files"
+
+
 def test_what_is_no_request_is_told_as_a_problem_and_not_repeated(
     tmp_path: Path, origin: Origin
 ) -> None:

@@ -48,7 +48,10 @@ def names(count: int, seed: int = 1) -> list[str]:
 
 
 def write(folder: Path, records: int = RECORDS, *, edition: int = 1) -> Path:
-    """Write `linux-64/repodata.json.zst` and an empty noarch; returns the JSON's path beside it."""
+    """Write `linux-64/repodata.json.zst` and an empty noarch; returns the JSON's path beside it.
+
+    Tables are sorted by file name, as conda-index writes them.
+    """
     chosen = random.Random(edition)
     subdir, noarch = folder / "linux-64", folder / "noarch"
     for one in (subdir, noarch):
@@ -61,6 +64,8 @@ def write(folder: Path, records: int = RECORDS, *, edition: int = 1) -> Path:
             record["build_number"] += 100
             record["sha256"] = f"{chosen.getrandbits(256):064x}"
         tables[ending].append(f"{json.dumps(filename)}: {json.dumps(record)}")
+    for table in tables.values():
+        table.sort()
     with text.open("w") as file:
         file.write('{"info": {"subdir": "linux-64"}, "packages": {')
         file.write(", ".join(tables["tar.bz2"]))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
 from functools import cache
 from typing import Any
 
 from proxy.core.advisories import Advisory, Order, Status
-from proxy.core.judging import Truth
+from proxy.core.judging import Screened, Truth
 from proxy.core.policy import (
     FixesVulnerability,
     LargerThan,
@@ -96,9 +96,7 @@ def _counts(advisory: Advisory) -> bool:
     return advisory.status in (Status.ACTIVE, Status.REPORTED)
 
 
-def by_size(
-    leaf: LargerThan | SmallerThan, size_of: Callable[[Any], int | None]
-) -> Callable[[Any], Truth]:
+def by_size(leaf: LargerThan | SmallerThan, size_of: Callable[[Any], int | None]) -> Screened:
     """The test of a size in bytes."""
     limit = leaf.size
 
@@ -106,8 +104,18 @@ def by_size(
         size = size_of(record)
         return None if size is None else size > limit
 
+    def larger_ones(records: Sequence[Any]) -> Iterable[int]:
+        sizes = enumerate(map(size_of, records))
+        return [at for at, size in sizes if size is None or size > limit]
+
     def smaller(record: Any) -> Truth:
         size = size_of(record)
         return None if size is None else size < limit
 
-    return larger if isinstance(leaf, LargerThan) else smaller
+    def smaller_ones(records: Sequence[Any]) -> Iterable[int]:
+        sizes = enumerate(map(size_of, records))
+        return [at for at, size in sizes if size is None or size < limit]
+
+    if isinstance(leaf, LargerThan):
+        return Screened(larger, larger_ones)
+    return Screened(smaller, smaller_ones)

@@ -7,7 +7,7 @@ name, say) is a constant and is worked out only once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from proxy.core.policy import (
@@ -35,6 +35,62 @@ Node = Truth | Callable[[Any], Truth]
 
 Judge = Callable[[R], Verdict]
 
+
+class Screened:
+    """A test that can be made of many records at once: `suspects` gives the places of those for
+    which it may not be False, for a tenth of what it takes to test each.
+    """
+
+    __slots__ = ("suspects", "test")
+
+    def __init__(
+        self,
+        test: Callable[[Any], Truth],
+        suspects: Callable[[Sequence[Any]], Iterable[int]],
+    ) -> None:
+        self.test = test
+        self.suspects = suspects
+
+    def __call__(self, record: Any) -> Truth:
+        return self.test(record)
+
+
+class Stepwise:
+    """The verdict of the first rule that holds for a record."""
+
+    __slots__ = ("_last", "_rules", "_screens")
+
+    def __init__(
+        self, steps: Sequence[tuple[Verdict, Callable[[Any], Truth]]], last: Verdict
+    ) -> None:
+        """*steps* in order; *last* is the verdict where none of them holds."""
+        self._last = last
+        # What a test gives when its rule does not hold: of two values one is enough to compare to.
+        self._rules = [
+            (
+                test.test if isinstance(test, Screened) else test,
+                verdict,
+                verdict.effect is Effect.ALLOW,
+            )
+            for verdict, test in steps
+        ]
+        screens = [test.suspects for _, test in steps if isinstance(test, Screened)]
+        self._screens = screens if len(screens) == len(steps) else None
+
+    def __call__(self, record: Any) -> Verdict:
+        for test, verdict, is_allowing in self._rules:
+            truth = test(record)
+            if truth or (truth is None and not is_allowing):
+                return verdict
+        return self._last
+
+    def suspects(self, records: Sequence[Any]) -> Iterable[int]:
+        """The places of those among *records* that may not be let through."""
+        if self._screens is None or self._last.effect is Effect.DENY:
+            return range(len(records))
+        return sorted(set().union(*[suspects(records) for suspects in self._screens]))
+
+
 Tester = Callable[[Leaf, bool], Node]
 """Says how a leaf is tested. The flag: a choice that the file leaves to its user ("MIT or GPL")
 may be made in favour of the leaf; else the leaf holds only if there is no way around it. So a
@@ -48,7 +104,7 @@ class Compiler:
         self._rules = [(rule, verdict_of(rule)) for rule in (*policy.overrides, *policy.rules)]
         self._last = default_of(policy)
 
-    def judge(self, leaf: Tester) -> Judge[Any] | Verdict:
+    def judge(self, leaf: Tester) -> Stepwise | Verdict:
         """The verdict where it is the same for all records of a group, else what gives it."""
         steps: list[tuple[Verdict, Callable[[Any], Truth]]] = []
         for rule, verdict in self._rules:
@@ -56,8 +112,8 @@ class Compiler:
             if callable(node):
                 steps.append((verdict, node))
             elif _holds(verdict, node):
-                return _stepwise(steps, verdict) if steps else verdict
-        return _stepwise(steps, self._last) if steps else self._last
+                return Stepwise(steps, verdict) if steps else verdict
+        return Stepwise(steps, self._last) if steps else self._last
 
     def hides_all(self, leaf: Tester) -> bool:
         """Whether every record of a group is hidden, whatever it says."""
@@ -71,7 +127,7 @@ class Compiler:
         return self._last.hides
 
 
-def compiled(policy: Policy, leaf: Tester) -> Judge[Any] | Verdict:
+def compiled(policy: Policy, leaf: Tester) -> Stepwise | Verdict:
     """The verdict of *policy* where it is the same for all records, else what gives it."""
     return Compiler(policy).judge(leaf)
 
@@ -144,17 +200,3 @@ def _negated(node: Node) -> Node:
 def _holds(verdict: Verdict, truth: Truth) -> bool:
     """In doubt nothing is allowed and everything is refused."""
     return truth is True if verdict.effect is Effect.ALLOW else truth is not False
-
-
-def _stepwise(steps: list[tuple[Verdict, Callable[[Any], Truth]]], last: Verdict) -> Judge[Any]:
-    # What a test gives when its rule does not hold: of two values one is enough to compare with.
-    rules = [(test, verdict, verdict.effect is Effect.ALLOW) for verdict, test in steps]
-
-    def judge(record: Any) -> Verdict:
-        for test, verdict, is_allowing in rules:
-            truth = test(record)
-            if truth or (truth is None and not is_allowing):
-                return verdict
-        return last
-
-    return judge

@@ -12,9 +12,10 @@ A pack (the shards of one generation) uses the same layout: its values are the m
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate
-from typing import Any
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain, pairwise
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -72,7 +73,10 @@ def decode_row(value: bytes | memoryview) -> Row:
         raise StorageError(f"a row table holds an unreadable row: {error}") from error
 
 
-def build(rows: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
+Value = bytes | memoryview
+
+
+def build(rows: Mapping[str, Value] | Iterable[tuple[str, Value]]) -> Iterator[bytes]:
     """Yield the table's bytes. Of two rows with one key the later one counts."""
     table = rows if isinstance(rows, dict) else dict(rows)
     keys = sorted(table)  # the order of code points is that of their UTF-8
@@ -80,11 +84,47 @@ def build(rows: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> Iterator[b
     values = [table[key] for key in keys]
     start = _COUNT.size + 2 * _OFFSET * (len(keys) + 1)
     yield _COUNT.pack(_MAGIC, len(keys))
-    yield _offsets(lengths, start)
-    yield _offsets(map(len, values), start + len(joined))
+    yield _packed(accumulate(lengths, initial=start))
+    yield _packed(accumulate(map(len, values), initial=start + len(joined)))
     yield joined
     for at in range(0, len(values), _BATCH):
         yield b"".join(values[at : at + _BATCH])
+
+
+def joined(*buffers: Value) -> Iterator[Value]:
+    """One table of what is in several, which have no key in common. Raises StorageError.
+
+    Where all keys of one come before those of the next, as they do when a sorted list was cut,
+    nothing is looked at but the offsets.
+    """
+    tables = [table for table in map(Table, buffers) if len(table)]
+    ends = [(table.key(0), table.key(len(table) - 1)) for table in tables]
+    if all(last < first for (_, last), (first, _) in pairwise(ends)):
+        return _side_by_side(tables)
+    rows = dict(chain.from_iterable(table.items() for table in tables))
+    if len(rows) != sum(map(len, tables)):
+        raise StorageError("two row tables have a key in common")
+    return build(rows)
+
+
+def _side_by_side(tables: Sequence[Table]) -> Iterator[Value]:
+    columns = [table.columns() for table in tables]
+    count = sum(map(len, tables))
+    start = _COUNT.size + 2 * _OFFSET * (count + 1)
+    yield _COUNT.pack(_MAGIC, count)
+    yield _shifted([one.keys for one in columns], start)
+    yield _shifted([one.values for one in columns], start + sum(len(one.names) for one in columns))
+    yield from (one.names for one in columns)
+    yield from (one.held for one in columns)
+
+
+def _shifted(columns: Sequence[array[int]], start: int) -> bytes:
+    """Offsets that begin at *start*, one column after another."""
+    found = array("Q", [start])
+    for column in columns:
+        shift = found[-1] - column[0]
+        found.extend([offset + shift for offset in column[1:]])
+    return _little(found).tobytes()
 
 
 def _encoded(keys: list[str]) -> tuple[bytes, Iterable[int]]:
@@ -96,9 +136,24 @@ def _encoded(keys: list[str]) -> tuple[bytes, Iterable[int]]:
     return b"".join(encoded), map(len, encoded)
 
 
-def _offsets(lengths: Iterable[int], start: int) -> bytes:
-    offsets = list(accumulate(lengths, initial=start))
-    return struct.pack(f"<{len(offsets)}Q", *offsets)
+def _packed(offsets: Iterable[int]) -> bytes:
+    return _little(array("Q", offsets)).tobytes()
+
+
+def _little(numbers: array[int]) -> array[int]:
+    """*numbers* in little-endian order, or from it."""
+    if array("H", [1]).tobytes() != b"\1\0":
+        numbers.byteswap()
+    return numbers
+
+
+class Columns(NamedTuple):
+    """A table: where its keys and its values begin, with the end of the last, and all of them."""
+
+    keys: array[int]
+    values: array[int]
+    names: memoryview
+    held: memoryview
 
 
 class Table:
@@ -121,11 +176,11 @@ class Table:
         low, high = 0, len(self)
         while low < high:
             middle = (low + high) // 2
-            if self._key(middle) < wanted:
+            if self.key(middle) < wanted:
                 low = middle + 1
             else:
                 high = middle
-        if low == len(self) or self._key(low) != wanted:
+        if low == len(self) or self.key(low) != wanted:
             return None
         return self._place(low)
 
@@ -133,6 +188,11 @@ class Table:
         """*key*'s value, or None."""
         found = self.find(key)
         return None if found is None else bytes(self._view[found[0] : found[0] + found[1]])
+
+    def view(self, key: str) -> memoryview | None:
+        """The same without a copy."""
+        found = self.find(key)
+        return None if found is None else self._view[found[0] : found[0] + found[1]]
 
     def close(self) -> None:
         """Let go of the buffer."""
@@ -153,10 +213,27 @@ class Table:
         for key, (start, end) in zip(self.keys(), self._spans(self._values), strict=True):
             yield key, bytes(view[start:end])
 
+    def views(self) -> Iterator[tuple[str, memoryview]]:
+        """The same without a copy."""
+        for key, (offset, length) in self.places():
+            yield key, self._view[offset : offset + length]
+
     def places(self) -> Iterator[tuple[str, tuple[int, int]]]:
         """All keys, and where their values lie, as `find` says it."""
         for key, (start, end) in zip(self.keys(), self._spans(self._values), strict=True):
             yield key, (start, end - start)
+
+    def columns(self) -> Columns:
+        """All of it at once. Raises StorageError."""
+        view = self._view
+        keys, values = array("Q"), array("Q")
+        keys.frombytes(view[_COUNT.size : self._values])
+        values.frombytes(view[self._values : self._start])
+        keys, values = _little(keys), _little(values)
+        ends = [self._start, keys[0], keys[-1], values[0], values[-1], len(view)]
+        if sorted(keys) != list(keys) or sorted(values) != list(values) or sorted(ends) != ends:
+            raise StorageError("a row table is damaged")
+        return Columns(keys, values, view[keys[0] : keys[-1]], view[values[0] : values[-1]])
 
     def _checked(self) -> int:
         if len(self._view) < _COUNT.size:
@@ -195,6 +272,7 @@ class Table:
         start, end = self._span(self._values, number)
         return start, end - start
 
-    def _key(self, number: int) -> bytes:
+    def key(self, number: int) -> bytes:
+        """The key with that number, in order, in UTF-8."""
         start, end = self._span(_COUNT.size, number)
         return bytes(self._view[start:end])

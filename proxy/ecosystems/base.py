@@ -72,6 +72,12 @@ class Context:
         return digest_of("\n".join(lines).encode())
 
 
+Aside = Callable[[Callable[[], Iterable[bytes]]], Callable[[], memoryview | None]]
+"""Begins work in another process that has all that this one has, and gives what waits for the
+result: the bytes of the work, or None where it failed, for whatever reason.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
     """An index as upstream sent it.
@@ -90,18 +96,21 @@ class Body:
     closure: bytes | memoryview | None = None
     supplement: Body | None = None  # without a URL
     earlier: bytes | memoryview | None = None  # a pack of an earlier generation, to take from
+    aside: Aside | None = None  # where there is another processor for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
     """One form of an index: its name and its bytes in pieces, consumed once and in order.
 
-    `hidden`: with the rows, how many files the policy hides, by rule.
+    `hidden`: with the rows, how many files the policy hides, by rule. `apart`: making the bytes is
+    mostly not Python's work, so that it can be done while the next forms are made.
     """
 
     form: str
     chunks: Iterable[bytes | memoryview]
     hidden: Mapping[str, int] = field(default_factory=dict)
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,8 @@ def _prepare() -> None:
     """Make a process fit for large jobs, and less urgent than those that serve."""
     gc.disable()  # millions of records are made and freed without a cycle
     os.nice(NICE)
+    # It never takes the processor from one that serves, which has had it for less than its due.
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     for number in (signal.SIGHUP, signal.SIGINT):  # meant for the server, sent to its whole group
         signal.signal(number, signal.SIG_IGN)
 

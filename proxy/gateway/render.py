@@ -13,6 +13,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,11 +21,15 @@ import zstandard
 
 from proxy.core.model import Digest, Index
 from proxy.ecosystems import ECOSYSTEMS
-from proxy.ecosystems.base import Body, Context, Rendered
+from proxy.ecosystems.base import Aside, Body, Context, Rendered
 from proxy.errors import BadIndex, StorageError
+from proxy.gateway.aside import aside
 
 CODINGS = ("zstd", "gzip")
 """Content codings that we make of compressible forms, best first."""
+
+HALVED = 4 << 20
+"""Bytes of a blob from which two processes share the work: of less one has done it as soon."""
 
 _PIECE = 1 << 20  # bytes read at a time while encoding
 _GZIP_LEVEL = 6
@@ -88,10 +93,10 @@ def render(job: RenderJob) -> list[Output]:
                 closure=stack.enter_context(mapped(job.closure)) if job.closure else None,
                 supplement=_supplement(stack, job),
                 earlier=_if_here(stack, job.earlier),
+                aside=_aside(job),
             )
             views = ecosystem.render(job.index, body, job.context, job.forms)
-            # One at a time, so that those made before a failure are known and removed.
-            outputs.extend(_output(view, job.workspace) for view in views)
+            _write(views, job.workspace, outputs)
     except BaseException as error:
         for output in outputs:
             output.path.unlink(missing_ok=True)
@@ -102,6 +107,27 @@ def render(job: RenderJob) -> list[Output]:
     if missing:
         raise BadIndex(f"{job.index.path} has no {', '.join(sorted(missing))}")
     return outputs
+
+
+def _aside(job: RenderJob) -> Aside | None:
+    return aside(job.workspace) if job.blob.stat().st_size >= HALVED else None
+
+
+def _write(views: Iterator[Rendered], workspace: Path, outputs: list[Output]) -> None:
+    """Add what *views* are to *outputs*, whatever else fails: it is known then and removed."""
+    with ThreadPoolExecutor(1) as thread:
+        begun: list[Future[Output]] = []
+        try:
+            for view in views:
+                if view.apart:
+                    begun.append(thread.submit(_output, view, workspace))
+                else:
+                    outputs.append(_output(view, workspace))
+        finally:
+            wait(begun)
+            outputs += [one.result() for one in begun if one.exception() is None]
+        for one in begun:
+            one.result()
 
 
 def _if_here(stack: contextlib.ExitStack, path: Path | None) -> bytes | memoryview | None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.rows import Row, Table, build, decode_row, encode_row, is_denied
+from proxy.core.rows import Row, Table, build, decode_row, encode_row, is_denied, joined
 from proxy.errors import StorageError
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -39,6 +39,23 @@ def test_a_place_is_where_the_value_lies(rows: dict[str, bytes]) -> None:
 
 def test_the_later_of_two_equal_keys_counts() -> None:
     assert Table(b"".join(build([("k", b"old"), ("k", b"new")]))).get("k") == b"new"
+
+
+@given(st.dictionaries(keys, st.binary(max_size=20)), keys, st.booleans())
+def test_tables_joined_are_the_table_of_all(
+    rows: dict[str, bytes], middle: str, mixed: bool
+) -> None:
+    def in_first(key: str) -> bool:
+        return len(key) % 2 == 0 if mixed else key < middle
+
+    first = {key: value for key, value in rows.items() if in_first(key)}
+    second = {key: value for key, value in rows.items() if not in_first(key)}
+    assert b"".join(joined(made(first), made(second))) == made(rows)
+
+
+def test_tables_with_a_key_in_common_are_not_joined() -> None:
+    with pytest.raises(StorageError):
+        joined(made({"a": b"1", "b": b"2"}), made({"b": b"2", "c": b"3"}))
 
 
 def test_a_table_cut_short_anywhere_is_refused() -> None:

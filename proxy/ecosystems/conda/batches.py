@@ -7,10 +7,11 @@ member can be cut out of the text with its bytes as they are. What is not flat i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,35 +21,59 @@ from proxy.errors import BadIndex
 SIZE = 1 << 16
 """Bytes of a batch: about a hundred records."""
 
+BETWEEN = b", \t\r\n"
+"""What stands between two members (RFC 8259 section 2)."""
+
+WHOLE = slice(1, -1)
+"""All that stands between the braces of an object."""
+
 R = TypeVar("R")
 Decode = Callable[[bytes], dict[str, R]]
 
-_BETWEEN = b", \t\r\n"  # two members (RFC 8259 section 2)
 _TRIES = 16  # braces at which a record may end that has some within
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_named = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]]).decode
+_KEY = re.compile(rb'[, \t\r\n]*(?P<key>"[^"\\]*")')
+_BORDER = re.compile(rb'\}\s*,\s*(?P<key>"[^"\\]*")\s*:\s*\{')
+
+
+class Run(NamedTuple):
+    """Neighbours in a batch, the members from *start* to *stop*, that have the same label.
+
+    Their text is at *at* in the table; -1: it does not stand there.
+    """
+
+    label: str
+    text: memoryview
+    at: int
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[R]):
-    """Some neighbouring members, as they were written, and as they are read."""
+    """Some neighbouring members, as they were written, and as they are read. `at`: see `Run`."""
 
     text: memoryview
+    at: int
     records: dict[str, R]
 
-    def parted(self, labels: Sequence[str | None]) -> list[tuple[str, memoryview]]:
-        """The text in runs of neighbours with the same label; those without one are left out."""
+    def parted(self, labels: Sequence[str | None]) -> list[Run]:
+        """Runs of neighbours with the same label; those without one are left out."""
         first = labels[0]
         if labels.count(first) == len(labels):
-            return [] if first is None else [(first, self.text)]
+            return [] if first is None else [Run(first, self.text, self.at, 0, len(labels))]
         parts = bytes(self.text).split(b"}")
         ends = [0, *accumulate([len(part) + 1 for part in parts])]
         found = []
-        at = 0
-        for label, run in groupby(labels):
-            start = at
-            at += sum(1 for _ in run)
+        stop = 0
+        for label, group in groupby(labels):
+            start = stop
+            stop += len(list(group))
             if label is not None:
-                found.append((label, self.text[ends[start] + _start(parts[start]) : ends[at]]))
+                begin = ends[start] + _start(parts[start])
+                at = -1 if self.at < 0 else self.at + begin
+                found.append(Run(label, self.text[begin : ends[stop]], at, start, stop))
         return found
 
 
@@ -57,22 +82,24 @@ def batches(
     decode: Decode[R],
     where: str,
     size: int = SIZE,
+    span: slice = WHOLE,
 ) -> Iterator[Batch[R]]:
     """All of a JSON object whose members are objects; *decode* reads some of them, as an object.
 
-    Raises BadIndex, naming the member that *decode* does not take. A key that is there twice is
-    given twice, unless both stand in one batch.
+    *span*: of the text between the braces; it begins and ends between two members. Raises BadIndex,
+    naming the member that *decode* does not take. A key that is there twice is given twice, unless
+    both stand in one batch.
     """
     text = memoryview(table)
-    at, end = 1, len(text) - 1
+    at, end, _ = span.indices(len(text))
     alone = at  # up to where members are read one by one
     while at < end:
         found = None
         if at >= alone:
-            found = _batch(text[at : min(at + size, end)], decode, whole=at + size >= end)
+            found = _batch(text, at, min(at + size, end), decode, whole=at + size >= end)
             alone = at if found else at + size
         if found is None:
-            found = _first(text[at:end], decode)
+            found = _first(text, at, end, decode)
         if found is None:
             yield from _each(text[at:end], decode, where)
             return
@@ -82,24 +109,27 @@ def batches(
             yield batch
 
 
-def _batch(window: memoryview, decode: Decode[R], *, whole: bool) -> tuple[int, Batch[R]] | None:
-    """The members that end in *window* and how far they reach; None: not all are flat."""
-    piece = bytes(window)
+def _batch(
+    table: memoryview, at: int, end: int, decode: Decode[R], *, whole: bool
+) -> tuple[int, Batch[R]] | None:
+    """The members that end before *end* and how far they reach; None: not all are flat."""
+    piece = bytes(table[at:end])
     stop = len(piece) if whole else piece.rfind(b"}") + 1
     start = _start(piece)
-    text = piece[start:stop].rstrip(_BETWEEN)
+    text = piece[start:stop].rstrip(BETWEEN)
     try:
         decoded = decode(b"{%b}" % text)
     except UNREADABLE:
         return None
     if not stop or text.count(b"}") != len(decoded):
         return None
-    return stop, Batch(window[start : start + len(text)], decoded)
+    begin = at + start
+    return stop, Batch(table[begin : begin + len(text)], begin, decoded)
 
 
-def _first(rest: memoryview, decode: Decode[R]) -> tuple[int, Batch[R]] | None:
-    """The first member of *rest* and how far it reaches; None: that is not soon found."""
-    piece = bytes(rest[:SIZE])
+def _first(table: memoryview, at: int, end: int, decode: Decode[R]) -> tuple[int, Batch[R]] | None:
+    """The first member and how far it reaches; None: that is not soon found."""
+    piece = bytes(table[at : min(at + SIZE, end)])
     start = stop = _start(piece)
     for _ in range(_TRIES):
         stop = piece.find(b"}", stop) + 1
@@ -108,7 +138,7 @@ def _first(rest: memoryview, decode: Decode[R]) -> tuple[int, Batch[R]] | None:
         text = b"{%b}" % piece[start:stop]
         try:
             if len(_members(text)) == 1:
-                return stop, Batch(rest[start:stop], decode(text))
+                return stop, Batch(table[at + start : at + stop], at + start, decode(text))
         except UNREADABLE:
             continue
     return None
@@ -116,14 +146,36 @@ def _first(rest: memoryview, decode: Decode[R]) -> tuple[int, Batch[R]] | None:
 
 def _each(rest: memoryview, decode: Decode[R], where: str) -> Iterator[Batch[R]]:
     """The members of *rest*, each split off by the decoder, which is slow. Raises BadIndex."""
-    for key, raw in objects(b"{%b}" % bytes(rest).strip(_BETWEEN), where).items():
+    for key, raw in objects(b"{%b}" % bytes(rest).strip(BETWEEN), where).items():
         text = b"%b:%b" % (msgspec.json.encode(key), raw)
         try:
-            yield Batch(memoryview(text), decode(b"{%b}" % text))
+            yield Batch(memoryview(text), -1, decode(b"{%b}" % text))
         except UNREADABLE as error:
             raise BadIndex(f"{where}, {key}: {error}") from error
 
 
+def boundary(text: memoryview, near: int) -> int | None:
+    """Where, after *near*, one member of an object most likely ends and another begins; None: that
+    is not soon found. A reader of what stands before it finds out whether it is so.
+    """
+    piece = bytes(text[near : near + 4 * SIZE])
+    for found in _BORDER.finditer(piece):
+        end = piece.find(b"}", found.end())
+        try:
+            (member,) = _named(b"{%b}" % piece[found.start("key") : end + 1]).values()
+        except (*UNREADABLE, ValueError):
+            continue
+        if "name" in member:
+            return near + found.start() + 1
+    return None
+
+
+def key_at(text: memoryview, at: int) -> str | None:
+    """The key of the member that begins at or after *at*."""
+    found = _KEY.match(bytes(text[at : at + SIZE]))
+    return None if found is None else found["key"].decode(errors="replace")
+
+
 def _start(piece: bytes) -> int:
     """Where the first member begins."""
-    return len(piece) - len(piece.lstrip(_BETWEEN))
+    return len(piece) - len(piece.lstrip(BETWEEN))

@@ -21,6 +21,7 @@ from proxy.ecosystems.conda.specs import newest_first
 from proxy.ecosystems.conda.text import objects, plain_text
 
 _LEVEL = 1  # on repodata no larger than 3 or 5, which take twice and four times as long
+_PIECE = 4 << 20  # bytes compressed at a time, without the interpreter's lock
 # One pass over the records gives all that clients of today ask for.
 _MAIN = frozenset({paths.ZST.name, ROWS, "shards", "shardpack"}), frozenset({"json"})
 _SIDE = frozenset({paths.ZST.name}), frozenset({"json"})
@@ -30,7 +31,7 @@ class Conda:
     """See `proxy.ecosystems.base.Ecosystem`."""
 
     name = "conda"
-    recipe = 5
+    recipe = 6
 
     def classify(self, mirror: str, path: str) -> Resource:
         """See `conda.paths`."""
@@ -179,13 +180,11 @@ def _repodata(
     index: Index, body: Body, context: Context, forms: frozenset[str]
 ) -> Iterator[Rendered]:
     repodata = read(index, body, context, rowed=ROWS in forms, sharded="shards" in forms)
-    if ROWS in forms:
-        yield Rendered(form=ROWS, chunks=build(repodata.rows), hidden=repodata.hidden)
-        repodata.rows.clear()  # 200 MB of a large channel, which are not needed any more
     yield from _texts(body, repodata.text, forms, changed=repodata.changed)
+    if ROWS in forms:
+        yield Rendered(form=ROWS, chunks=repodata.rows, hidden=repodata.hidden)
     if "shards" in forms:
-        exports = listings.exports_by_name(index, body.supplement)
-        contents, pack = shards.build(index, repodata.sharding, body.earlier, exports)
+        contents, pack = shards.build(index, repodata.sharding, body.earlier)
         yield Rendered(form="shards", chunks=(contents,))
         yield Rendered(form="shardpack", chunks=build(pack))
 
@@ -198,12 +197,21 @@ def _texts(
         yield Rendered(form="json", chunks=flat(text))
     if "zst" in forms:
         same = body.source.endswith(".zst") and not changed
-        yield Rendered(form="zst", chunks=(body.content,) if same else _compressed(text))
+        chunks = (body.content,) if same else _compressed(text)
+        yield Rendered(form="zst", chunks=chunks, apart=True)
 
 
 def _compressed(text: Sequence[Piece]) -> Iterator[bytes]:
     size = sum(len(piece) for piece in text)  # said in the frame: some clients allocate by it
     compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=-1).compressobj(size=size)
+    waiting: list[bytes | memoryview] = []
+    length = 0
     for piece in flat(text):
-        yield compressor.compress(piece)
+        waiting.append(piece)
+        length += len(piece)
+        if length > _PIECE:
+            yield compressor.compress(b"".join(waiting))
+            waiting.clear()
+            length = 0
+    yield compressor.compress(b"".join(waiting))
     yield compressor.flush()

@@ -7,7 +7,8 @@ next to none; judged by themselves they would show other files than the gate let
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from proxy.core.model import Index
@@ -34,27 +35,61 @@ class Gate:
         """What gives the verdicts that hide some of the section's records, given by their keys."""
         if section.kind is None:
             return lambda records: dict.fromkeys(records, UNKNOWN)
-        rows, kind, of, told = self._rows, section.kind, self._judging.of, self._judging.told
+        rows, kind, of = self._rows, section.kind, self._judging.of
+        told = self._judging.told
         of_name: dict[str, JudgeOfName] = {}
-        deny = Effect.DENY
+
+        def judge_of(name: str) -> JudgeOfName:
+            judge = of_name.get(name)
+            if judge is None:
+                judge = of_name[name] = of(kind, name)
+            return judge
 
         def hidden(records: Mapping[str, Judgeable]) -> dict[str, Verdict]:
             found: dict[str, Verdict] = {}
-            for key, record in records.items():
-                if rows is not None and (filename := section.filename(key)) in rows:
-                    denied = rows[filename]
-                    if denied is not None:
-                        found[key] = Verdict(effect=deny, rule=denied[0], reason=denied[1])
-                    continue
-                judge = of_name.get(record.name)
-                if judge is None:
-                    judge = of_name[record.name] = of(kind, record.name)
-                verdict = judge if isinstance(judge, Verdict) else judge(record)
-                if verdict.effect is deny:
-                    found[key] = told(verdict, record)
-            return found
+            keys, rest = list(records), list(records.values())
+            if rows is not None:
+                found, keys = _known(rows, section, records)
+                rest = [records[key] for key in keys]
+            denied = _denied(keys, rest, [judge_of(one.name) for one in rest])
+            return found | {key: told(one, records[key]) for key, one in denied.items()}
 
         return hidden
+
+
+def _denied(
+    keys: Sequence[str], records: Sequence[Judgeable], judges: Sequence[JudgeOfName]
+) -> dict[str, Verdict]:
+    """The verdicts that hide. Neighbours with one judge are looked at together first."""
+    deny = Effect.DENY
+    found: dict[str, Verdict] = {}
+    stop = 0
+    for judge, group in groupby(judges):
+        start, stop = stop, stop + len(list(group))
+        if isinstance(judge, Verdict):
+            if judge.effect is deny:
+                found |= dict.fromkeys(keys[start:stop], judge)
+            continue
+        for at in judge.suspects(records[start:stop]):
+            verdict = judge(records[start + at])
+            if verdict.effect is deny:
+                found[keys[start + at]] = verdict
+    return found
+
+
+def _known(
+    rows: Mapping[str, tuple[str, str] | None], section: Section, records: Mapping[str, Judgeable]
+) -> tuple[dict[str, Verdict], list[str]]:
+    """What *rows* hides of *records*, and the keys of those of which it says nothing."""
+    found: dict[str, Verdict] = {}
+    rest: list[str] = []
+    for key in records:
+        filename = section.filename(key)
+        if filename not in rows:
+            rest.append(key)
+        elif (denied := rows[filename]) is not None:
+            found[key] = Verdict(effect=Effect.DENY, rule=denied[0], reason=denied[1])
+    return found, rest
 
 
 def known(table: bytes | memoryview) -> dict[str, tuple[str, str] | None]:

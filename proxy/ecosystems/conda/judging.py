@@ -7,7 +7,7 @@ names are decided at once, and of the others only the fields that matter are loo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any
@@ -16,7 +16,7 @@ from packaging.version import Version
 
 from proxy.core import first_seen, here, licences, osv
 from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like
-from proxy.core.judging import Compiler, Node, Truth
+from proxy.core.judging import Compiler, Node, Screened, Stepwise, Truth
 from proxy.core.licences import LicenceSet
 from proxy.core.model import Index
 from proxy.core.policy import (
@@ -48,6 +48,7 @@ from proxy.ecosystems.conda.records import (
     LATEST_IN_SECONDS,
     Judgeable,
     built,
+    identities,
     identity,
     pypi_project,
     seconds,
@@ -58,7 +59,7 @@ from proxy.ecosystems.kept import key, read
 KINDS = ("conda", "tar.bz2", "wheel")
 """The kinds of files in a channel."""
 
-JudgeOfName = Verdict | Callable[[Judgeable], Verdict]
+JudgeOfName = Verdict | Stepwise
 
 
 def wrong(leaf: Leaf) -> str | None:
@@ -98,7 +99,16 @@ class Judging:
         self._here = here.read(context.here or b"")
         self._seen_table = body.first_seen
         self._seen_at = context.seen_at
-        self._judges: dict[tuple[str, str], JudgeOfName] = {}
+        self._judges: dict[tuple[str, str | tuple[bool, ...]], JudgeOfName] = {}
+        self._patterns = [
+            _lower(leaf.patterns) for leaf in policy.leaves if isinstance(leaf, Names)
+        ]
+        self._specs_of_names = [
+            Spec.of(text)
+            for leaf in policy.leaves
+            if isinstance(leaf, Specs) and not leaf.dependencies
+            for text in leaf.texts
+        ]
         self._ages: dict[YoungerThan | OlderThan, Callable[[Judgeable], Truth]] = {}
         self._licences: dict[tuple[Licences, bool], Callable[[Judgeable], Truth]] = {}
 
@@ -115,11 +125,17 @@ class Judging:
 
     def of(self, kind: str, name: str) -> JudgeOfName:
         """The verdict on all files of that kind with that package name, or what gives it."""
-        key = kind if self._minds_kinds else "", name
+        key = kind if self._minds_kinds else "", self._sort(name)
         judge = self._judges.get(key)
         if judge is None:
             judge = self._judges[key] = self._compiler.judge(partial(self._leaf, kind, name))
         return judge
+
+    def _sort(self, name: str) -> str | tuple[bool, ...]:
+        """What is the same for all names of which the policy says the same: for nearly all."""
+        if any(spec.is_for(name) for spec in self._specs_of_names):
+            return name
+        return tuple([is_like(name.lower(), patterns) for patterns in self._patterns])
 
     def _said_to_be_younger_than(self, cutoff: float) -> Callable[[Judgeable], Truth]:
         """The same of a first generation; times are compared as they are written."""
@@ -133,7 +149,17 @@ class Judging:
                 return at > milliseconds
             return published(record) > cutoff
 
-        return test
+        def suspects(records: Sequence[Judgeable]) -> Iterable[int]:
+            # What has two times, or none that is plain, is tested by itself.
+            return [
+                at
+                for at, one in enumerate(records)
+                if one.indexed_timestamp is not None
+                or type(time := one.timestamp) is not int
+                or not LATEST_IN_SECONDS < time <= milliseconds
+            ]
+
+        return Screened(test, suspects)
 
     def hides_all(self, name: str) -> bool:
         """Whether every file of that package name is hidden, whatever its record says."""
@@ -179,12 +205,22 @@ class Judging:
                     return indexed > cutoff
             return identity(record) not in old
 
-        return test
+        def suspects(records: Sequence[Judgeable]) -> Iterable[int]:
+            known = identities([one.sha256 for one in records])
+            if known is None:
+                return range(len(records))
+            return [
+                at
+                for at, (one, file) in enumerate(zip(records, known, strict=True))
+                if file not in old or one.indexed_timestamp is not None
+            ]
+
+        return Screened(test, suspects)
 
     def _leaf(self, kind: str, name: str, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001, C901, PLR0912 - one line for each kind of condition
         match leaf:
             case Names(patterns=patterns):
-                return is_like(name.lower(), tuple(one.lower() for one in patterns))
+                return is_like(name.lower(), _lower(patterns))
             case Platforms() if not self._subdir:  # of the channel as a whole
                 return lambda _: None
             case Platforms(patterns=patterns):
@@ -258,7 +294,7 @@ class Judging:
         return test
 
 
-def _licence_test(leaf: Licences, may: bool) -> Callable[[Judgeable], Truth]:  # noqa: FBT001 - see `Tester`
+def _licence_test(leaf: Licences, may: bool) -> Screened:  # noqa: FBT001 - see `Tester`
     """The test of one condition; a channel has few distinct licences, each is judged once."""
     wanted = LicenceSet(leaf.ids, leaf.families)
     known: dict[tuple[Any, Any], Truth] = {}
@@ -275,7 +311,22 @@ def _licence_test(leaf: Licences, may: bool) -> Callable[[Judgeable], Truth]:  #
         truth = known[key] = wanted.truth(licences.read(raw, named), may=may)
         return truth
 
-    return test
+    def suspects(records: Sequence[Judgeable]) -> Iterable[int]:
+        get = known.get
+        try:
+            return [
+                at
+                for at, one in enumerate(records)
+                if get((one.license, one.license_family)) is not False
+            ]
+        except TypeError:
+            return range(len(records))
+
+    return Screened(test, suspects)
+
+
+def _lower(patterns: Iterable[str]) -> tuple[str, ...]:
+    return tuple(one.lower() for one in patterns)
 
 
 def _has_build(patterns: Sequence[str], record: Judgeable) -> Truth:

@@ -13,11 +13,9 @@ from proxy.ecosystems.base import Body
 from proxy.ecosystems.conda.gate import known
 from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
 from proxy.ecosystems.conda.sections import sections
+from proxy.ecosystems.conda.shards import Exports
 from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, objects, plain_text
 from proxy.errors import BadIndex
-
-Exports = Mapping[str, Mapping[str, bytes]]
-"""Run exports as JSON, by package name and file name."""
 
 Text = tuple[list[Piece], bool]
 """The JSON that clients get, and whether it differs from what upstream sent."""

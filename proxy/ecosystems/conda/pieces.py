@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -43,12 +43,8 @@ class Filtered:
 class Kept:
     """The same of a table that is read in batches: what stays is cut out of upstream's text."""
 
-    def __init__(self) -> None:
-        self._runs: list[memoryview] = []
-
-    def add(self, runs: Iterable[memoryview]) -> None:
-        """What is shown of the next batch."""
-        self._runs += runs
+    def __init__(self, runs: Sequence[memoryview]) -> None:
+        self._runs = runs
 
     def __len__(self) -> int:
         """Of how many bytes the text is."""

@@ -6,18 +6,28 @@ text that is left, and what the shards hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 from urllib.parse import urljoin
 
+import msgspec
+
 from proxy.core.policy import Verdict
-from proxy.ecosystems.conda.batches import Batch
+from proxy.ecosystems.conda.batches import WHOLE, Batch
 from proxy.ecosystems.conda.gate import Gate
 from proxy.ecosystems.conda.pieces import Kept
-from proxy.ecosystems.conda.records import Judgeable, Named, Record, row_value
+from proxy.ecosystems.conda.records import (
+    Judgeable,
+    Named,
+    Record,
+    row_value,
+    row_values,
+)
 from proxy.ecosystems.conda.sections import Section
-from proxy.ecosystems.conda.shards import ByName
+from proxy.ecosystems.conda.shards import ByName, Exports, Piece, merged, packed
+from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.ecosystems.conda.wheels import Wheel, link
 from proxy.errors import BadIndex
 
@@ -32,50 +42,96 @@ class Links:
     base_url: str | None
 
 
-class Reader:
-    """Reads sections. *rowed*, *sharded*: whether rows and shards are to be made."""
+@dataclass(slots=True, kw_only=True)
+class Part:
+    """What was found in a part of a section."""
 
-    def __init__(self, gate: Gate | None, links: Links, *, rowed: bool, sharded: bool) -> None:
+    by_name: ByName
+    hidden: dict[str, Verdict] = field(default_factory=dict)
+    kept: list[Piece] = field(default_factory=list)  # what is left of the text
+    keys: set[str] = field(default_factory=set)
+    count: int = 0
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether every key is there but once."""
+        return len(self.keys) == self.count
+
+
+class Reader:
+    """Reads sections. *rowed*, *sharded*: whether rows and shards are to be made; *packing*:
+    that is begun at once, with these run exports, as most shards need that are not there yet.
+    """
+
+    def __init__(
+        self,
+        gate: Gate | None,
+        links: Links,
+        *,
+        rowed: bool,
+        sharded: bool,
+        packing: Exports | None = None,
+    ) -> None:
         self._gate = gate
         self._links = links
         self._rowed = rowed
         self._sharded = sharded
+        self._packing = packing
         self.rows: dict[str, bytes] = {}
         self.shards: dict[tuple[str, ...], ByName] = {}
 
     def read(self, section: Section) -> None:
         """Note what of the section is hidden and make what is to be made. Raises BadIndex."""
-        if not self._read(section):
+        part = self.part(section)
+        if not part.is_distinct:
             section.make_distinct()
-            self._read(section)
+            part = self.part(section)  # what has been noted is rows, which are made anew
+        self.note(section, part)
 
-    def _read(self, section: Section) -> bool:
-        """Whether every key is there but once; otherwise it must be read again: what has been noted
-        is rows, which are then made anew.
-        """
+    def note(self, section: Section, part: Part) -> None:
+        """*part* is all of the section."""
+        section.hidden = part.hidden
+        section.kept = None
+        if part.hidden:
+            section.kept = Kept([piece.text for piece in merged(part.kept, section.text)])
+        if self._sharded:
+            self.shards[section.path] = part.by_name
+
+    def part(self, section: Section, span: slice = WHOLE) -> Part:
+        """Read the records in *span* of the section's text. Raises BadIndex."""
         hiding = None if self._gate is None else self._gate.hiding(section)
-        by_name = ByName()
-        hidden: dict[str, Verdict] = {}
-        kept = Kept()
-        keys: set[str] = set()
-        count = 0
-        for batch in section.batches(self._model(section)):
-            records = batch.records
-            keys.update(records)
-            count += len(records)
+        model = self._model(section)
+        found = Part(by_name=ByName(section.text, section.ending))
+        for batch, records in self._batches(section, model, span):
+            found.keys.update(records)
+            found.count += len(records)
             denied = {} if hiding is None else hiding(records)
             if self._rowed and section.kind is not None:
                 self.rows.update(self._rows(section, records, denied))
-            runs = self._runs(section, batch, denied) if self._sharded or denied else []
-            by_name.add(runs)
-            kept.add([run for _, run in runs] if denied else [batch.text])
-            hidden |= denied
-        if len(keys) < count:
-            return False
-        section.hidden, section.kept = hidden, kept if hidden else None
-        if self._sharded:
-            self.shards[section.path] = by_name
-        return True
+            pieces = self._pieces(section, batch, records, denied)
+            if self._sharded:
+                found.by_name.add(pieces)
+            whole = [Piece(batch.text, batch.at)]
+            found.kept += [piece for _, piece in pieces] if denied else whole
+            found.hidden |= denied
+        return found
+
+    def _batches(
+        self, section: Section, model: type[Named], span: slice
+    ) -> Iterator[tuple[Batch[Any], Mapping[str, Any]]]:
+        """Some records at a time, and what is looked at of them."""
+        if not self._packs(section):
+            yield from ((batch, batch.records) for batch in section.batches(model, span))
+            return
+        kind = dict[str, model]  # type: ignore[valid-type]
+        for batch in section.batches(dict[str, Any], span):
+            try:
+                yield batch, msgspec.convert(batch.records, kind)
+            except UNREADABLE as error:
+                raise _misread(section, batch.records, model) from error
+
+    def _packs(self, section: Section) -> bool:
+        return self._packing is not None and self._sharded and not section.rewritten
 
     def _model(self, section: Section) -> type[Named]:
         """As what the records are read: the more, the longer it takes."""
@@ -85,23 +141,31 @@ class Reader:
             return Wheel
         return Record if self._gate is None else Judgeable
 
-    def _runs(
-        self, section: Section, batch: Batch[Named], denied: Mapping[str, Verdict]
-    ) -> list[tuple[str, memoryview]]:
+    def _pieces(
+        self,
+        section: Section,
+        batch: Batch[Any],
+        records: Mapping[str, Named],
+        denied: Mapping[str, Verdict],
+    ) -> list[tuple[str, Piece]]:
         """What clients get of the batch, neighbours of one name together."""
-        names: list[str | None] = [record.name for record in batch.records.values()]
+        if not (self._sharded or denied):
+            return []
+        names: list[str | None] = [record.name for record in records.values()]
         if denied:
             names = [
-                None if key in denied else name
-                for key, name in zip(batch.records, names, strict=True)
+                None if key in denied else name for key, name in zip(records, names, strict=True)
             ]
-        if not section.rewritten:
-            return batch.parted(names)
-        return [
-            (name, section.written(key))
-            for key, name in zip(batch.records, names, strict=True)
-            if name is not None
-        ]
+        if section.rewritten:
+            return [
+                (name, Piece(section.written(key), -1))
+                for key, name in zip(records, names, strict=True)
+                if name is not None
+            ]
+        runs = batch.parted(names)
+        if self._packing is not None:
+            return packed(runs, batch.records, self._packing, section.ending)
+        return [(run.label, Piece(run.text, run.at)) for run in runs]
 
     def _rows(
         self, section: Section, records: Mapping[str, Any], denied: Mapping[str, Verdict]
@@ -110,7 +174,9 @@ class Reader:
         is_flat, is_wheel = len(section.path) == 1, section.kind == "wheel"
         get = denied.get
         if is_flat and base is None:
-            return [(key, row_value(one, None, get(key))) for key, one in records.items()]
+            values = zip(records, row_values(list(records.values())), strict=True)
+            hidden = [(key, row_value(records[key], None, one)) for key, one in denied.items()]
+            return chain(values, hidden)
         rows = []
         for key, record in records.items():
             filename = key if is_flat else section.filename(key)
@@ -120,6 +186,16 @@ class Reader:
                 url = absolute(self._links.url, record.url or link(filename), where)
             rows.append((filename, row_value(record, url, get(key))))
         return rows
+
+
+def _misread(section: Section, records: Mapping[str, Any], model: type[Named]) -> BadIndex:
+    """What is wrong with the first of *records* that cannot be read as *model*."""
+    for key, record in records.items():
+        try:
+            msgspec.convert(record, model)
+        except UNREADABLE as error:
+            return BadIndex(f"{section.where}, {key}: {error}")
+    return BadIndex(f"{section.where} cannot be read")
 
 
 def absolute(base: str, reference: str, where: str) -> str:

@@ -5,6 +5,7 @@ Everything else in a record belongs to the clients and is never looked at here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -92,6 +93,14 @@ def row_value(record: Record, url: str | None, verdict: Verdict | None) -> bytes
     return encode_row(row(record, url, verdict))
 
 
+def row_values(records: Sequence[Record]) -> list[bytes]:
+    """The rows of files beside the index of which none is hidden."""
+    digests = [one.sha256 for one in records]
+    if digests_of(digests, 32) is None or not "".join(digests).islower():  # type: ignore[arg-type]
+        return [row_value(one, None, None) for one in records]
+    return [_encode((None, one.size, {"sha256": one.sha256})) for one in records]
+
+
 def _hashes(record: Record) -> dict[str, str]:
     """The better of the digests; what is not one says nothing of the file."""
     if sha256 := hex_digest("sha256", record.sha256):
@@ -129,6 +138,26 @@ def identity(record: Record) -> bytes:
             except ValueError:
                 continue
     return first_seen.identity(record.name, repr(record))
+
+
+def identities(digests: Sequence[str | None]) -> list[bytes] | None:
+    """The identities of files that have these SHA-256 digests; None where one has none."""
+    raw = digests_of(digests, 32)
+    if raw is None:
+        return None
+    return [raw[at : at + 16] for at in range(0, len(raw), 32)]
+
+
+def digests_of(values: Sequence[object], length: int) -> bytes | None:
+    """What *values* spell, end to end, if each is a digest in hex of *length* bytes; else None."""
+    try:
+        joined = "".join(values)  # type: ignore[arg-type]
+        if set(map(len, values)) != {2 * length}:  # type: ignore[arg-type]
+            return None
+        raw = _fromhex(joined)
+    except (TypeError, ValueError):
+        return None
+    return raw if len(raw) == length * len(values) else None  # blanks are skipped
 
 
 def seconds(value: object) -> float | None:

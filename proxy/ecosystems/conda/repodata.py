@@ -8,16 +8,18 @@ policy hides is left out everywhere, and what counts records counts those that a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from proxy.core.model import Index
+from proxy.core.rows import build
 from proxy.ecosystems.base import Body, Context
-from proxy.ecosystems.conda import relations
+from proxy.ecosystems.conda import halves, relations
 from proxy.ecosystems.conda.gate import Gate
+from proxy.ecosystems.conda.listings import exports_by_name
 from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
 from proxy.ecosystems.conda.reader import Links, Reader, absolute
 from proxy.ecosystems.conda.records import Judgeable
@@ -34,7 +36,7 @@ class Repodata:
     text: list[Piece]
     changed: bool  # whether `text` differs from what upstream sent
     hidden: Mapping[str, int]  # files by the rule that hides them
-    rows: dict[str, bytes]  # of every file that upstream's index lists, hidden or not
+    rows: Iterable[bytes | memoryview]  # the table of every file upstream lists, hidden or not
     sharding: Sharding
 
 
@@ -51,10 +53,25 @@ def read(
     info = values(top.get("info"), f"{index.path}, info")
     found = sections(top, index.path)
     gate = None if context.policy is None else Gate(index, body, context, context.policy)
-    reader = Reader(gate, _links(index, body, info), rowed=rowed, sharded=sharded)
-    if rowed or sharded or gate is not None:
-        for section in found.values():
-            reader.read(section)
+    removed = _removed(index, top)
+
+    links = _links(index, body, info)
+    exports = exports_by_name(index, body.supplement) if sharded else {}
+    whole = None
+    if body.aside is not None and rowed and sharded:
+        # What is packed at once takes memory, of which each of two processes has half.
+        packing = None if body.earlier else exports
+        reader = Reader(gate, links, rowed=True, sharded=True, packing=packing)
+        task = halves.Task(
+            index=index, sections=found, removed=removed, exports=exports, earlier=body.earlier
+        )
+        whole = halves.read(task, reader, body.aside)
+    if whole is None:
+        reader = Reader(gate, links, rowed=rowed, sharded=sharded)
+        if rowed or sharded or gate is not None:
+            for section in found.values():
+                reader.read(section)
+        whole = halves.Whole(rows=build(reader.rows), shards={})
     changes = _Changes(index, top, context, found)
     shown_info = changes.info(info)
     changed = changes.all(info, shown_info)
@@ -63,8 +80,14 @@ def read(
         text=pieces({**top, **changed}) if changed else [text],
         changed=bool(changed) or text is EMPTY,
         hidden=Counter(rules),
-        rows=reader.rows,
-        sharding=Sharding(info=shown_info, removed=changes.removed, tables=reader.shards),
+        rows=whole.rows,
+        sharding=Sharding(
+            info=shown_info,
+            removed=removed,
+            tables=reader.shards,
+            exports=exports,
+            made=whole.shards,
+        ),
     )
 
 
@@ -94,7 +117,6 @@ class _Changes:
         self._context = context
         self._sections = found
         self._hides = any(section.hidden for section in found.values())
-        self.removed = _removed(index, top)
 
     def info(self, info: Mapping[str, Any]) -> dict[str, Any]:
         """`info` as clients get it, in repodata and in the shard index alike (CEP 42)."""

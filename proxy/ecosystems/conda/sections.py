@@ -12,13 +12,14 @@ from typing import TypeVar
 import msgspec
 
 from proxy.core.policy import Verdict
-from proxy.ecosystems.conda.batches import Batch, batches
+from proxy.ecosystems.conda.batches import WHOLE, Batch, batches
 from proxy.ecosystems.conda.pieces import Kept, Piece
 from proxy.ecosystems.conda.records import Named
 from proxy.ecosystems.conda.text import objects
 from proxy.ecosystems.conda.wheels import Wheel, rewritten, wheels
 
-R = TypeVar("R", bound=Named)
+R = TypeVar("R")
+N = TypeVar("N", bound=Named)
 
 _KINDS = {
     ("packages",): "tar.bz2",
@@ -36,6 +37,8 @@ class Section:
         """*where* is for messages."""
         self.path = path
         self.where = f"{where}, {'.'.join(path)}"
+        # Below `v3` the keys have no ending (CEP 48).
+        self.ending = "" if len(path) == 1 else f".{path[-1]}"
         self.kind = _KINDS.get(path)  # None: of a later standard
         self.hidden: Mapping[str, Verdict] = {}  # by key
         self.kept: Kept | None = None  # the text without what is hidden, if anything is
@@ -64,14 +67,19 @@ class Section:
         record = self.rewritten.get(key) or self.members[key]
         return memoryview(b"%b:%b" % (msgspec.json.encode(key), record))
 
-    def batches(self, model: type[R]) -> Iterator[Batch[R]]:
-        """The records a hundred at a time, read as *model*. Raises BadIndex."""
+    def batches(self, model: type[R], span: slice = WHOLE) -> Iterator[Batch[R]]:
+        """The records in *span* of the text, a hundred at a time, as *model*. Raises BadIndex."""
         if bytes(memoryview(self._raw)[:1]) != b"{":
             objects(self._raw, self.where)  # tells what is wrong
         decode = msgspec.json.Decoder(dict[str, model]).decode  # type: ignore[valid-type]
-        return batches(memoryview(self._raw), decode, self.where)
+        return batches(memoryview(self._raw), decode, self.where, span=span)
 
-    def records(self, model: type[R]) -> Iterator[tuple[str, R | Wheel]]:
+    @property
+    def text(self) -> memoryview:
+        """The table as upstream wrote it."""
+        return memoryview(self._raw)
+
+    def records(self, model: type[N]) -> Iterator[tuple[str, N | Wheel]]:
         """The records by key, read a few at a time: all at once take half a gigabyte.
 
         Raises BadIndex.
@@ -90,8 +98,7 @@ class Section:
         """What the file of the record *key* is called."""
         if self.kind == "wheel":
             return self.wheels[key][0]
-        # Below `v3` the keys have no ending (CEP 48).
-        return key if len(self.path) == 1 else f"{key}.{self.path[-1]}"
+        return f"{key}{self.ending}"
 
     def shown(self) -> Piece:
         """The table without what is hidden."""

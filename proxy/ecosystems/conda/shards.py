@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
@@ -22,12 +21,15 @@ import zstandard
 
 from proxy.core.model import Index
 from proxy.core.rows import Table
+from proxy.ecosystems.conda.batches import BETWEEN, Run
+from proxy.ecosystems.conda.records import digests_of
 from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex, StorageError
 
 _LEVEL = 1  # level 3 saves less than 1 %, level 19 4 % in 30 times the time
 _SOURCE = 16  # bytes that stand for what a shard was made of
 _SOURCES = "="  # what comes before a name, in a pack, where these are
+_GAP = 64  # bytes between two members that belong together
 _RECIPE = b"2"  # raised whenever the same records would give another shard
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
@@ -35,24 +37,81 @@ _exports = msgspec.json.Decoder(dict[str, list[str]]).decode
 _fromhex = bytes.fromhex
 
 
+Exports = Mapping[str, Mapping[str, bytes]]
+"""Run exports as JSON, by package name and file name."""
+
+
+class Piece(NamedTuple):
+    """Some records of one name that stand together in a table.
+
+    `text` are the members as the index has them, at *at* in the table (-1: they are not there as
+    they are), `packed` the same as a shard has them, without the head of their map, if they have
+    been packed already; then `members` says how many they are.
+    """
+
+    text: memoryview
+    at: int
+    packed: bytes | None = None
+    members: int = 0
+
+
+def merged(pieces: Iterable[Piece], table: memoryview) -> list[Piece]:
+    """Those that are neighbours in *table*, together with what stands between them."""
+    found: list[Piece] = []
+    end = -1
+    for piece in pieces:
+        text, at = piece.text, piece.at
+        if 0 <= end <= at <= end + _GAP and not bytes(table[end:at]).strip(BETWEEN):
+            at = found[-1].at
+            found[-1] = Piece(table[at : piece.at + len(text)], at)
+        else:
+            found.append(piece)
+        end = -1 if at < 0 else piece.at + len(text)
+    return found
+
+
 class ByName:
     """The records of one table by package name, as they stand in the index."""
 
-    def __init__(self) -> None:
-        self._runs: defaultdict[str, list[memoryview]] = defaultdict(list)
+    def __init__(self, table: memoryview, ending: str = "") -> None:
+        """*ending* is what keys lack of a file name."""
+        self._table = table
+        self._ending = ending
+        self.pieces: defaultdict[str, list[Piece]] = defaultdict(list)
 
-    def add(self, runs: Iterable[tuple[str, memoryview]]) -> None:
-        """More records: members of a JSON object, neighbours of one name together."""
-        for name, text in runs:
-            self._runs[name].append(text)
+    def add(self, runs: Iterable[tuple[str, Piece]]) -> None:
+        """More records."""
+        for name, piece in runs:
+            self.pieces[name].append(piece)
 
-    def names(self) -> Iterable[str]:
-        """All that have a record here."""
-        return self._runs.keys()
-
-    def text(self, name: str) -> bytes:
+    def text(self, name: str) -> bytes | memoryview:
         """The records of *name* as the members of one JSON object."""
-        return b",".join(self._runs.get(name, ()))
+        pieces = self.pieces.get(name, [])
+        if len(pieces) > 1:
+            # The same, wherever it was cut to be read.
+            pieces = merged(pieces, self._table)
+        if len(pieces) == 1:
+            return pieces[0].text
+        return b",".join([piece.text for piece in pieces])
+
+    def packed(self, name: str, exported: Mapping[str, bytes], where: str) -> msgspec.Raw:
+        """The records of *name* as a shard has them, with what is *exported* by its files.
+
+        Raises BadIndex.
+        """
+        pieces = self.pieces[name]
+        packed = [piece.packed for piece in pieces if piece.packed is not None]
+        count = sum([piece.members for piece in pieces])
+        if len(packed) < len(pieces):
+            records = _records(self.text(name), where)
+            with_digests(records)
+            with_exports(records.items(), exported, self._ending)
+            count = len(records)
+            packed = [_packed(records, where)[len(head(count)) :]]
+        return msgspec.Raw(b"".join([head(count), *packed]))
+
+
+Tables = Mapping[tuple[str, ...], ByName]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,39 +120,64 @@ class Sharding:
 
     info: Mapping[str, Any]  # as clients get it
     removed: Mapping[str, list[str]]  # file names by package name
-    tables: Mapping[tuple[str, ...], ByName]  # by the keys that lead to them
+    tables: Tables  # by the keys that lead to them
+    exports: Exports
+    made: Mapping[str, Shard]  # those that have been made already
 
 
-def build(
+class Shard(NamedTuple):
+    """A compressed shard, and what stands for all that it was made of."""
+
+    source: bytes
+    digest: bytes
+    packed: bytes | memoryview
+
+
+def names(tables: Tables) -> Iterable[str]:
+    """All that have a record in one of *tables*."""
+    return dict.fromkeys(chain.from_iterable(table.pieces for table in tables.values()))
+
+
+def made(
     index: Index,
-    sharding: Sharding,
+    tables: Tables,
+    removed: Mapping[str, list[str]],
+    exports: Exports,
     earlier: bytes | memoryview | None = None,
-    exports: Mapping[str, Mapping[str, bytes]] = MappingProxyType({}),
-) -> tuple[bytes, dict[str, bytes]]:
-    """The compressed shard index, and every shard by its hex digest.
+) -> dict[str, Shard]:
+    """The shards of all names in *tables*.
 
-    *exports*: run exports as JSON, by package name and file name, for records without (CEP 21).
-    From the pack *earlier* the shards of names whose records did not change are taken as they
-    are: the result is the same. Raises BadIndex.
+    *exports*: of the records that have none themselves (CEP 21). From the pack *earlier* those of
+    names whose records did not change are taken as they are: the result is the same. Raises
+    BadIndex.
     """
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
-    digests: dict[str, bytes] = {}
-    pack: dict[str, bytes] = {}
     known = _Earlier(earlier)
-    tables = sharding.tables
-    for name in dict.fromkeys(chain.from_iterable(map(ByName.names, tables.values()))):
+    found: dict[str, Shard] = {}
+    for name in names(tables):
         texts = {path: text for path, one in tables.items() if (text := one.text(name))}
-        gone = sharding.removed.get(name, [])
+        gone = removed.get(name, [])
         exported = exports.get(name, {})
         source = _source(texts, gone, exported)
         packed = known.shard(name, source)
         if packed is None:
             where = f"{index.path}: the shard of {name}"
-            packed = compressor.compress(_packed(_shard(texts, gone, exported, where), where))
-        digest_of = hashlib.sha256(packed)
-        digests[name] = digest_of.digest()
-        pack[digest_of.hexdigest()] = packed
-        pack[_SOURCES + name] = source + digest_of.digest()
+            records = {path: tables[path].packed(name, exported, where) for path in texts}
+            packed = compressor.compress(_packed(_shard(records, gone), where))
+        found[name] = Shard(source, hashlib.sha256(packed).digest(), packed)
+    return found
+
+
+def build(
+    index: Index, sharding: Sharding, earlier: bytes | memoryview | None = None
+) -> tuple[bytes, dict[str, bytes | memoryview]]:
+    """The compressed shard index, and the entries of the pack: every shard by its hex digest, and
+    by its name what it was made of.
+
+    *earlier*: see `made`. Raises BadIndex.
+    """
+    mine = made(index, sharding.tables, sharding.removed, sharding.exports, earlier)
+    shards = {**mine, **sharding.made}
     subdir = sharding.info.get("subdir")
     contents = {
         "version": 1,
@@ -104,9 +188,30 @@ def build(
             "base_url": "./",
             "shards_base_url": "./shards/",
         },
-        "shards": digests,
+        "shards": {name: shards[name].digest for name in sorted(shards)},
     }
-    return compressor.compress(_packed(contents, f"{index.path}, info")), pack
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
+    index_bytes = compressor.compress(_packed(contents, f"{index.path}, info"))
+    return index_bytes, pack(shards)
+
+
+def pack(shards: Mapping[str, Shard]) -> dict[str, bytes | memoryview]:
+    """The entries of the pack that has *shards*."""
+    entries: dict[str, bytes | memoryview] = {}
+    for name, (source, digest, packed) in shards.items():
+        entries[digest.hex()] = packed
+        entries[_SOURCES + name] = source + digest
+    return entries
+
+
+def unpacked(entries: Mapping[str, bytes | memoryview]) -> dict[str, Shard]:
+    """The shards of which `pack` made *entries*."""
+    found: dict[str, Shard] = {}
+    for key, value in entries.items():
+        if key.startswith(_SOURCES):
+            source, digest = bytes(value[:_SOURCE]), bytes(value[_SOURCE:])
+            found[key.removeprefix(_SOURCES)] = Shard(source, digest, entries[digest.hex()])
+    return found
 
 
 class _Earlier:
@@ -159,7 +264,9 @@ def listed(packed: bytes) -> Iterator[str]:
 
 
 def _source(
-    texts: Mapping[tuple[str, ...], bytes], removed: list[str], exported: Mapping[str, bytes]
+    texts: Mapping[tuple[str, ...], bytes | memoryview],
+    removed: list[str],
+    exported: Mapping[str, bytes],
 ) -> bytes:
     """What stands for everything that a shard is made of."""
     hashed = hashlib.sha256(_RECIPE)  # faster than others where the processor knows it
@@ -172,52 +279,95 @@ def _source(
     return hashed.digest()[:_SOURCE]
 
 
-def _shard(
-    texts: Mapping[tuple[str, ...], bytes],
-    removed: list[str],
-    exported: Mapping[str, bytes],
-    where: str,
-) -> dict[str, Any]:
+def _shard(records: Mapping[tuple[str, ...], msgspec.Raw], removed: list[str]) -> dict[str, Any]:
     # conda fails on a shard that lacks either of the two tables.
     shard: dict[str, Any] = {"packages": {}, "packages.conda": {}}
-    for path, text in texts.items():
+    for path, packed in records.items():
         place = shard
         for key in path[:-1]:
             place = place.setdefault(key, {})
-        place[path[-1]] = records = _records(text, where)
-        for key, record in records.items():
-            _with_digests(record)
-            filename = key if len(path) == 1 else f"{key}.{path[-1]}"
-            if filename in exported and "run_exports" not in record:
-                with contextlib.suppress(*UNREADABLE):  # of what is none nothing is known
-                    record["run_exports"] = _exports(exported[filename])
+        place[path[-1]] = packed
     if removed:
         shard["removed"] = removed
     return shard
 
 
-def _records(text: bytes, where: str) -> dict[str, dict[str, Any]]:
+def _records(text: bytes | memoryview, where: str) -> dict[str, dict[str, Any]]:
     try:
-        return _decode(b"{%b}" % text)
+        return _decode(b"{%b}" % bytes(text))
     except UNREADABLE as error:
         raise BadIndex(f"{where}: a record is malformed: {error}") from error
 
 
-def _with_digests(record: dict[str, Any]) -> None:
+def packed(
+    runs: Sequence[Run], records: Mapping[str, dict[str, Any]], exports: Exports, ending: str
+) -> list[tuple[str, Piece]]:
+    """The *runs* of a batch with the records that are in them, packed. *records* are changed.
+
+    *ending* is what their keys lack of a file name.
+    """
+    members = list(records.items())
+    with_digests(records)
+    found = []
+    for name, text, at, start, stop in runs:
+        some = members[start:stop]
+        with_exports(some, exports.get(name, {}), ending)
+        try:
+            packed = _encode(dict(some))
+        except (OverflowError, RecursionError):  # told when the shard is made
+            found.append((name, Piece(text, at)))
+        else:
+            count = stop - start
+            found.append((name, Piece(text, at, packed[len(head(count)) :], count)))
+    return found
+
+
+def head(count: int) -> bytes:
+    """How a map of *count* members begins (the MessagePack specification, map format family)."""
+    if count < 1 << 4:
+        return bytes([0x80 | count])
+    if count < 1 << 16:
+        return b"\xde" + count.to_bytes(2, "big")
+    return b"\xdf" + count.to_bytes(4, "big")
+
+
+def with_digests(records: Mapping[str, dict[str, Any]]) -> None:
     """Turn the digests into bytes, as shards have them; what is not one is left out."""
-    for key, length in (("sha256", 64), ("md5", 32)):
-        value = record.get(key)
-        if value is None:  # CEP 36 allows null
+    several = records.values()
+    for key, length in (("sha256", 32), ("md5", 16)):
+        raw = digests_of([one.get(key) for one in several], length)
+        if raw is None:
+            for record in several:
+                _with_digest(record, key, 2 * length)
             continue
-        if type(value) is str and len(value) == length:
-            try:
-                digest = _fromhex(value)
-            except ValueError:
-                digest = b""
-            if 2 * len(digest) == length:  # blanks are skipped
-                record[key] = digest
-                continue
-        del record[key]
+        for record, at in zip(several, range(0, len(raw), length), strict=True):
+            record[key] = raw[at : at + length]
+
+
+def with_exports(
+    records: Iterable[tuple[str, dict[str, Any]]], exported: Mapping[str, bytes], ending: str
+) -> None:
+    """Add what is *exported* by each file to its record, unless that says so itself."""
+    for key, record in records if exported else ():
+        exports = exported.get(f"{key}{ending}")
+        if exports is not None and "run_exports" not in record:
+            with contextlib.suppress(*UNREADABLE):  # of what is none nothing is known
+                record["run_exports"] = _exports(exports)
+
+
+def _with_digest(record: dict[str, Any], key: str, length: int) -> None:
+    value = record.get(key)
+    if value is None:  # CEP 36 allows null
+        return
+    if type(value) is str and len(value) == length:
+        try:
+            digest = _fromhex(value)
+        except ValueError:
+            digest = b""
+        if 2 * len(digest) == length:  # blanks are skipped
+            record[key] = digest
+            return
+    del record[key]
 
 
 def _packed(value: object, where: str) -> bytes:

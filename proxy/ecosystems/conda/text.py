@@ -40,8 +40,9 @@ def plain_text(index: Index, body: Body, *, largest: int = LARGEST) -> bytes | m
         return body.content if len(body.content) else EMPTY
     packed = memoryview(body.content)
     largest = min(largest, max(SMALL, RATIO * len(packed)))
+    text: bytes | bytearray | None
     try:
-        text = _decompressed(packed, largest)
+        text = _one_frame(packed, largest) or _decompressed(packed, largest)
     except zstandard.ZstdError as error:
         raise BadIndex(f"{index.path}: {body.source} is not Zstandard: {error}") from error
     except _TooLong as error:
@@ -71,6 +72,16 @@ def values(raw: msgspec.Raw | None, where: str) -> dict[str, Any]:
 
 class _TooLong(Exception):
     """More text than is accepted."""
+
+
+def _one_frame(packed: memoryview, largest: int) -> bytes | None:
+    """The text of a file that is one frame, which says how long it is; None: it is not, or odd."""
+    try:
+        if 0 < zstandard.frame_content_size(packed[:_HEADER]) <= largest:
+            return zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
+    except zstandard.ZstdError:  # another way of reading finds out what is wrong
+        pass
+    return None
 
 
 def _decompressed(packed: memoryview, largest: int) -> bytearray | None:

@@ -1,0 +1,193 @@
+"""An index read by two processes, each half of every table.
+
+A table is cut between two of its members, all tables before the same file name, so that in an index
+that is sorted, as they are, nearly every package name is in one half alone. The other process makes
+the rows and the shards of its half; what of it concerns the whole is told as places in the text,
+which both have. Whatever stands in the way (a cut that was none, a file that is there twice, a
+process that was killed) is no error: the index is then read by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from proxy.core.model import Index
+from proxy.core.policy import Effect, Verdict
+from proxy.core.rows import Table, build, joined
+from proxy.ecosystems.base import Aside
+from proxy.ecosystems.conda import shards
+from proxy.ecosystems.conda.batches import boundary, key_at
+from proxy.ecosystems.conda.reader import Part, Reader
+from proxy.ecosystems.conda.sections import Section, Sections
+from proxy.ecosystems.conda.shards import Exports, Piece, Shard
+from proxy.errors import BadIndex, StorageError
+
+_KINDS = {"conda", "tar.bz2"}
+_NEAR = 1 << 10  # bytes up to which a search halves; members that are then looked at
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """What two processes have made: the row table, and the shards that are done."""
+
+    rows: Iterable[bytes | memoryview]
+    shards: Mapping[str, Shard]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is to be read, and what shards are made of besides the records."""
+
+    index: Index
+    sections: Sections
+    removed: Mapping[str, list[str]]
+    exports: Exports
+    earlier: bytes | memoryview | None
+
+
+class _Told(msgspec.Struct):
+    """What the other process says of its half of a table; texts are pairs of place and length."""
+
+    hidden: list[tuple[str, str, str, str]]  # key, and the verdict
+    kept: list[int]
+    names: dict[str, list[int]]
+    count: int
+
+
+def read(task: Task, reader: Reader, aside: Aside) -> Whole | None:
+    """Read the sections with *reader*, half of them *aside*; None: it cannot be done so."""
+    cuts = _cuts(task.sections)
+    if cuts is None:
+        return None
+    finish = aside(lambda: _second(task, reader, cuts))
+    try:
+        first = {
+            path: reader.part(one, slice(1, cuts[path])) for path, one in task.sections.items()
+        }
+        rows = b"".join(build(reader.rows)) if all(p.is_distinct for p in first.values()) else None
+        reader.rows.clear()
+    except BadIndex:  # told by who reads it alone
+        rows = None
+    finally:
+        answer = finish()
+    if rows is None or answer is None:
+        return None
+    try:
+        return _whole(task, reader, first, rows, answer)
+    except StorageError:  # a file is in both halves
+        return None
+
+
+def _second(task: Task, reader: Reader, cuts: Mapping[Path, int]) -> Iterator[bytes]:
+    """All of the other half. Raises BadIndex."""
+    parts = {path: reader.part(one, slice(cuts[path], -1)) for path, one in task.sections.items()}
+    if not all(part.is_distinct for part in parts.values()):
+        raise BadIndex("a key is there twice")
+    tables = {path: part.by_name for path, part in parts.items()}
+    rows = b"".join(build(reader.rows))
+    reader.rows.clear()
+    made = shards.made(task.index, tables, task.removed, task.exports, task.earlier)
+    told = [_told(part) for part in parts.values()]
+    yield from build(
+        {
+            "told": msgspec.msgpack.encode(told),
+            "rows": rows,
+            "pack": b"".join(build(shards.pack(made))),
+        }
+    )
+
+
+def _told(part: Part) -> _Told:
+    names = {name: _places(pieces) for name, pieces in part.by_name.pieces.items()}
+    hidden = [(key, one.effect.value, one.rule, one.reason) for key, one in part.hidden.items()]
+    return _Told(hidden=hidden, kept=_places(part.kept), names=names, count=part.count)
+
+
+def _places(pieces: Sequence[Piece]) -> list[int]:
+    if any(piece.at < 0 for piece in pieces):
+        raise BadIndex("a record has another text than the index")
+    return [number for piece in pieces for number in (piece.at, len(piece.text))]
+
+
+def _whole(
+    task: Task, reader: Reader, first: Mapping[Path, Part], rows: bytes, answer: memoryview
+) -> Whole:
+    """Both halves together. Raises StorageError."""
+    table = Table(answer)
+    told = msgspec.msgpack.decode(_entry(table, "told"), type=list[_Told])
+    all_rows = joined(rows, _entry(table, "rows"))
+    done = shards.unpacked(dict(Table(_entry(table, "pack")).views()))
+    for (path, part), second in zip(first.items(), told, strict=True):
+        _add(task.sections[path], part, second)
+        reader.note(task.sections[path], part)
+    mine = set(shards.names({path: part.by_name for path, part in first.items()}))
+    both = mine.intersection(done)
+    for (path, part), second in zip(first.items(), told, strict=True):
+        text = task.sections[path].text
+        names = both.intersection(second.names)
+        part.by_name.add(
+            (name, piece) for name in names for piece in _pieces(text, second.names[name])
+        )
+    return Whole(rows=all_rows, shards={n: one for n, one in done.items() if n not in both})
+
+
+def _add(section: Section, part: Part, second: _Told) -> None:
+    part.hidden |= {
+        key: Verdict(effect=Effect(effect), rule=rule, reason=reason)
+        for key, effect, rule, reason in second.hidden
+    }
+    part.kept += _pieces(section.text, second.kept)
+
+
+def _pieces(text: memoryview, places: Sequence[int]) -> Iterator[Piece]:
+    for at, length in zip(places[::2], places[1::2], strict=True):
+        yield Piece(text[at : at + length], at)
+
+
+def _entry(table: Table, key: str) -> memoryview:
+    found = table.view(key)
+    if found is None:
+        raise StorageError(f"there is no {key}")
+    return found
+
+
+def _cuts(sections: Sections) -> dict[Path, int] | None:
+    """Where each table is cut: all before the same key, if they are sorted; None: not at all."""
+    if not sections or any(one.kind not in _KINDS for one in sections.values()):
+        return None
+    texts = {path: one.text for path, one in sections.items()}
+    if any(bytes(text[:1]) != b"{" for text in texts.values()):
+        return None
+    largest = max(texts.values(), key=len)
+    middle = boundary(largest, len(largest) // 2)
+    key = None if middle is None else key_at(largest, middle)
+    if middle is None or key is None:
+        return None
+    cuts = {path: _before(text, key) for path, text in texts.items()}
+    return {path: middle if texts[path] is largest else cut for path, cut in cuts.items()}
+
+
+def _before(text: memoryview, key: str) -> int:
+    """Where the members of a sorted table begin whose keys are not below *key*; a table that is not
+    sorted is cut somewhere.
+    """
+    low, high = 1, len(text) - 1
+    stem = key.rpartition(".")[0] or key
+    while high - low > _NEAR:
+        middle = boundary(text, (low + high) // 2)
+        if middle is None or middle >= high:
+            high = (low + high) // 2
+        elif (key_at(text, middle) or "") < stem:
+            low = middle
+        else:
+            high = middle
+    for _ in range(_NEAR):
+        if (key_at(text, low) or stem) >= stem:
+            break
+        low = boundary(text, low) or len(text) - 1
+    return low

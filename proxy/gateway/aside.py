@@ -1,0 +1,56 @@
+"""Half of a large job in a copy of the process that runs it, for a second processor.
+
+A fork has the whole memory of this process without a copy; its result comes back as a file without
+a name. It is less than a job of its own: whoever has it done can do without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from proxy.ecosystems.base import Aside
+
+_HIGHEST = 1 << 16  # descriptors that are looked for
+
+
+def aside(workspace: Path) -> Aside | None:
+    """How to have work done beside this process, files being made in *workspace*; None: there is
+    no other processor for it, or a fork would not be safe here.
+    """
+    if len(os.sched_getaffinity(0)) < 2 or threading.active_count() > 1:
+        return None
+
+    def begin(work: Callable[[], Iterable[bytes]]) -> Callable[[], memoryview | None]:
+        file = tempfile.TemporaryFile(dir=workspace)  # noqa: SIM115 - closed in `end`
+        pid = os.fork()
+        if not pid:
+            _work(work, file.fileno())
+
+        def end() -> memoryview | None:
+            with file:
+                if os.waitpid(pid, 0)[1] or not os.fstat(file.fileno()).st_size:
+                    return None
+                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+        return end
+
+    return begin
+
+
+def _work(work: Callable[[], Iterable[bytes]], descriptor: int) -> None:
+    """All that the copy does; it never returns."""
+    status = 1
+    with contextlib.suppress(BaseException):
+        # Whoever waits for this process's parent to end must not wait for us.
+        os.closerange(3, descriptor)
+        os.closerange(descriptor + 1, _HIGHEST)
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(work())
+        status = 0
+    os._exit(status)

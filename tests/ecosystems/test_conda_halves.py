@@ -1,0 +1,162 @@
+"""An index read by two processes gives the same bytes as one that is read by one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.core.policy import Policy
+from proxy.core.rows import Table
+from proxy.ecosystems.base import Aside, Body
+from tests.ecosystems.conda_channels import (
+    CONTEXT,
+    body_of,
+    channel,
+    real_indexes,
+    record,
+    render,
+)
+from tests.ecosystems.policies import MOMENT, random_policies
+
+FORMS = ("zst", "rows", "shards", "shardpack")
+
+_names = st.sampled_from(["a", "a-b", "b", "zlib", "é"])
+_stems = st.builds(
+    "{}-{}-{}".format, _names, st.sampled_from(["1", "1.0", "2", "10"]), st.integers(0, 9)
+)
+
+
+def _records() -> st.SearchStrategy[dict[str, Any]]:
+    return st.builds(
+        lambda name, build, more: record(name, build=build, **more),
+        _names,
+        st.sampled_from(["h1_0", "py_1"]),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "size": st.none() | st.integers(0, 10**9),
+                "timestamp": st.none() | st.integers(0, 2 * int(MOMENT) * 1000),
+                "license": st.sampled_from(["MIT", "GPL-3.0-only", None]),
+                "sha256": st.sampled_from(["AB" * 32, "a b" * 21 + "c", "short", None]),
+                "depends": st.lists(
+                    st.sampled_from(["a", "b >=1", 'quote"}, {', "},"]), max_size=2
+                ),
+                "extra": st.dictionaries(_names, st.just({"name": "inner"}), max_size=2),
+            },
+        ),
+    )
+
+
+def _tables(ending: str) -> st.SearchStrategy[dict[str, Any]]:
+    tables = st.dictionaries(_stems.map(lambda stem: f"{stem}.{ending}"), _records(), max_size=20)
+    ordered = tables.map(lambda table: dict(sorted(table.items())))
+    return ordered | tables
+
+
+def _channels() -> st.SearchStrategy[bytes]:
+    indexes = st.builds(
+        lambda old, new, more: channel(**{"packages": old, "packages.conda": new, **more}),
+        _tables("tar.bz2"),
+        _tables("conda"),
+        st.sampled_from(
+            [{}, {"removed": ["a-0-0.conda"]}, {"v3": {"conda": {"a-9-9": record("a")}}}]
+        ),
+    )
+    return st.builds(
+        lambda index, indent: json.dumps(index, indent=indent).encode(),
+        indexes,
+        st.sampled_from([None, 1]),
+    )
+
+
+EXPORTS = {
+    "packages": {"a-1-0.tar.bz2": {"run_exports": {"weak": ["a >=1"]}}},
+    "packages.conda": {
+        **{f"zlib-1-{number}.conda": {"run_exports": {"strong": ["zlib"]}} for number in range(9)},
+        "b-1-0.conda": {"run_exports": "odd"},
+    },
+}
+
+
+def beside(asked: list[int]) -> Aside:
+    """Does the other half here; notes how long its result was."""
+
+    def begin(work: Callable[[], Iterable[bytes]]) -> Callable[[], memoryview | None]:
+        try:
+            made = b"".join(work())
+        except Exception:  # noqa: BLE001 - so does the other process
+            return lambda: None
+        asked.append(len(made))
+        return lambda: memoryview(made)
+
+    return begin
+
+
+def failing(work: Callable[[], Iterable[bytes]]) -> Callable[[], memoryview | None]:
+    """Another process that was killed."""
+    return lambda: None
+
+
+def test_real_indexes_are_the_same_in_halves() -> None:
+    done = 0
+    for _, raw in real_indexes():
+        body = body_of(raw)
+        asked: list[int] = []
+        assert render(replace(body, aside=beside(asked)), *FORMS) == render(body, *FORMS)
+        done += len(asked)
+    assert done > 3
+
+
+@settings(deadline=None)
+@given(_channels(), random_policies(["a", "a*", "zlib"], ["a >=2", "b"]) | st.none(), st.booleans())
+def test_two_halves_are_the_whole(
+    raw: bytes,
+    policy: Policy | None,
+    exporting: bool,
+) -> None:
+    context = replace(CONTEXT, policy=policy, moment=MOMENT, seen_at=MOMENT)
+    supplement = body_of(EXPORTS, path="linux-64/run_exports.json") if exporting else None
+    body = replace(body_of(raw), supplement=supplement)
+    alone = render(body, *FORMS, context=context)
+    for aside in (beside([]), failing):
+        assert render(replace(body, aside=aside), *FORMS, context=context) == alone
+    # What shards an earlier generation has makes no difference either.
+    later = replace(body, aside=beside([]), earlier=alone["shardpack"])
+    assert render(later, *FORMS, context=context) == alone
+
+
+def _sorted_channel() -> Body:
+    files = {
+        f"p{n // 9:03}-{n % 9}-0": record(f"p{n // 9:03}", build_number=n) for n in range(2000)
+    }
+    return body_of(
+        channel(
+            **{
+                "packages": {f"{stem}.tar.bz2": one for stem, one in list(files.items())[::3]},
+                "packages.conda": {f"{stem}.conda": one for stem, one in files.items()},
+            }
+        )
+    )
+
+
+def test_a_sorted_channel_is_cut_before_one_name() -> None:
+    body = _sorted_channel()
+    halves: list[Table] = []
+
+    def begin(work: Callable[[], Iterable[bytes]]) -> Callable[[], memoryview | None]:
+        made = memoryview(b"".join(work()))
+        halves.append(Table(made))
+        return lambda: made
+
+    assert render(replace(body, aside=begin), *FORMS) == render(body, *FORMS)
+    rows = halves[0].view("rows")
+    assert rows is not None
+    keys = list(Table(rows).keys())
+    everything = list(Table(render(body, *FORMS)["rows"]).keys())
+    assert keys == everything[-len(keys) :]
+    assert len(everything) * 0.4 < len(keys) < len(everything) * 0.6

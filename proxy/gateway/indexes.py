@@ -40,7 +40,7 @@ from proxy.gateway.ports import Ports
 from proxy.gateway.presence import is_here
 from proxy.gateway.present import Present
 from proxy.gateway.responses import entry_of, renewed
-from proxy.gateway.supplement import supplemented
+from proxy.gateway.supplement import supplement_of, supplemented
 from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
 from proxy.storage.ports import Stored
@@ -405,20 +405,31 @@ class Indexes:
             validators=held.validators if held is not None and same else Validators(),
         )
         async with self._upstream.open(ask) as reply:
-            now = self._clock()
+            now, stored = self._clock(), None
             if reply.status == 304 and held is not None:
-                return renewed(held, reply, now=now, bounds=mirror.bounds), False
-            stored = await self._stored(index, reply)
+                held = renewed(held, reply, now=now, bounds=mirror.bounds)
+            else:
+                stored = await self._stored(index, reply)
+        if stored is None:
+            assert held is not None
+            entry = await self._supplemented(index, mirror, held)
+            is_known = entry.headers == held.headers
+            return entry if is_known else await self._usable(index, mirror, entry), False
         if held is not None and held.size and not stored.size:
             # An empty channel may be an empty file; one that was not empty has been truncated.
             raise BadIndex(f"{index.path} is empty by now")
         entry = entry_of(
             reply, stored, key=index.key, source=source.path, now=now, bounds=mirror.bounds
         )
-        beside = self._ecosystem(index).supplement(index)
-        if beside is not None:
-            entry = supplemented(entry, await self.held(beside, mirror))
+        entry = await self._supplemented(index, mirror, entry)
         return await self._usable(index, mirror, entry), True
+
+    async def _supplemented(self, index: Index, mirror: Mirror, entry: Entry) -> Entry:
+        """*entry* with what is put into its parts, from now on, if it has none yet."""
+        beside = self._ecosystem(index).supplement(index)
+        if beside is None or supplement_of(entry) is not None:
+            return entry
+        return supplemented(entry, await self.held(beside, mirror))
 
     async def _usable(self, index: Index, mirror: Mirror, entry: Entry) -> Entry:
         """Make the first views of *entry*: only what can be read may replace what is held."""

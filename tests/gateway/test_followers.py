@@ -103,8 +103,20 @@ def test_run_exports_that_are_here_come_with_the_next_generation(tmp_path: Path)
         views = await world.catalog.keys(f"view conda/c {path}")
         assert "run_exports" not in await shard(world)  # nobody waits for it
         assert await world.catalog.keys(f"view conda/c {path}") == views
-        await renew(world, '"two"')
+        world.now += 601
+        await world.read("conda/c", path)
+        await world.settled()  # upstream has had nothing new, but here there is something
         assert (await shard(world))["run_exports"] == {"weak": ["other >=1"]}
+        listing = world.upstream.files[at(beside)]
+        assert isinstance(listing, FakeFile)
+        newer = listing.body.replace(b">=1", b">=2")
+        world.upstream.files[at(beside)] = replace(listing, body=newer, etag='"newer"')
+        world.now += 601
+        await world.read("conda/c", beside)
+        await world.settled()
+        assert (await shard(world))["run_exports"] == {"weak": ["other >=1"]}
+        await renew(world, '"two"')
+        assert (await shard(world))["run_exports"] == {"weak": ["other >=2"]}
         held = await world.catalog.get(f"conda/c {beside}")
         assert isinstance(held, Entry)
         await world.blobs.remove([held.digest])

@@ -6,13 +6,18 @@ import json
 import re
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from html import escape, unescape
 
 import pytest
+from hypothesis import given
+from packaging.utils import canonicalize_name
 
 from proxy.core.model import Index
+from proxy.core.policy import All, Names, Not, Policy, Yanked
 from proxy.ecosystems.base import Body, Context
 from proxy.errors import BadIndex
+from tests.ecosystems.policies import MOMENT, deny, policy, random_policies
 from tests.ecosystems.pypi_pages import JSON, MIRROR, PYPI, anchor, anchors, body_of, render
 
 ROOT_URL = "https://index.example.org/simple/"
@@ -184,3 +189,55 @@ def test_a_long_list_is_whole() -> None:
         names, links = _views(raw)
         assert names == list(_many_names())
         assert len(links) == COUNT
+
+
+# -- under a policy ----------------------------------------------------------------------
+
+
+_NAMED = ["sample", "other", "Foo.Bar_x", "p-1"]
+
+
+def _listed(rules: Policy, content: bytes, form: str) -> bytes:
+    context = replace(Context(mirror=MIRROR), policy=rules, moment=MOMENT)
+    (made,) = PYPI.render(_root(), body_of(content, url=ROOT_URL), context, frozenset({form}))
+    return b"".join(made.chunks)
+
+
+def test_projects_that_are_hidden_by_name_are_not_listed() -> None:
+    rules = policy(deny(All((Names(("foo_*", "p-*")), Not(Names(("p-2",)))))), deny(Yanked()))
+    raw = (
+        b'{"x": [1.50], "projects": [{"name": "Foo.Bar_x"}, {"name": "p-2", "y":  1},{"name":"q"}'
+        b', {"name": "p-1"}], "meta": {}}'
+    )
+    assert _listed(rules, raw, "json") == (
+        b'{"x":[1.50],"projects":[{"name": "p-2", "y":  1},{"name":"q"}],"meta":{}}'
+    )
+    assert re.findall(rb'href="(.*?)"', _listed(rules, raw, "html")) == [b"p-2/", b"q/"]
+
+
+@given(random_policies(["sample", "foo-*", "p-?"], ["sample", "sample<2", "other>=1"], Yanked()))
+def test_a_project_that_is_not_listed_has_no_file_that_may_be_had(rules: Policy) -> None:
+    raw = json.dumps({"projects": [{"name": name} for name in _NAMED]}).encode()
+    made = _listed(rules, raw, "json")
+    shown = {one["name"] for one in json.loads(made)["projects"]}
+    assert _listed(rules, made, "json") == made
+    html = _listed(rules, raw, "html").decode()
+    assert set(re.findall(">([^<>]+)</a>", html)) == shown
+    context = replace(Context(mirror=MIRROR), policy=rules, moment=MOMENT)
+    for name in set(_NAMED) - shown:
+        project = canonicalize_name(name)
+        page = PYPI.classify(MIRROR, f"simple/{project}/")
+        assert isinstance(page, Index)
+        stem = project.replace("-", "_")
+        files = [
+            {
+                "filename": f"{stem}-{version}-py3-none-any.whl",
+                "url": f"https://files.example.org/{version}",
+                "hashes": {"sha256": "1" * 64},
+                "size": size,
+                "yanked": size > 1000,
+            }
+            for version, size in (("1.0", 10), ("2.0", 1500), ("3.0", 3000))
+        ]
+        content = {"meta": {"api-version": "1.1"}, "name": project, "files": files}
+        assert all(one.verdict.hides for one in PYPI.judged(page, body_of(content), context))

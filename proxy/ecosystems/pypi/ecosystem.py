@@ -17,7 +17,7 @@ from proxy.core.model import Artifact, Form, Index, Resource, Source
 from proxy.core.policy import Leaf
 from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
 from proxy.ecosystems.paths import checked
-from proxy.ecosystems.pypi import judging, legacy, links, names, page, root
+from proxy.ecosystems.pypi import judging, legacy, links, names, naming, page, root
 from proxy.errors import BadIndex, UnknownPath
 
 _JSON = "application/vnd.pypi.simple.v1+json"
@@ -41,7 +41,7 @@ class PyPI:
     """The Simple API to version 1.4, files with their companions, and the legacy JSON."""
 
     name = "pypi"
-    recipe = 6
+    recipe = 7
 
     def classify(self, mirror: str, path: str) -> Resource:
         """Raises UnknownPath. A project's name may be spelt in any way; see `canonical`."""
@@ -94,7 +94,7 @@ class PyPI:
         try:
             match index.path.split("/"):
                 case ["simple", ""]:
-                    yield from root.render(body, forms)
+                    yield from root.render(body, forms, naming.hiding(context.policy))
                 case ["simple", project, _]:
                     yield from page.render(body, project, context, forms)
                 case ["pypi", project, *rest]:

@@ -7,7 +7,7 @@ needs no edit: it is checked and passed on byte for byte. From HTML only the nam
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from html import escape
 from itertools import chain, islice
 from typing import Any
@@ -25,6 +25,9 @@ from proxy.errors import BadIndex
 _PIECE = 1 << 20  # bytes passed on at a time
 _BATCH = 8192  # names written at a time
 
+Hides = Callable[[str], bool]
+"""Whether the project with that name, as it is spelt, is not to be listed."""
+
 _CHILD = re.compile(r"(?:\./)?([a-z0-9._-]+)/?", re.IGNORECASE | re.ASCII)
 
 
@@ -37,17 +40,24 @@ class _Root(msgspec.Struct):
     meta: Any = None
 
 
-def render(body: Body, forms: frozenset[str]) -> Iterator[Rendered]:
-    """Make those of the forms `json` and `html` that are asked for.
+def render(body: Body, forms: frozenset[str], hides: Hides | None) -> Iterator[Rendered]:
+    """Make those of the forms `json` and `html` that are asked for, without what *hides* names.
 
     Raises BadIndex, for HTML also while the chunks are consumed.
     """
     is_json = content.is_json(body)
     for form in sorted(forms):
-        if form == "json":
-            yield Rendered(form=form, chunks=_checked(body) if is_json else _as_json(_read(body)))
+        if form == "html":
+            chunks = _as_html(_shown(projects(body), hides))
+        elif not is_json:
+            chunks = _as_json(_shown(_read(body), hides))
         else:
-            yield Rendered(form=form, chunks=_as_html(projects(body)))
+            chunks = _checked(body) if hides is None else _filtered(body, hides)
+        yield Rendered(form=form, chunks=chunks)
+
+
+def _shown(names: Iterator[str], hides: Hides | None) -> Iterator[str]:
+    return names if hides is None else (name for name in names if not hides(name))
 
 
 def projects(body: Body) -> Iterator[str]:
@@ -61,6 +71,26 @@ def _checked(body: Body) -> Iterator[bytes]:
     whole = content.without_bom(body)
     for start in range(0, len(whole), _PIECE):
         yield bytes(whole[start : start + _PIECE])
+
+
+def _filtered(body: Body, hides: Hides) -> Iterator[bytes]:
+    """The document without the projects that are hidden; those that are shown keep their bytes."""
+    names = _decoded(body)
+    top = content.decoded(body, dict[str, msgspec.Raw])
+    listed = msgspec.json.decode(top["projects"], type=list[msgspec.Raw])
+    kept = [bytes(raw) for name, raw in zip(names, listed, strict=True) if not hides(name)]
+    separator = b"{"
+    for key, raw in top.items():
+        yield separator + msgspec.json.encode(key) + b":"
+        separator = b","
+        if key != "projects":
+            yield bytes(raw)
+            continue
+        yield b"["
+        for start in range(0, len(kept), _BATCH):
+            yield (b"," if start else b"") + b",".join(kept[start : start + _BATCH])
+        yield b"]"
+    yield b"}"
 
 
 def _decoded(body: Body) -> Iterator[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from proxy.core.cache_status import Result
 from proxy.observe.log import Level, Log
 from proxy.observe.metrics import Metrics
+from proxy.web.exchange import CLIENT_LEFT
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +23,7 @@ class Stencil:
 
     mirror: str
     method: str
+    path: str
     result: Result
     status: int
     sent: int
@@ -57,6 +59,7 @@ class Hits:
         return Stencil(
             mirror=mirror,
             method=method,
+            path=path,
             result=result,
             status=status,
             sent=size,
@@ -76,6 +79,44 @@ class Hits:
         if not pending:
             self._schedule(self.settle)
         pending.append((told, client, agent, now, seconds))
+
+    def over(
+        self, told: Stencil, client: str, agent: str, now: float, *, seconds: float, first: float
+    ) -> None:
+        """See `proxy.web.door.Hits`."""
+        self._metrics.answered(
+            mirror=told.mirror,
+            method=told.method,
+            result=told.result,
+            status=told.status,
+            sent=told.sent,
+            seconds=seconds,
+            first_byte=first,
+        )
+        if self._requests and self._log.level <= Level.INFO:
+            self._write([(told, client, agent, now, seconds)])
+
+    def broken(
+        self,
+        told: Stencil,
+        client: str,
+        agent: str,
+        now: float,
+        *,
+        seconds: float,
+        first: float,
+        sent: int,
+    ) -> None:
+        """See `proxy.web.door.Hits`."""
+        short = self.stencil(
+            mirror=told.mirror,
+            method=told.method,
+            path=told.path,
+            status=CLIENT_LEFT,
+            result=told.result,
+            sent=sent,
+        )
+        self.over(short, client, agent, now, seconds=seconds, first=first)
 
     def settle(self) -> None:
         """Say and count what has been added."""

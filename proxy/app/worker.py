@@ -327,13 +327,13 @@ class Worker:
     def _answering(
         self, stack: contextlib.AsyncExitStack, reporting: Reporting, catalog: Watched
     ) -> Content:
-        outlet = Outlet()
-        stack.callback(outlet.close)
+        self._outlet = Outlet()
+        stack.callback(self._outlet.close)
         return Content(
             gateway=self._gateway,
             ecosystems=ECOSYSTEMS,
             mirrors=self._mirrors,
-            outlet=outlet,
+            outlet=self._outlet,
             requests=reporting,
             keeping=Keeping(self._shelf, catalog, self._hits),
             access=self._access,
@@ -385,6 +385,7 @@ class Worker:
             behind,
             self._shelf,
             self._hits,
+            self._outlet,
             crowd=self._crowd,
             proxies=self._proxies,
             failed=self._reporting.unanswered,

@@ -44,6 +44,7 @@ from proxy.web.access import ANYBODY, Access
 from proxy.web.asking import wanted
 from proxy.web.errors import SERVER, explained, problem
 from proxy.web.exchange import (
+    CLIENT_LEFT,
     Exchange,
     begun,
     empty,
@@ -57,9 +58,6 @@ from proxy.web.exchange import (
 from proxy.web.keeping import Given, Keeping
 from proxy.web.paths import Asked, Mirrors
 from proxy.web.sending import SMALL, Outlet, Way
-
-CLIENT_LEFT = 499
-"""nginx's word, in logs and metrics only, for a client that closed before it was answered."""
 
 _OPEN_END = sys.maxsize
 

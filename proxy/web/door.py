@@ -5,12 +5,18 @@ are compared with requests that were answered before. It may answer only while a
 client nothing, which it can tell as long as everything that it passed on were whole requests
 without a body; after anything else (a body, half a head, several requests at once) aiohttp alone
 has the connection, to its end. So the two never read the same stream differently.
+
+A long body is sent out of its file. What the socket does not take at once follows in a task, and
+until that is done whatever comes in waits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -18,8 +24,14 @@ from aiohttp import web
 from proxy.web.connection import Connection
 from proxy.web.heads import is_plain
 from proxy.web.proxies import Proxies
-from proxy.web.ready import Block, Ready, Shelf
-from proxy.web.sending import STALLED
+from proxy.web.ready import Block, Part, Ready, Shelf
+from proxy.web.sending import STALLED, Meter, Outlet, at_once, is_cached, is_wrapped
+
+COPIED = 1 << 20
+"""Bytes of a body that are read into memory at once where they have to be encrypted."""
+
+HELD = 16 << 10
+"""Bytes that may wait here while a body is sent; more stay with the kernel, and the client."""
 
 
 class Hits(Protocol):
@@ -33,13 +45,51 @@ class Hits(Protocol):
         """One request, answered at *now*, in *seconds*."""
         ...
 
+    def over(
+        self, told: Any, client: Any, agent: Any, now: float, *, seconds: float, first: float
+    ) -> None:
+        """One request, whose answer began after *first* seconds and was complete after *seconds*,
+        at *now*.
+        """
+        ...
+
+    def broken(
+        self,
+        told: Any,
+        client: Any,
+        agent: Any,
+        now: float,
+        *,
+        seconds: float,
+        first: float,
+        sent: int,
+    ) -> None:
+        """The same of one of which the client got *sent* bytes and no more."""
+        ...
+
+
+@dataclass(slots=True)
+class _Sending:
+    """A body on its way, and what is to be said of it."""
+
+    ready: Ready
+    client: Any
+    agent: Any
+    started: float  # perf_counter
+    first: float  # seconds from there to the first byte
+    meter: Meter
+    closes: bool
+    descriptor: int  # its own
+    task: asyncio.Task[None] | None = None
+    held: bytes = b""  # what came in meanwhile
+
 
 class Door(Connection):
     """One connection."""
 
     __slots__ = (
-        *("_client", "_hits", "_is_clean", "_is_proxy", "_owed", "_patience", "_peer", "_proxies"),
-        *("_shelf", "_watch", "asked"),
+        *("_client", "_hits", "_is_clean", "_is_proxy", "_outlet", "_owed", "_patience", "_peer"),
+        *("_proxies", "_sending", "_shelf", "_watch", "asked"),
     )
 
     def __init__(
@@ -47,6 +97,7 @@ class Door(Connection):
         server: web.Server,
         shelf: Shelf,
         hits: Hits,
+        outlet: Outlet,
         *,
         proxies: Proxies | None = None,
         patience: float = STALLED,
@@ -61,6 +112,8 @@ class Door(Connection):
         self._patience = patience
         self._shelf = shelf
         self._hits = hits
+        self._outlet = outlet
+        self._sending: _Sending | None = None
         self._is_clean = True  # whether aiohttp was given nothing but whole requests
         self._owed = 0  # answers that it has not given yet
         self._client: Any = None  # what is said of whoever has connected
@@ -73,6 +126,9 @@ class Door(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Answer what came in, or have aiohttp answer it."""
+        if self._sending is not None:
+            self._hold(self._sending, data)
+            return
         if data and self._is_clean:  # aiohttp itself calls with nothing, to go on parsing
             end = data.find(b"\r\n")
             line, rest = data[:end], data[end:]
@@ -114,12 +170,29 @@ class Door(Connection):
             return False
         transport = self.transport
         assert transport is not None
-        ready.given = True
-        if ready.body:
+        sent = -1
+        if ready.part is not None:
+            sent = self._began(ready.wire, ready.part, transport)
+            if sent < 0:
+                return False
+        elif ready.body:
             transport.writelines((ready.wire, ready.body))
         else:
             transport.write(ready.wire)
+        ready.given = True
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        client = self._named(block, transport)
+        seconds = time.perf_counter() - started
+        if ready.part is not None and sent < len(ready.part):
+            self._send(ready, client, block, started=started, seconds=seconds, sent=sent)
+            return True
+        self._hits.add(ready.told, client, block.words, now, seconds)
+        if block.closes:
+            self.force_close()
+        return True
+
+    def _named(self, block: Block, transport: asyncio.Transport) -> Any:
+        """What is said of whoever has asked."""
         if self._client is None:
             peer = transport.get_extra_info("peername")
             # A Unix socket's other end has no address.
@@ -132,8 +205,108 @@ class Door(Connection):
             client = self._hits.words(client=named)
         if block.words is None:
             block.words = self._hits.words(agent=block.agent)
-        self._hits.add(ready.told, client, block.words, now, time.perf_counter() - started)
-        return True
+        return client
+
+    # -- bodies out of files -------------------------------------------------------------
+
+    def _began(self, head: bytes, part: Part, transport: asyncio.Transport) -> int:
+        """Send *head* and the beginning of *part*, or leave both to the flow (-1).
+
+        Returns how many bytes of it the socket took.
+        """
+        if transport.get_write_buffer_size() or not is_cached(part.descriptor, part.span.start):
+            return -1
+        if is_wrapped(transport):
+            if len(part) > COPIED:
+                return -1
+            body = os.pread(part.descriptor, len(part), part.span.start)
+            if len(body) < len(part):
+                return -1
+            transport.writelines((head, body))
+            return len(part)
+        try:
+            return at_once(transport, head, part.descriptor, part.span)
+        except ConnectionError:
+            return 0  # which the rest will meet, too
+
+    def _send(
+        self, ready: Ready, client: Any, block: Block, *, started: float, seconds: float, sent: int
+    ) -> None:
+        """Send the rest of what `_began`."""
+        assert self.transport is not None
+        assert ready.part is not None
+        sending = _Sending(
+            ready=ready,
+            client=client,
+            agent=block.words,
+            started=started,
+            first=seconds,
+            meter=Meter(sent),
+            closes=block.closes,
+            descriptor=os.dup(ready.part.descriptor),  # the answer may be forgotten meanwhile
+        )
+        rest = self._outlet.moved(
+            self.transport, sending.meter, sending.descriptor, ready.part.span[sent:]
+        )
+        self._sending = sending
+        sending.task = self._loop.create_task(rest)
+        sending.task.add_done_callback(partial(self._sent, sending))
+
+    def _hold(self, sending: _Sending, data: bytes) -> None:
+        """Keep what came in until the body is out."""
+        sending.held += data
+        if len(sending.held) > HELD and self.transport is not None:
+            self.transport.pause_reading()
+
+    def _sent(self, sending: _Sending, task: asyncio.Task[None]) -> None:
+        """The rest is out, or will never be."""
+        self._sending = None
+        os.close(sending.descriptor)
+        self._tell(sending)
+        error = None if task.cancelled() else task.exception()
+        if not isinstance(error, ConnectionError | None) and self._tell_failed is not None:
+            self._tell_failed(self._peer, 500, error)
+        transport = self.transport
+        if transport is None:
+            return
+        if task.cancelled() or error is not None:
+            transport.abort()
+        elif sending.closes or self._close or self._force_close:
+            self.force_close()
+        else:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            if len(sending.held) > HELD:
+                transport.resume_reading()
+            if sending.held:
+                self.data_received(sending.held)
+
+    def _tell(self, sending: _Sending) -> None:
+        """Say of it what the flow would."""
+        ready, meter = sending.ready, sending.meter
+        assert ready.part is not None
+        who = (ready.told, sending.client, sending.agent, self._shelf.clock())
+        seconds = time.perf_counter() - sending.started
+        if meter.sent == len(ready.part):
+            self._hits.over(*who, seconds=seconds, first=sending.first)
+        else:
+            self._hits.broken(*who, seconds=seconds, first=sending.first, sent=meter.sent)
+
+    @property
+    def idle_since(self) -> float | None:
+        """See `Guest`."""
+        return None if self._sending is not None else super().idle_since
+
+    def _process_keepalive(self) -> None:
+        if self._sending is not None:  # aiohttp takes the connection for idle
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
+        """Let what is on its way arrive within *timeout* seconds, then end."""
+        sending = self._sending
+        if sending is not None and sending.task is not None:
+            await asyncio.wait((sending.task,), timeout=timeout)
+        await super().shutdown(timeout)
 
     # -- clients that do not read --------------------------------------------------------
 
@@ -148,6 +321,8 @@ class Door(Connection):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._look_no_more()
+        if self._sending is not None and self._sending.task is not None:
+            self._sending.task.cancel()
         super().connection_lost(exc)
 
     def _look_again(self, transport: asyncio.Transport, before: int) -> None:

@@ -17,6 +17,9 @@ from proxy.web.access import ANYBODY, Visitor
 from proxy.web.errors import SERVER
 from proxy.web.sending import Meter, Way
 
+CLIENT_LEFT = 499
+"""nginx's word, in logs and metrics only, for a client that closed before it was answered."""
+
 
 @dataclass(slots=True)
 class Exchange:

@@ -38,6 +38,8 @@ _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\t]*)")
 _HOST = re.compile(rb"[0-9A-Za-z_.\-:\[\]]+")
 _END = b"\r\n\r\n"
 
+_CONNECTION, _KEEP_ALIVE, _CLOSE = b"connection", b"keep-alive", b"close"
+
 # Each of these may change where the request ends, or what the connection is (RFC 9112 sections
 # 6, 7 and 9; RFC 9110 sections 7.8 and 10.1.1).
 _DECISIVE = frozenset(
@@ -46,13 +48,14 @@ _DECISIVE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Understood:
     """What a block of header lines says: what tells requests apart, and who asks."""
 
     signature: tuple[tuple[bytes, bytes], ...]  # lower-case names, values
     agent: str
     forwarded: str  # what X-Forwarded-For says
+    closes: bool  # whether it is the last request of its connection
 
 
 def is_plain(line: bytes) -> bool:
@@ -65,7 +68,7 @@ def understand(block: bytes) -> Understood | None:
     if len(block) > LONGEST or not (block.startswith(b"\r\n") and block.endswith(_END)):
         return None
     signature = []
-    read: dict[bytes, list[bytes]] = {b"host": [], USER_AGENT: [], FORWARDED: []}
+    read: dict[bytes, list[bytes]] = {b"host": [], USER_AGENT: [], FORWARDED: [], _CONNECTION: []}
     lines = block[2 : -len(_END)].split(b"\r\n")
     if len(lines) > MOST:
         return None
@@ -74,15 +77,23 @@ def understand(block: bytes) -> Understood | None:
         if field is None:
             return None
         name, value = field[1].lower(), field[2].strip(b" \t")
-        if name in _DECISIVE or (name == b"connection" and value.lower() != b"keep-alive"):
+        if name in _DECISIVE:
             return None
         if name in read:
             read[name].append(value)
         elif name not in OF_NO_INTEREST:
             signature.append((name, value))
-    hosts, agents, forwarded = read.values()
+    hosts, agents, forwarded, connection = read.values()
+    said = b" ".join(connection).lower()
     # RFC 9112 section 3.2: exactly one Host; else it is aiohttp that decides what to do.
-    if len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None or len(agents) > 1:
+    is_addressed = len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
+    if not is_addressed or len(agents) > 1 or said not in (b"", _KEEP_ALIVE, _CLOSE):
         return None
-    agent = agents[0].decode("ascii") if agents else ""
-    return Understood(tuple(signature), agent, b",".join(forwarded).decode("ascii"))
+    if said == _CLOSE:  # which the answer repeats
+        signature.append((_CONNECTION, _CLOSE))
+    return Understood(
+        signature=tuple(signature),
+        agent=agents[0].decode("ascii") if agents else "",
+        forwarded=b",".join(forwarded).decode("ascii"),
+        closes=said == _CLOSE,
+    )

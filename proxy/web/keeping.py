@@ -6,6 +6,7 @@ what it rests on (`proxy.gateway.basis`) is still what it was when the flow look
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,12 +21,12 @@ from proxy.gateway.answer import Answer, Slice
 from proxy.gateway.basis import Basis, Watched
 from proxy.web.door import Door
 from proxy.web.heads import OF_NO_INTEREST, USER_AGENT
-from proxy.web.ready import Answers, Block, Ready, Shelf, Template
+from proxy.web.ready import LASTS, Answers, Block, Part, Ready, Shelf, Template
 from proxy.web.sending import SMALL
 
-LARGEST_INDEX = 1 << 20
-"""Bytes of the body of an index: a compressed page of 5,000 files has half of this. Larger files
-than `SMALL` are asked for once by a client, and sendfile costs little more."""
+IN_MEMORY = 128 << 10
+"""Bytes of a body that is kept as such: a compressed page of 1,000 files has half of this. Longer
+ones stay in their files, from which sendfile takes them without a copy."""
 
 
 class Stencils(Protocol):
@@ -86,13 +87,15 @@ class Keeping:
             return
         # What aiohttp adds to the head is in it after this, and it is done once in any case.
         await given.response.prepare(given.request)
-        body = _body(given)
         mirror = given.resource.mirror
-        if body is None or not given.response.keep_alive or given.response.chunked:
+        line, block = asked
+        if bool(given.response.keep_alive) == block.closes or given.response.chunked:
             return
         if self._shelf.mark(mirror) != mark or not self._catalog.still(basis):
             return
-        line, block = asked
+        body = _body(given)
+        if body is None:
+            return
         told = self._stencils.stencil(
             mirror=mirror,
             method=given.request.method,
@@ -102,7 +105,10 @@ class Keeping:
             sent=None if given.is_head else len(body),
         )
         among = _among(block, given.answer)
-        self._shelf.put(Ready(line, among, _template(given), body, told), basis)
+        ready = Ready(line, among, _template(given), body, told)
+        self._shelf.put(ready, basis)
+        if isinstance(body, Part):  # which must not hold what is deleted for long
+            asyncio.get_running_loop().call_later(LASTS, self._shelf.drop, ready)
 
 
 def _is_to_be_kept(given: Given) -> bool:
@@ -116,8 +122,10 @@ def _is_to_be_kept(given: Given) -> bool:
         return False
     if given.span is None:
         return given.response.status == HTTPStatus.NOT_MODIFIED
-    largest = LARGEST_INDEX if isinstance(given.resource, Index) else SMALL
-    return given.is_head or len(given.span) <= largest
+    if given.is_head or len(given.span) <= SMALL or isinstance(given.resource, Index):
+        return True
+    # Long parts of files: what resumes a download is not asked for again.
+    return given.response.status == HTTPStatus.OK
 
 
 def _among(block: Block, answer: Answer) -> Answers:
@@ -126,7 +134,7 @@ def _among(block: Block, answer: Answer) -> Answers:
     return block.own if by_agent else block.answers
 
 
-def _body(given: Given) -> bytes | None:
+def _body(given: Given) -> bytes | Part | None:
     """What was sent after the head; None if that was not all of it."""
     if given.is_head:
         return b""
@@ -136,6 +144,8 @@ def _body(given: Given) -> bytes | None:
     if given.sent != len(given.span):
         return None
     start = answered.start + given.span.start
+    if len(given.span) > IN_MEMORY:
+        return Part(os.dup(answered.blob.fileno()), range(start, start + len(given.span)))
     # Just sent, so that it is in the page cache.
     body = os.pread(answered.blob.fileno(), len(given.span), start)
     return body if len(body) == len(given.span) else None

@@ -2,13 +2,14 @@
 
 The flow gave each of them once; here they lie ready by the request they were given to, until
 what they rest on changes (`Shelf.changed`), their time is over, or others need the room. Their
-bodies are in memory; nothing is read and nothing is parsed to give one again. Heads are written
-anew when a second, or a lifetime that they count down, has moved on.
+bodies are in memory, or long ones in files that are open; nothing is parsed to give one again.
+Heads are written anew when a second, or a lifetime that they count down, has moved on.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,9 @@ ROOM = 64 << 20
 
 JOINED = 16 << 10
 """Bytes of a body up to which copying it behind its head is cheaper than two pieces of a write."""
+
+FILES = 256
+"""Open files of all ready answers of a process."""
 
 LASTS = 15.0
 """Seconds after which the flow is asked again, whatever an answer rests on: the flow also sees
@@ -54,6 +58,7 @@ class Block:
     own: Answers
     agent: str
     forwarded: str
+    closes: bool  # whether the connection ends with the answer
     size: int  # of what is remembered of it, in bytes
     words: Any = None  # whoever reports requests keeps here what it says of the agent
 
@@ -87,17 +92,42 @@ class Template:
         return self.status_line + "".join(lines).encode() + b"\r\n", until
 
 
+class Part:
+    """A body that stays in its file, and which bytes of that: the descriptor is its own."""
+
+    __slots__ = ("descriptor", "span")
+
+    def __init__(self, descriptor: int, span: range) -> None:
+        """*descriptor* is from now on closed here."""
+        self.descriptor = descriptor
+        self.span = span
+
+    def __len__(self) -> int:
+        return len(self.span)
+
+    def close(self) -> None:
+        """Give the descriptor back. Who is still sending has a duplicate."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
 class Ready:
-    """One answer. `wire` is what to write at a time between `since` and `until`, then `body`."""
+    """One answer: `wire` is what to write at a time between `since` and `until`.
+
+    Then `body`, or what `part` names.
+    """
 
     __slots__ = (
         *("_template", "_whole", "among", "body", "ends", "given", "keys", "line", "noted_at"),
-        *("since", "size", "told", "until", "wire"),
+        *("part", "since", "size", "told", "until", "wire"),
     )
 
     def __init__(
-        self, line: bytes, among: Answers, template: Template, body: bytes, told: Any
+        self, line: bytes, among: Answers, template: Template, content: bytes | Part, told: Any
     ) -> None:
+        body = b"" if isinstance(content, Part) else content
+        self.part = content if isinstance(content, Part) else None
         self.line = line
         self.among = among
         self.told = told
@@ -151,6 +181,7 @@ class Shelf:
         self._blocks_size = 0
         self._answers: WeakValueDictionary[Hashable, Answers] = WeakValueDictionary()
         self._order: OrderedDict[Ready, None] = OrderedDict()
+        self._files: OrderedDict[Ready, None] = OrderedDict()  # those of them with a part
         self._grounds: dict[str, _Ground] = {}
         self._epoch = 0
         self._grown: dict[str, int] = {}
@@ -178,6 +209,8 @@ class Shelf:
         if earlier is not None:
             self._drop(earlier)
         if not ready.renew(now):
+            if ready.part is not None:
+                ready.part.close()
             return
         # Values by key; of mirrors only that something was added is ever told.
         grounds: Mapping[str, Remembered | None] = basis.seen | dict.fromkeys(basis.mirrors)
@@ -191,7 +224,10 @@ class Shelf:
         ready.among[ready.line] = ready
         self._order[ready] = None
         self.size += ready.size
-        self._make_room()
+        if ready.part is not None:
+            self._files[ready] = None
+            _spared(self._files, self._drop, lambda: len(self._files) > FILES)
+        _spared(self._order, self._drop, lambda: self.size > self._room)
         self._sized(len(self), self.size)
 
     def drop(self, ready: Ready) -> None:
@@ -223,6 +259,7 @@ class Shelf:
             own=self._answered((signature, agent)),
             agent=agent,
             forwarded=understood.forwarded,
+            closes=understood.closes,
             size=3 * len(lines) + BLOCK_OVERHEAD,
         )
         self.blocks[lines] = block
@@ -249,6 +286,9 @@ class Shelf:
 
     def _drop(self, ready: Ready) -> None:
         del self._order[ready]
+        if ready.part is not None:
+            del self._files[ready]
+            ready.part.close()
         self.size -= ready.size
         ready.ends = ready.until = 0.0
         if ready.among.get(ready.line) is ready:
@@ -259,12 +299,15 @@ class Shelf:
             if not ground.answers:
                 del self._grounds[key]
 
-    def _make_room(self) -> None:
-        """Second chance: what was given since it was last looked at goes to the end instead."""
-        while self.size > self._room and self._order:
-            oldest = next(iter(self._order))
-            if oldest.given:
-                oldest.given = False
-                self._order.move_to_end(oldest)
-            else:
-                self._drop(oldest)
+
+def _spared(
+    order: OrderedDict[Ready, None], drop: Callable[[Ready], None], is_full: Callable[[], bool]
+) -> None:
+    """Make room. Second chance: what was given since it was last looked at goes to the end."""
+    while order and is_full():
+        oldest = next(iter(order))
+        if oldest.given:
+            oldest.given = False
+            order.move_to_end(oldest)
+        else:
+            drop(oldest)

@@ -126,6 +126,10 @@ class Counted(Hits):
         self.given += 1
         super().add(told, client, agent, now, seconds)
 
+    def over(self, told: Stencil, client: str, agent: str, now: float, **more: float) -> None:
+        self.given += 1
+        super().over(told, client, agent, now, **more)
+
 
 @dataclass(slots=True)
 class Side:
@@ -224,8 +228,10 @@ async def twins(
         stack.callback(hits.settle)
 
         def door(server: web.Server) -> Door:
-            return Door(server, shelf, hits, patience=patience, access_log=None)
+            return Door(server, shelf, hits, outlet, patience=patience, access_log=None)
 
+        outlet = Outlet(2, patience=patience)
+        stack.callback(outlet.close)
         contents = [
             _content(stack, made, quick, Keeping(shelf, watched, hits), access),
             _content(stack, made, plain, None, access),

@@ -224,7 +224,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         name="pkgproxy_ready_answers",
         kind=Kind.GAUGE,
-        help="Answers that lie ready in memory to be given again.",
+        help="Answers that lie ready to be given again.",
     ),
     Metric(
         name="pkgproxy_ready_bytes",

@@ -36,11 +36,11 @@ def over_tcp(port: int, path: str = "/readyz", **headers: str) -> http.client.HT
     return get(socket.create_connection(("127.0.0.1", port), timeout=30), path, named)
 
 
-def over_unix(path: Path) -> http.client.HTTPResponse:
+def over_unix(path: Path, asked: str = "/readyz") -> http.client.HTTPResponse:
     connected = socket.socket(socket.AF_UNIX)
     connected.settimeout(30)
     connected.connect(str(path))
-    return get(connected)
+    return get(connected, asked)
 
 
 # -- systemd -------------------------------------------------------------------------------
@@ -95,8 +95,17 @@ def test_a_unix_socket_is_for_the_user_and_group_and_goes_with_the_server(
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(path))
     dead.close()
-    with Service(tmp_path, {"socket": str(path), "workers": workers}) as service:
+    (tmp_path / "www").mkdir()
+    big = bytes(range(256)) * 8192
+    (tmp_path / "www" / "big").write_bytes(big)
+    server = {"socket": str(path), "workers": workers}
+    with (
+        Origin(tmp_path / "www") as origin,
+        Service(tmp_path, server, source=f"{origin.url}/") as service,
+    ):
         service.told("READY=1")
+        for _ in range(6):  # at first it is fetched, then sent, then it lies ready
+            assert over_unix(path, "/files/f/big").body == big  # type: ignore[attr-defined]
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         assert [over_unix(path).status for _ in range(5)] == [200] * 5
         assert f"unix:{path}" in service.log
@@ -142,6 +151,8 @@ def test_tls_with_a_certificate_that_is_changed_while_it_runs(tmp_path: Path, wo
     (tmp_path / "www").mkdir()
     big = bytes(range(256)) * 8192
     (tmp_path / "www" / "big").write_bytes(big)
+    middling = big[:500_000]
+    (tmp_path / "www" / "middling").write_bytes(middling)
     first, first_key = certificate(tmp_path / "tls", "first")
     second, second_key = certificate(tmp_path / "tls", "second")
     used, used_key = tmp_path / "used.pem", tmp_path / "used.key"
@@ -156,8 +167,10 @@ def test_tls_with_a_certificate_that_is_changed_while_it_runs(tmp_path: Path, wo
     ):
         service.told("READY=1")
         assert f"https://127.0.0.1:{port}" in service.log
-        for _ in range(2):
-            assert over_tls(port, first, "/files/f/big").body == big  # type: ignore[attr-defined]
+        for _ in range(6):  # at first it is fetched, then sent, then it lies ready
+            for name, body in (("big", big), ("middling", middling)):
+                said = over_tls(port, first, f"/files/f/{name}")
+                assert said.body == body  # type: ignore[attr-defined]
         with pytest.raises((ConnectionError, http.client.HTTPException)):
             over_tcp(port)
         # A pair that does not fit changes nothing.

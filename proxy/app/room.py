@@ -11,8 +11,9 @@ EACH = 4
 """Descriptors for a client that is served: its socket, that once more, a file, and the socket of
 another one that is turned away meanwhile."""
 
-OWN = 256
-"""Descriptors for the catalog, for siblings, for rendering processes and what is being written."""
+OWN = 512
+"""Descriptors for the catalog, for siblings, for rendering processes, for what is being written,
+and for files of answers that lie ready (`proxy.web.ready.FILES`)."""
 
 OF_UPSTREAM = 4
 """Descriptors for each connection to upstream: there are two sessions, and each fills a file."""

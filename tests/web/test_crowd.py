@@ -26,6 +26,7 @@ from proxy.web.connection import LONGEST_HEAD
 from proxy.web.crowd import Crowd
 from proxy.web.door import Door
 from proxy.web.ready import Shelf
+from proxy.web.sending import Outlet
 from tests.lab.server import MirrorConfig, ProxyServer, eventually
 from tests.web.hostile import Says, upstream
 from tests.web.twins import Client, Reply, request
@@ -174,6 +175,7 @@ async def _scene(most: int) -> AsyncIterator[Scene]:
             server,
             Shelf(time.time),
             Hits(Metrics(CollectorRegistry()), Log(io.BytesIO()), requests=False),
+            Outlet(1),
             crowd=crowd,
             failed=lambda _client, status, _error: failed.append(status),
         ),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from proxy.core.model import Bounds
+from proxy.web.door import Door
 from proxy.web.ready import FILES, Answers, Part, Ready, Shelf
 from tests.gateway.world import HOST
 from tests.lab.fake_upstream import FakeFile
@@ -111,6 +112,8 @@ def test_a_slow_client_gets_every_byte_while_others_are_answered(tmp_path: Path)
         for _ in range(20):
             assert await doors.is_ready("GET", SMALL)
         assert doors.hits.given == given + 20, "it is under way"
+        idle = [one.idle_since for one in doors.server.connections if isinstance(one, Door)]
+        assert None in idle, "so that it gives way to nobody"
         doors.shelf.clear()  # it may even be forgotten meanwhile
         await slow.head()
         assert await slow.take(len(LONG)) == LONG

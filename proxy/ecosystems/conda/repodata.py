@@ -28,6 +28,11 @@ from proxy.ecosystems.conda.shards import Sharding
 from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, objects, plain_text, values
 from proxy.errors import BadIndex
 
+_PER_SHARD = 20
+"""Bytes of text for one of an earlier pack, from which few shards can be taken out of it: there
+are five as a rule.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repodata:
@@ -60,7 +65,8 @@ def read(
     whole = None
     if body.aside is not None and rowed and sharded:
         # What is packed at once takes memory, of which each of two processes has half.
-        packing = None if body.earlier else exports
+        known = len(body.earlier or b"")
+        packing = exports if known * _PER_SHARD < len(text) else None
         reader = Reader(gate, links, rowed=True, sharded=True, packing=packing)
         task = halves.Task(
             index=index, sections=found, removed=removed, exports=exports, earlier=body.earlier

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from proxy.errors import ProxyError, RequestError
+from proxy.errors import MethodNotAllowed, ProxyError, RequestError, UnknownPath
 from proxy.web.crowd import Crowd, cut_short, turn_away
 from proxy.web.errors import refusal
 
@@ -39,7 +39,9 @@ class Connection(web.RequestHandler):
         **rest: Any,
     ) -> None:
         """It is one of the *crowd*. *rest* is what aiohttp's own takes."""
-        super().__init__(server, loop=asyncio.get_running_loop(), **rest)
+        # Bodies are of no use here, or JSON: nobody is to have them unpacked.
+        loop = asyncio.get_running_loop()
+        super().__init__(server, loop=loop, auto_decompress=False, **rest)
         self._crowd = crowd
         self._half = 0  # bytes of a head that has not come to its end
         self._tell_failed = failed
@@ -86,6 +88,16 @@ class Connection(web.RequestHandler):
         if self._crowd is not None:
             self._crowd.left(self)
         super().connection_lost(exc)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send *resp*; what aiohttp says where no handler is meant, in our words."""
+        if isinstance(resp, web.HTTPNotFound):
+            resp = refusal(UnknownPath("there is nothing here"))
+        elif isinstance(resp, web.HTTPMethodNotAllowed):
+            resp = refusal(MethodNotAllowed("this can only be read"))
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import os
@@ -581,3 +582,31 @@ def test_a_project_page_is_not_written_by_upstream(scene: Scene) -> None:
     assert reply.status == 200
     assert_no_script(reply.body.decode())
     assert b"&lt;script" in reply.body
+
+
+# -- what is for nobody ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["OPTIONS *", "CONNECT inside.example.org:443", "POST /"])
+def test_a_target_that_is_no_path_is_answered_in_our_words(scene: Scene, line: str) -> None:
+    received = scene.raw(f"{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    assert received.startswith((b"HTTP/1.1 404 No such path", b"HTTP/1.1 405 Method not allowed"))
+    assert b"\r\nServer: pkgproxy\r\n" in received
+    assert b"aiohttp" not in received
+
+
+def test_what_a_client_sends_along_is_not_unpacked(scene: Scene) -> None:
+    """Neither a bomb nor what only says that it is packed costs anything, or is told as wrong."""
+    bomb = gzip.compress(bytes(64 << 20))
+    for body in (bomb, b"no gzip at all"):
+        lines = ("Content-Encoding: gzip", f"Content-Length: {len(body)}")
+        before = scene.proxy.rss()
+        received = scene.raw(request("/files/tree/file", *lines) + body)
+        assert received.startswith(b"HTTP/1.1 200 ")
+        assert scene.proxy.rss() - before < 32 << 20
+    chunked = ("Content-Encoding: gzip", "Transfer-Encoding: chunked")
+    scene.raw(request("/files/tree/file", *chunked) + b"5\r\nabcde\r\n0\r\n\r\n")
+    told = scene.proxy.log.count(" bad_request ")
+    scene.raw(b"no request at all\r\n\r\n")
+    eventually(lambda: scene.proxy.log.count(" bad_request ") > told, "the log has come so far")
+    assert " library " not in scene.proxy.log

@@ -36,6 +36,7 @@ _SUSPECT = (
 )
 
 
+@lru_cache(maxsize=512)  # one request's address is shown in several places
 def redacted(url: str) -> str:
     """*url* without user, password, token in its path, query or fragment.
 

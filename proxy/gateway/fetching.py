@@ -7,6 +7,7 @@ is written after the blob, so the catalog never names what is not there.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -184,25 +185,29 @@ class Fetching:
             publish(Unstorable("storage"))
             return
         fill = Fill(spool, expected=expected, length=expected.size)
+        with fill.reader():
+            promised = _promised(order, reply, expected, now)
+            publish(Filling(fill, promised))
+            # A turn of the loop, in which whoever waits boards: a body that is there, or breaks
+            # off, at once would be over before.
+            await asyncio.sleep(0)
+            stored = await self._filled(order, reply, fill)
+            if stored is None:
+                return
+            # Whoever waits for the end of it gets it first: writing takes turns with that.
+            await asyncio.sleep(0)
+            entry = replace(promised, digest=stored.digest, size=stored.size)
+            for one in _entries(order, entry):
+                await self._catalog.put(one)
+
+    async def _filled(self, order: Order, reply: Reply, fill: Fill) -> Stored | None:
+        """None where the store fails: its clients get the rest past it."""
         self._events.filling(order.mirror.key, 1)
         try:
-            with fill.reader():
-                publish(Filling(fill, _promised(order, reply, expected, now)))
-                try:
-                    stored = await fill.run(reply.chunks)
-                except StorageError as error:  # its clients get the rest past the store
-                    self._events.unstored(order.mirror.key, error)
-                    return
-                entry = entry_of(
-                    reply,
-                    stored,
-                    key=order.key,
-                    source=order.source.path,
-                    now=now,
-                    bounds=bounds,
-                )
-                for one in _entries(order, entry):
-                    await self._catalog.put(one)
+            return await fill.run(reply.chunks)
+        except StorageError as error:
+            self._events.unstored(order.mirror.key, error)
+            return None
         finally:
             self._events.filling(order.mirror.key, -1)
 

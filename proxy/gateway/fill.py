@@ -82,7 +82,7 @@ class Fill:
         self._expected = expected
         self._written = 0
         self._readers = 0
-        self._pulse: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting: list[asyncio.Future[None]] = []
         self._error: ProxyError | None = None
         self._closed = False
         self.state = State.FILLING
@@ -147,7 +147,11 @@ class Fill:
                 raise self._error
             if self.state is State.DONE:
                 break
-            await asyncio.shield(self._pulse)
+            # One for each reader, who may leave: a shared one would have to be shielded, which
+            # costs each of a thousand readers another turn of the loop for each piece.
+            beat = asyncio.get_running_loop().create_future()
+            self._waiting.append(beat)
+            await beat
         return self.released
 
     async def _copy(self, body: AsyncIterator[bytes]) -> None:
@@ -161,6 +165,9 @@ class Fill:
                     # The clients' first byte does not wait for all that came with it.
                     await self._write([chunk[:FIRST]], FIRST)
                     chunk = chunk[FIRST:]  # noqa: PLW2901
+                if writing is None and len(chunk) <= FIRST and not batch:
+                    await self._write([chunk], len(chunk))  # at once: see `storage.spool.INLINE`
+                    continue
                 batch.append(chunk)
                 waiting += len(chunk)
                 if writing is None or writing.done() or waiting >= BATCH:
@@ -192,8 +199,10 @@ class Fill:
         self._close_if_unused()
 
     def _beat(self) -> None:
-        pulse, self._pulse = self._pulse, asyncio.get_running_loop().create_future()
-        pulse.set_result(None)
+        waiting, self._waiting = self._waiting, []
+        for beat in waiting:
+            if not beat.done():  # else its reader has left
+                beat.set_result(None)
 
     def _close_if_unused(self) -> None:
         if not self._readers and self.state is not State.FILLING and not self._closed:

@@ -30,12 +30,45 @@ class Boarded(Generic[V]):
     collapsed: bool
 
 
+class _Gate(Generic[V]):
+    """Where callers wait until there is a value. Each has a future of its own, which it may leave:
+    one for all would have to be shielded, and all would board a turn of the loop later.
+    """
+
+    def __init__(self) -> None:
+        self._value: list[V] = []  # one, or none yet
+        self._waiting: list[asyncio.Future[V]] = []
+
+    async def passed(self) -> V:
+        """The value, as soon as there is one. Raises what `close` was given."""
+        if self._value:
+            return self._value[0]
+        waiting: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        return await waiting
+
+    def open(self, value: V) -> None:
+        """Whoever waits goes on in the next turn of the loop."""
+        self._value.append(value)
+        for one in self._left_waiting():
+            one.set_result(value)
+
+    def close(self, error: BaseException) -> None:
+        """Nothing comes any more."""
+        for one in self._left_waiting():
+            one.set_exception(error)
+
+    def _left_waiting(self) -> list[asyncio.Future[V]]:
+        waiting, self._waiting = self._waiting, []
+        return [one for one in waiting if not one.done()]  # others have left
+
+
 class Flights(Generic[K, V]):
     """The flights in the air, by key."""
 
     def __init__(self, on_failure: Callable[[K, BaseException], None]) -> None:
         """*on_failure* hears of every flight that failed, even if nobody waits for it."""
-        self._boarding: dict[K, asyncio.Future[V]] = {}
+        self._boarding: dict[K, _Gate[V]] = {}
         self._tasks: dict[K, asyncio.Task[None]] = {}
         self._on_failure = on_failure
 
@@ -53,34 +86,31 @@ class Flights(Generic[K, V]):
 
         Raises whatever *fly* raised before publishing, to every caller alike.
         """
-        boarding = self._boarding.get(key)
-        collapsed = boarding is not None
-        if boarding is None:
-            boarding = self._start(key, fly)
-        return Boarded(await asyncio.shield(boarding), collapsed)
+        gate = self._boarding.get(key)
+        collapsed = gate is not None
+        if gate is None:
+            gate = self._start(key, fly)
+        return Boarded(await gate.passed(), collapsed)
 
     def start(self, key: K, fly: Fly[V]) -> None:
         """Let a flight for *key* go, unless one is in the air, and do not wait for it."""
         if key not in self._boarding:
             self._start(key, fly)
 
-    def _start(self, key: K, fly: Fly[V]) -> asyncio.Future[V]:
-        boarding: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-        self._boarding[key] = boarding
-        task = asyncio.create_task(fly(boarding.set_result))
+    def _start(self, key: K, fly: Fly[V]) -> _Gate[V]:
+        gate = self._boarding[key] = _Gate[V]()
+        task = asyncio.create_task(fly(gate.open))
         self._tasks[key] = task
         task.add_done_callback(lambda done: self._landed(key, done))
-        return boarding
+        return gate
 
     def _landed(self, key: K, task: asyncio.Task[None]) -> None:
         del self._tasks[key]
-        boarding = self._boarding.pop(key)
+        gate = self._boarding.pop(key)
         error = Abandoned("the server is stopping") if task.cancelled() else task.exception()
         if error is not None:
             self._on_failure(key, error)
-        if not boarding.done():
-            boarding.set_exception(error or RuntimeError("landed without publishing"))
-            boarding.exception()  # mark as seen: every caller may already have left
+        gate.close(error or RuntimeError("landed without publishing"))
 
     async def drain(self, seconds: float) -> None:
         """Let what is in the air land for up to *seconds*."""

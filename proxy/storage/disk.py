@@ -20,7 +20,7 @@ from typing import TypeVar
 from proxy.core.model import Digest
 from proxy.errors import StorageError
 from proxy.storage.folder import READING, blob_name, blob_path, prepared, verified
-from proxy.storage.leftovers import collect, locked_file
+from proxy.storage.leftovers import Ahead, collect
 from proxy.storage.ports import Stored
 from proxy.storage.spool import DiskSpool, as_storage_error
 from proxy.storage.tally import Tally
@@ -97,6 +97,7 @@ class DiskBlobs:
         prepared(root)
         with as_storage_error():
             self.tally = Tally(root / "tally")
+        self._ahead = Ahead(self._spools)
 
     def __repr__(self) -> str:
         return f"<DiskBlobs {self.root}>"
@@ -106,6 +107,7 @@ class DiskBlobs:
         await self.write_uses()
         await asyncio.to_thread(self._threads.shutdown)
         self.tally.close()
+        self._ahead.close()
 
     async def spool(self, reserve: int | None = None) -> DiskSpool:
         # Like `open`, on the event loop: it takes less than a turn in a thread would.
@@ -189,10 +191,14 @@ class DiskBlobs:
         The one that is there may be damaged, or old enough for a sweep that does not know yet
         that it is wanted again. Who reads it goes on reading it.
         """
-        home = self.path(digest)
-        home.parent.mkdir(exist_ok=True, mode=0o750)
-        grown = path.stat().st_size - _size(home)
-        path.replace(home)
+        # Text, and no look at the folder before it is missed: clients wait for this.
+        home, aside = self._folder + blob_name(digest), str(path)
+        grown = os.stat(aside).st_size - _size(home)  # noqa: PTH116
+        try:
+            os.replace(aside, home)  # noqa: PTH105
+        except FileNotFoundError:
+            self.path(digest).parent.mkdir(exist_ok=True, mode=0o750)
+            os.replace(aside, home)  # noqa: PTH105
         if grown:
             self.tally.add(grown)
 
@@ -200,6 +206,10 @@ class DiskBlobs:
         """*count* reserved bytes are written or given up."""
         with self._guard:
             self.reserved -= count
+
+    def closing(self) -> None:
+        """A body is done with, by its readers, too: time to think of the next one."""
+        self._ahead.make()
 
     def failed(self, size: int, error: StorageError) -> None:
         """A body could not be written any further, having *size* bytes; told once."""
@@ -221,7 +231,7 @@ class DiskBlobs:
                 f"{reserve} bytes wanted, {self.tally.read()} of cache.max_size, {self.limit}, "
                 f"are used in {self.root}"
             )
-        path, descriptor = locked_file(self._spools)
+        path, descriptor = self._ahead.take()
         self.released(-reserve)
         return DiskSpool(self, path, descriptor, reserve)
 
@@ -271,8 +281,8 @@ def _share(descriptor: int) -> None:
         return
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size  # noqa: PTH116
     except FileNotFoundError:
         return 0

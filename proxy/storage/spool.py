@@ -39,6 +39,10 @@ class Home(Protocol):
         """*count* reserved bytes are written or given up."""
         ...
 
+    def closing(self) -> None:
+        """A body is done with, by its readers, too."""
+        ...
+
     def failed(self, size: int, error: StorageError) -> None:
         """A body could not be written any further, having *size* bytes."""
         ...
@@ -126,6 +130,7 @@ class DiskSpool:
     def _release(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
+            self._home.closing()
             os.close(descriptor)
         self._settle()
 

@@ -33,7 +33,7 @@ from proxy.errors import (
     UpstreamTimeout,
 )
 from proxy.upstream.circuits import Circuits
-from proxy.upstream.connections import READ_AHEAD, bare, proxy_for, session_of, tls_of
+from proxy.upstream.connections import READ_AHEAD, Proxies, bare, session_of, tls_of
 from proxy.upstream.guard import GuardedResolver, check, trusted
 from proxy.upstream.heads import (
     conditions,
@@ -108,6 +108,7 @@ class AiohttpUpstream:
         self._settings = settings
         self._authority = authority
         self._observer = observer
+        self._proxies = Proxies() if settings.trust_env else None
         self._sleep = sleep
         self._dice = dice
         # To get a slot, to connect, and to be answered.
@@ -217,7 +218,7 @@ class AiohttpUpstream:
         address, secret = bare(url), dict[str, str]()
         if not ask.anonymous:
             address, secret = await self._authority.for_url(url, ask.mirror)
-        proxy = proxy_for(address) if self._settings.trust_env else None
+        proxy = self._proxies.find(address) if self._proxies is not None else None
         # A proxy resolves the names itself; its own is the operator's choice.
         trusting = proxy is not None or trusted(url, ask.mirror)
         session = self._trusting if trusting else self._guarded

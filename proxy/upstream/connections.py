@@ -56,13 +56,23 @@ def tls_of(settings: UpstreamSettings) -> ssl.SSLContext:
         raise ConfigError(f"upstream.ca_bundle: {bundle} cannot be read: {error}") from error
 
 
-def proxy_for(url: str) -> str | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for *url*, if any."""
-    parts = urlsplit(url)
-    proxy = getproxies().get(parts.scheme)
-    if proxy is None or proxy_bypass(parts.netloc):
-        return None
-    return proxy
+class Proxies:
+    """The proxies that the environment names, as it is when this is made: a look at all of its
+    variables takes longer than the rest of a request's preparation.
+    """
+
+    def __init__(self) -> None:
+        self._known = getproxies()
+
+    def find(self, url: str) -> str | None:
+        """The one that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for *url*, if any."""
+        if not self._known:
+            return None
+        parts = urlsplit(url)
+        proxy = self._known.get(parts.scheme)
+        if proxy is None or proxy_bypass(parts.netloc):
+            return None
+        return proxy
 
 
 def bare(url: str) -> str:

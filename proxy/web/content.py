@@ -37,7 +37,7 @@ from proxy.errors import (
 )
 from proxy.gateway.answer import Answer, Nothing, Passing, Slice
 from proxy.gateway.basis import gathered
-from proxy.gateway.fill import Growing
+from proxy.gateway.fill import HELD_BACK, Growing
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.resuming import within
 from proxy.web.access import ANYBODY, Access
@@ -220,7 +220,12 @@ class Content:
             return empty(status, headers, exchange, keep_length=known)
         if isinstance(body, Slice) and len(span) <= SMALL:
             piece = os.pread(body.blob.fileno(), len(span), body.start + span.start)
-            return small(status, headers, piece, exchange)
+            return await small(request, status, headers, piece, exchange)
+        is_short = answer.length is not None and 0 < answer.length <= HELD_BACK
+        if is_short and not isinstance(body, Slice | Passing):
+            landed = await _landed(body, span)
+            if landed is not None:
+                return await small(request, status, headers, landed, exchange)
         exchange.promised = len(span) if known else None
         way = await begun(request, status, headers, exchange, chunked=not known)
         match body:
@@ -305,6 +310,18 @@ class Content:
         )
         exchange.meter.sent = len(told.body)
         return response
+
+
+async def _landed(body: Growing, span: range) -> bytes | None:
+    """What *span* names of a body so short that it is released as a whole: it needs no head that
+    goes ahead, and where it fails the client can be told why. None: the store failed.
+    """
+    try:
+        await body.wait_past(span.stop - 1)
+    except StorageError:
+        return None
+    piece = os.pread(body.fileno(), len(span), span.start)  # just written, so that it is in memory
+    return piece if len(piece) == len(span) else None
 
 
 async def _passed(way: Way, chunks: AsyncIterator[bytes]) -> None:

@@ -78,12 +78,18 @@ def empty(
     return response
 
 
-def small(status: int, headers: dict[str, str], piece: bytes, exchange: Exchange) -> web.Response:
-    """A body that is sent with its head."""
+async def small(
+    request: web.Request, status: int, headers: dict[str, str], piece: bytes, exchange: Exchange
+) -> web.Response:
+    """Send a body with its head, now: what is said of it in the log and counted comes after."""
     exchange.status = status
-    exchange.meter.sent = exchange.promised = len(piece)
+    exchange.promised = len(piece)
+    response = web.Response(status=status, headers=headers, body=piece)
+    await response.prepare(request)
+    await response.write_eof()
+    exchange.meter.sent = len(piece)
     exchange.first_byte = time.perf_counter() - exchange.started
-    return web.Response(status=status, headers=headers, body=piece)
+    return response
 
 
 async def begun(

@@ -407,6 +407,35 @@ def test_leftovers_of_the_dead_are_collected_and_work_of_the_living_is_not(tmp_p
     assert not list((tmp_path / "spool").iterdir())
 
 
+def test_a_file_made_ahead_has_no_name_until_it_is_a_body(tmp_path: Path) -> None:
+    ahead = leftovers.Ahead(tmp_path)
+    ahead.make()
+    assert _descriptors(tmp_path)
+    assert not list(tmp_path.iterdir())
+    path, descriptor = ahead.take()
+    os.write(descriptor, SMALL)
+    assert path.read_bytes() == SMALL
+    assert leftovers.collect(tmp_path, tmp_path) == 0  # it is locked, and its maker lives
+    other, another = ahead.take()  # none was made ahead
+    assert other != path
+    for one in (descriptor, another):
+        os.close(one)
+    ahead.make()
+    ahead.close()
+    ahead.make()  # to no avail
+    assert _descriptors(tmp_path) == []
+
+
+def test_where_no_file_can_be_made_ahead_it_is_made_when_it_is_wanted(tmp_path: Path) -> None:
+    missing = tmp_path / "later"
+    ahead = leftovers.Ahead(missing)
+    ahead.make()
+    missing.mkdir()
+    path, descriptor = ahead.take()
+    os.close(descriptor)
+    assert path.parent == missing
+
+
 def test_a_store_of_another_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "FORMAT").write_text("99\n")
     with pytest.raises(StorageError, match=r"99.*cache\.path"):

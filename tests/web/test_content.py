@@ -51,6 +51,7 @@ FILES: dict[str, FakeFile | bytes] = {
 }
 INDEX = "/conda/c/linux-64/repodata.json"
 PACKAGE_PATH = f"/conda/c/linux-64/{NAME}"
+PACKAGE_URL = f"{HOST}/channel/linux-64/{NAME}"
 
 
 class Heard:
@@ -359,6 +360,27 @@ def test_a_body_that_fails_on_the_way_ends_short(tmp_path: Path) -> None:
 
     wrong = {f"{HOST}/channel/linux-64/{NAME}": FakeFile(body=PACKAGE[:-1] + b"!")}
     visit(tmp_path, script, {**FILES, **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        FakeFile(body=b"y" * 1000),
+        FakeFile(body=b"x" * 1000, breaks_at=500, breaking=UpstreamFailed("reset")),
+    ],
+)
+def test_a_short_body_that_fails_on_the_way_is_an_error_that_says_so(
+    tmp_path: Path, wrong: FakeFile
+) -> None:
+    """Nothing of it is released before all of it is right, so that its head can wait, too."""
+
+    async def script(door: Door) -> None:
+        reply, body = await door.get(PACKAGE_PATH)
+        assert (reply.status, reply.content_type) == (503, "application/problem+json")
+        assert json.loads(body)["status"] == 503
+        assert door.heard.exchanges[0].meter.sent == len(body)
+
+    visit(tmp_path, script, {**channel({NAME: b"x" * 1000}), PACKAGE_URL: wrong})
 
 
 def test_every_answer_says_what_the_cache_did(tmp_path: Path) -> None:

@@ -1,6 +1,4 @@
-"""Run the benchmarks named, or all, in a temporary folder; print tables, write JSON and plots.
-
-`python -m benchmarks.results` makes a page of what several runs have written.
+"""Run the benchmarks named, or all, in a temporary folder; print tables, write JSON.
 
 Trials measure nothing: they count broken promises, and run only where they are named.
 """
@@ -33,11 +31,13 @@ from benchmarks import (
 )
 from benchmarks.plot import plot
 from benchmarks.report import Report, save, show
+from benchmarks.results import page
 from benchmarks.stage import Stage
 
 BENCHMARKS: dict[str, Callable[[Stage], Report]] = {
     "herd": herd.run,
     "cold": cold.run,
+    "miss": cold.small,
     "hit": hit.run,
     "answered": answered.run,
     "mixed": mixed.run,
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="the whole scale, and more rounds")
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"))
     parser.add_argument("--folder", type=Path, help="make the temporary folder in here")
+    parser.add_argument("--page", type=Path, help="write a Markdown page, too")
     asked = parser.parse_args()
     unknown = [name for name in asked.name if name not in known]
     if unknown:
@@ -82,6 +83,8 @@ def main() -> None:
         picture = plot(report)
         if picture is not None:
             asked.json.with_name(f"{report.name}.svg").write_text(picture)
+    if asked.page is not None:
+        asked.page.write_text(page(reports, " ".join(["python -m benchmarks", *sys.argv[1:]])))
     console.print(f"written to {asked.json}")
 
 

@@ -1,6 +1,7 @@
 """Installing: sixty wheels with uv against the index itself, thirty packages against nginx.
 
-The proxy has seen everything once; every client starts with an empty cache of its own.
+The proxy has seen everything once; every client starts with an empty cache of its own. What uv
+takes from nginx, which has all that it asks for as files, is what no server can be faster than.
 """
 
 from __future__ import annotations
@@ -8,15 +9,22 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.contestants import Contestant, contestants
 from benchmarks.measure import Spread
 from benchmarks.report import Finding, Report, finding
-from benchmarks.resolve import WANTED, uv_environment, where_pip_asks
-from benchmarks.stage import Stage
+from benchmarks.resolve import (
+    SIMPLE,
+    WANTED,
+    floor_of,
+    on_the_wire,
+    uv_environment,
+    where_pip_asks,
+)
+from benchmarks.stage import MB, Stage
 from benchmarks.upstream import Upstream
 from tests.lab.channel import Recipe, build_channel
 from tests.lab.clients import Rattler, Uv
@@ -39,29 +47,39 @@ def run(stage: Stage) -> Report:
 
 def _wheels(stage: Stage) -> tuple[list[Finding], list[str]]:
     mirror = MirrorConfig(type="pypi", name="pypi", source="auto")
-    seconds: dict[str, list[float]] = {"direct": [], "pkgproxy": []}
-    with ProxyServer(stage.folder / "wheels", [mirror], inherit_environment=True) as proxy:
-        through = f"{proxy.url}/pypi/pypi/simple/"
+    seconds: dict[str, list[float]] = {}
+    direct = where_pip_asks()
+    proxy = ProxyServer(stage.folder / "wheels", [mirror], inherit_environment=True)
+    with ExitStack() as stack:
+        stack.enter_context(proxy)
+        through = f"{proxy.url}{SIMPLE}"
         try:
             _uv(stage.folder, through)
         except subprocess.CalledProcessError as error:
             said = str(error.stderr)[-200:]
             return [], [f"wheels: the index of this machine's pip cannot be used: {said}"]
+        sources = {"direct": direct, "pkgproxy": through, **floor_of(stack, stage, proxy)}
         for _ in range(stage.rounds):
-            for name, url in (("direct", where_pip_asks()), ("pkgproxy", through)):
-                seconds[name].append(_uv(stage.folder, url))
-    ratio = Spread.of_ratios(seconds["direct"], seconds["pkgproxy"])
-    return [
-        *(finding("wheels, uv", name, values, "s") for name, values in seconds.items()),
-        finding("wheels, uv", "direct / ours", ratio, "ratio", at_least=FASTER),
-    ], []
+            for name, url in sources.items():
+                seconds.setdefault(name, []).append(_uv(stage.folder, url))
+        received = on_the_wire(lambda url, more: _uv(stage.folder, url, more), direct, proxy.port)
+    found = [finding("wheels, uv", name, values, "s") for name, values in seconds.items()]
+    found += [
+        finding("wheels, uv: received", name, [size / MB], "MB") for name, size in received.items()
+    ]
+    for name, values in seconds.items():
+        if name != "direct":
+            ratio = Spread.of_ratios(seconds["direct"], values)
+            least = FASTER if name == "pkgproxy" else None
+            found.append(finding("wheels, uv", f"direct / {name}", ratio, "ratio", at_least=least))
+    return found, []
 
 
-def _uv(folder: Path, index: str) -> float:
-    """Seconds to resolve, fetch, unpack and link."""
+def _uv(folder: Path, index: str, more: Mapping[str, str] | None = None) -> float:
+    """Seconds to resolve, fetch, unpack and link. *more*: further variables."""
     scratch = folder / "client"
     target = scratch / "site"
-    environment = uv_environment(scratch / "cache")
+    environment = {**uv_environment(scratch / "cache"), **(more or {})}
     command = [str(Uv.executable()), "pip", "install", "--target", str(target)]
     command += ["--default-index", index, "--only-binary", ":all:", *WANTED]
     begun = time.perf_counter()

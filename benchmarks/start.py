@@ -49,11 +49,12 @@ async def fill_catalog(folder: Path, count: int) -> None:
     catalog = DiskCatalog(folder)
     for first in range(0, count, BATCH):
         numbers = range(first, first + BATCH)
-        await asyncio.gather(*(catalog.put(_entry(number)) for number in numbers))
+        await asyncio.gather(*(catalog.put(entry(number)) for number in numbers))
     await catalog.aclose()
 
 
-def _entry(number: int) -> Entry:
+def entry(number: int) -> Entry:
+    """One of those entries."""
     path = f"packages/package-{number}-1.0-0.conda"
     return Entry(
         key=f"files/bench {path}",

@@ -66,9 +66,7 @@ def run(stage: Stage) -> Report:
         for one in present:
             stack.enter_context(one)
         taken = {case.name: _measured(case, present, stage.rounds) for case in cases}
-        pair = stack.enter_context(Proxy(stage.folder, upstream, workers=2))
-        two = [_one(cases[0], pair, bound=False) for _ in range(stage.rounds)]
-        one_worker = [_one(cases[0], present[0]) for _ in range(stage.rounds)]
+        scaled = _scaled(stack, stage, upstream, present, cases[0])
         memory = [
             finding("peak memory", one.name, [peak_resident(one.pid) / MB], "MB")
             for one in present
@@ -76,10 +74,13 @@ def run(stage: Stage) -> Report:
         ]
     findings = [one for case in cases for one in _found(case, taken[case.name])]
     findings += _among_ours(cases, taken)
-    findings += _scaling(one_worker, two)
+    findings += _scaling(scaled)
     notes.append(f"{', '.join(_SLOW)}: {FEW} connections")
     notes.append("two workers: requests per CPU second of the server, times two processors, to")
-    notes.append("those of one worker; the load, which needs the rest of them, is not counted")
+    notes.append(
+        "those of one worker; the load, which needs the rest of them, is not counted; what"
+    )
+    notes.append("nginx comes to shows what two processors of this machine do for each other")
     what = f"{MANY} connections, answered from the cache; pages list {FILES} files"
     return Report(name="answered", what=what, findings=[*findings, *memory], notes=notes)
 
@@ -196,8 +197,47 @@ def _among_ours(
     ]
 
 
-def _scaling(one: Sequence[Hits], two: Sequence[Hits]) -> list[Finding]:
-    per_second = [hits.requests / hits.cpu for hits in one]
-    of_pair = [2 * hits.requests / hits.cpu for hits in two]
-    ratio = Spread.of_ratios(of_pair, per_second)
-    return [finding("two workers", "ours / one worker", ratio, "ratio", at_least=WORKERS)]
+def _scaled(
+    stack: ExitStack,
+    stage: Stage,
+    upstream: Upstream,
+    present: Sequence[Contestant],
+    case: Case,
+) -> dict[str, list[tuple[Hits, Hits]]]:
+    """What one worker and two came to, in turns; nginx's, too, where it is here."""
+    pairs: list[tuple[Contestant, Contestant]] = []
+    for one in present:
+        if one.name == Proxy.name:
+            pairs.append((one, Proxy(stage.folder, upstream, workers=2)))
+        elif one.name == Nginx.name:
+            pairs.append((one, Nginx(stage.folder, upstream, workers=2)))
+    for _, two in pairs:
+        stack.enter_context(two)
+        _one(case, two, seconds=1, bound=False)
+    taken: dict[str, list[tuple[Hits, Hits]]] = {one.name: [] for one, _ in pairs}
+    for _ in range(stage.rounds):
+        for one, two in pairs:
+            taken[one.name].append((_one(case, one), _one(case, two, bound=False)))
+    return taken
+
+
+def _scaling(scaled: Mapping[str, Sequence[tuple[Hits, Hits]]]) -> list[Finding]:
+    """Requests per CPU second, times two, to those of one worker."""
+    ratios = {
+        name: [2 * one.cpu_each / two.cpu_each for one, two in taken]
+        for name, taken in scaled.items()
+    }
+    found = [
+        finding(
+            "two workers",
+            "ours / one worker" if name == Proxy.name else f"{name} / one worker",
+            values,
+            "ratio",
+            at_least=WORKERS if name == Proxy.name else None,
+        )
+        for name, values in ratios.items()
+    ]
+    if Nginx.name in ratios:
+        both = Spread.of_ratios(ratios[Proxy.name], ratios[Nginx.name])
+        found.append(finding("two workers", "ours to nginx's", both, "ratio"))
+    return found

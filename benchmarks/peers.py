@@ -34,6 +34,7 @@ class Peer(ABC):
     """
 
     name = ""
+    workers = 1  # processes that serve; more than one are not bound to a core
     package = ""  # Debian's
     program = ""
 
@@ -77,7 +78,9 @@ class Peer(ABC):
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        command = pinned(self.command(), SERVER_CORE)
+        command = self.command()
+        if self.workers == 1:
+            command = pinned(command, SERVER_CORE)
         with (self._folder / "output").open("ab") as output:
             self._process = subprocess.Popen(
                 command,
@@ -119,6 +122,12 @@ class Nginx(Peer):
     package = "nginx-light"
     program = "nginx"
 
+    def __init__(self, folder: Path, upstream: Upstream, *, workers: int = 1) -> None:
+        super().__init__(folder / f"by-{workers}", upstream)
+        if workers > 1:
+            self.name = f"nginx, {workers} workers"
+        self.workers = workers
+
     def command(self) -> Sequence[str]:
         config = self._folder / "nginx.conf"
         config.write_text(self._text())
@@ -131,7 +140,8 @@ class Nginx(Peer):
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         return f"""{user}
-daemon off; worker_processes 1; pid {self._folder}/pid; error_log {self._folder}/error.log;
+daemon off; worker_processes {self.workers};
+pid {self._folder}/pid; error_log {self._folder}/error.log;
 events {{ worker_connections 4096; }}
 http {{
   {temporary}
@@ -140,7 +150,7 @@ http {{
     inactive=1d use_temp_path=off;
   upstream source {{ server 127.0.0.1:{self._upstream}; keepalive 16; }}
   server {{
-    listen 127.0.0.1:{self.port} backlog=1024;
+    listen 127.0.0.1:{self.port} backlog=1024{" reuseport" if self.workers > 1 else ""};
     location / {{
       proxy_pass http://source; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_cache bench; proxy_cache_key $uri$http_accept; proxy_cache_lock on;

@@ -43,6 +43,9 @@ NICE = 10
 TELL = 0.1
 """Seconds between two words on the pipe about what changes all the time."""
 
+LANDING = 1.0
+"""Seconds for what has come to be remembered when the work is over."""
+
 ENDING = 10.0
 """Seconds that the process has to end when its work has."""
 
@@ -244,6 +247,7 @@ async def inside(stack: contextlib.AsyncExitStack, settings: Settings, teller: T
         )
     )
     stack.push_async_callback(engine.aclose)
+    stack.push_async_callback(engine.fetching.drain, LANDING)
     engine.gateway.configure(settings.mirrors)
     places = places_of(settings.advisories)
     if places is not None:

@@ -254,6 +254,7 @@ class Job:
             self.progress.count(removed=len(paths))
 
     async def _ended(self, state: RunState, problem: str | None) -> RunDetails:
+        await self._reading.settle(LANDING * LANDINGS)  # what was fetched stays, stopped or not
         await self._recount()
         key = self._mirror.key
         failures = await self._ledger.failures(key, self.run.id)

@@ -51,6 +51,10 @@ class Reading:
             # Clients may be shown what is here; a run would take it for what upstream has.
             raise UpstreamFailed(f"{path} cannot be had anew: {current.status.detail}")
 
+    async def settle(self, seconds: float) -> None:
+        """Let what has come be remembered, which is a moment after its last byte was read."""
+        await self._engine.fetching.drain(seconds)
+
     async def survey(self, mirror: Mirror, path: str, *, ledger: Path, run: str) -> Surveyed:
         """Plan what the index at *path*, which has been read, offers. Raises what `read` does."""
         assert mirror.active is not None

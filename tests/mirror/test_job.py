@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from proxy.core.active import Active, Limits, Scope
-from proxy.core.model import Entry
+from proxy.core.model import Bounds, Entry
 from proxy.core.policy import Effect, Names, Policy, Rule
 from proxy.errors import UpstreamFailed
 from proxy.mirror.port import RunState, Step, Tally
-from tests.gateway.world import at, channel
+from proxy.storage.memory import MemoryCatalog
+from proxy.storage.ports import Remembered
+from tests.gateway.world import at, channel, world
 from tests.lab.fake_upstream import FakeFile
-from tests.mirror.scene import CONDA, Scene, stage
+from tests.mirror.scene import CONDA, Scene, scene, stage
 
 
 def _packages(*names: str) -> dict[str, bytes]:
@@ -145,6 +147,41 @@ def test_a_stopped_run_ends_what_is_under_way_and_begins_nothing(tmp_path: Path)
         assert scene.world.upstream.count(at("linux-64/a-1.0-0.conda")) == 1
 
     stage(tmp_path, act, files)
+
+
+class Late(MemoryCatalog):
+    """Remembers packages a moment after they have come, when its gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def put(self, value: Remembered) -> None:
+        if value.key.endswith(".conda"):
+            await self.gate.wait()
+        await super().put(value)
+
+
+def test_what_a_stopped_run_has_fetched_is_here_when_it_has_ended(tmp_path: Path) -> None:
+    files = channel(_packages("a-1.0-0", "b-1.0-0"))
+    held = FakeFile(body=files[at("linux-64/a-1.0-0.conda")].body, held_at=100)
+    files[at("linux-64/a-1.0-0.conda")] = held
+
+    async def main() -> None:
+        late = Late()
+        async with world(tmp_path, files, Bounds(), remembering=late) as made, scene(made) as act:
+            act.activate(Active(limits=Limits(concurrency=1)))
+            job = act.job()
+            going = asyncio.create_task(job.go())
+            await held.reached.wait()
+            job.stop()
+            held.release.set()
+            asyncio.get_running_loop().call_later(0.3, late.gate.set)
+            details = await going
+            assert (details.run.state, details.run.counts.fetched) == (RunState.STOPPED, 1)
+            assert await late.get("conda/c linux-64/a-1.0-0.conda") is not None
+
+    asyncio.run(main())
 
 
 def test_a_run_that_was_cut_off_goes_on_and_fetches_nothing_twice(tmp_path: Path) -> None:

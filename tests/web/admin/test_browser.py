@@ -58,9 +58,10 @@ def browser(tmp_path: Path, origin: Origin) -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     port = free_port()
     fixed = MirrorConfig(type="conda", name="fixed", source=f"{origin.url}/lab")
+    long = MirrorConfig(type="conda", name="a-department/of-some-size/main", source=origin.url)
     tables = {"admin": {"listen": f"127.0.0.1:{port}"}}
     with (
-        ProxyServer(tmp_path / "server", [fixed], tables=tables),
+        ProxyServer(tmp_path / "server", [fixed, long], tables=tables),
         playwright.sync_playwright() as running,
     ):
         chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -81,7 +82,10 @@ def test_a_mirror_is_made_run_stopped_frozen_and_deleted(browser: Browser, origi
     page.get_by_label(re.compile("^Source")).fill(f"{origin.url}/lab")
     page.get_by_label("Mode").select_option("active")
     page.get_by_label("Exclude").fill("secret*")
+    page.get_by_label("Frequency").fill("often")
+    browser.sees("frequency: write five fields")  # while it is written
     page.get_by_label("Frequency").fill("30 2 * * sat")
+    browser.sees("At 02:30 on Saturday, UTC.")
     page.get_by_role("button", name="Read it to me").click()
     browser.sees("02:30")
     page.get_by_role("button", name="Make it").click()

@@ -82,10 +82,8 @@ def test_a_mirror_is_made_run_stopped_frozen_and_deleted(browser: Browser, origi
     page.get_by_label(re.compile("^Source")).fill(f"{origin.url}/lab")
     page.get_by_label("Mode").select_option("active")
     page.get_by_label("Exclude").fill("secret*")
-    page.get_by_label("Frequency").fill("often")
-    browser.sees("frequency: write five fields")  # while it is written
     page.get_by_label("Frequency").fill("30 2 * * sat")
-    browser.sees("At 02:30 on Saturday, UTC.")
+    browser.sees("Runs: At 02:30 on Saturday, UTC.")  # as it is written
     page.get_by_role("button", name="Read it to me").click()
     browser.sees("02:30")
     page.get_by_role("button", name="Make it").click()

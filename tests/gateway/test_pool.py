@@ -18,8 +18,8 @@ def _signalled(number: int) -> int:
     return os.getpid()
 
 
-def _where(_: None) -> tuple[int, int]:
-    return os.getpid(), os.nice(0)
+def _where(_: None) -> tuple[int, int, int]:
+    return os.getpid(), os.nice(0), os.sched_getscheduler(0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
@@ -40,11 +40,12 @@ def test_small_jobs_stay_and_large_ones_go_where_they_are_less_urgent() -> None:
     async def main() -> None:
         pool = Pool(processes=1)
         try:
-            here, urgency = await pool.run(_where, None, size=THREAD_LIMIT)
-            there, less = await pool.run(_where, None, size=LARGE)
+            here, urgency, _ = await pool.run(_where, None, size=THREAD_LIMIT)
+            there, less, scheduling = await pool.run(_where, None, size=LARGE)
         finally:
             await pool.aclose()
         assert here == os.getpid() != there
         assert less > urgency
+        assert scheduling == os.SCHED_BATCH  # on waking it interrupts nobody
 
     asyncio.run(main())

@@ -52,7 +52,12 @@ def run(start: Start) -> int:
         return BAD_CONFIG if isinstance(error, ConfigError) else FAILED
     if server.workers > 1:
         claimed.divide()
-    meeting = Path(tempfile.mkdtemp(prefix="pkgproxy-"))
+    try:
+        meeting = Path(tempfile.mkdtemp(prefix="pkgproxy-"))
+    except OSError as error:  # a container whose file system is only read
+        claimed.close()
+        sys.stderr.write(f"no temporary folder can be made: {error}; name one in TMPDIR\n")
+        return FAILED
     try:
         if server.workers == 1:
             return _work(start, 0, claimed.sockets, meeting)

@@ -47,7 +47,6 @@ class Task:
     sections: Sections
     removed: Mapping[str, list[str]]
     exports: Exports
-    earlier: bytes | memoryview | None
 
 
 class _Told(msgspec.Struct):
@@ -91,7 +90,7 @@ def _second(task: Task, reader: Reader, cuts: Mapping[Path, int]) -> Iterator[by
     tables = {path: part.by_name for path, part in parts.items()}
     rows = b"".join(build(reader.rows))
     reader.rows.clear()
-    made = shards.made(task.index, tables, task.removed, task.exports, task.earlier)
+    made = shards.made(task.index, tables, task.removed, task.exports)
     told = [_told(part) for part in parts.values()]
     yield from build(
         {

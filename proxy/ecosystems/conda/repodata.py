@@ -63,14 +63,11 @@ def read(
     links = _links(index, body, info)
     exports = exports_by_name(index, body.supplement) if sharded else {}
     whole = None
-    if body.aside is not None and rowed and sharded:
+    is_new = len(body.earlier or b"") * _PER_SHARD < len(text)
+    if body.aside is not None and is_new and rowed and sharded:
         # What is packed at once takes memory, of which each of two processes has half.
-        known = len(body.earlier or b"")
-        packing = exports if known * _PER_SHARD < len(text) else None
-        reader = Reader(gate, links, rowed=True, sharded=True, packing=packing)
-        task = halves.Task(
-            index=index, sections=found, removed=removed, exports=exports, earlier=body.earlier
-        )
+        reader = Reader(gate, links, rowed=True, sharded=True, packing=exports)
+        task = halves.Task(index=index, sections=found, removed=removed, exports=exports)
         whole = halves.read(task, reader, body.aside)
     if whole is None:
         reader = Reader(gate, links, rowed=rowed, sharded=sharded)

@@ -29,6 +29,7 @@ from proxy.errors import StorageError
 from proxy.gateway.engine import Engine
 from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo
+from proxy.gateway.urgency import take_second_place
 from proxy.observe.log import Level, Log, Style
 from proxy.observe.metrics import worker_ended
 from proxy.storage.opening import Store, opened
@@ -36,9 +37,6 @@ from proxy.storage.trouble import Trouble
 from proxy.upstream.client import AiohttpUpstream
 from proxy.upstream.credentials import Credentials, netrc_path
 from proxy.upstream.oauth import refresh
-
-NICE = 10
-"""How much less urgent the process is than serving."""
 
 TELL = 0.1
 """Seconds between two words on the pipe about what changes all the time."""
@@ -220,7 +218,7 @@ async def inside(stack: contextlib.AsyncExitStack, settings: Settings, teller: T
 
     Raises StorageError and ConfigError.
     """
-    os.nice(NICE)
+    take_second_place()
     style, level = Style(settings.log.format), Level[settings.log.level.upper()]
     log = stack.enter_context(Log(sys.stderr.buffer, style=style, level=level))
     metrics, teller.counts = counting()

@@ -19,6 +19,7 @@ from functools import partial
 from typing import TypeVar
 
 from proxy.errors import StorageError
+from proxy.gateway.urgency import take_second_place
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -26,9 +27,6 @@ R = TypeVar("R")
 THREAD_LIMIT = 48 * 1024
 """Source bytes up to which a thread is used: parsing so much takes about a millisecond or two,
 less than the switch interval after which the event loop gets its turn."""
-
-NICE = 10
-"""How much less urgent rendering is than serving."""
 
 IDLE = 120.0
 """Seconds without work after which the processes end (starting one takes about 0.3 s)."""
@@ -96,9 +94,7 @@ class Pool:
 def _prepare() -> None:
     """Make a process fit for large jobs, and less urgent than those that serve."""
     gc.disable()  # millions of records are made and freed without a cycle
-    os.nice(NICE)
-    # It never takes the processor from one that serves, which has had it for less than its due.
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    take_second_place()
     for number in (signal.SIGHUP, signal.SIGINT):  # meant for the server, sent to its whole group
         signal.signal(number, signal.SIG_IGN)
 

@@ -294,7 +294,7 @@ def test_the_command_line_explains_and_compares(world: World) -> None:
 
     explained = policy("explain", "cran/ruled", "single")
     assert "single_3.0.tar.gz: allow by default" in explained
-    assert "single/single_1.0.tar.gz: deny by leaky-two: It leaks." in explained
+    assert "single/single_1.0.tar.gz: deny by leaky-two: It leaks; known since 20" in explained
     changed = policy("diff", "none", "house", "--mirror", "cran/ruled")
     assert "- src/contrib/PACKAGES: web_2.0.tar.gz" in changed
     assert "- src/contrib/Meta/archive.rds: single/single_1.0.tar.gz" in changed

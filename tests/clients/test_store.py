@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -69,13 +70,16 @@ def test_a_full_disk_costs_the_cache_and_no_client(tmp_path: Path, workers: int)
             assert "bytes wanted" in proxy.log
             assert proxy.metric("pkgproxy_store_trouble", concerns="blobs") >= 1
             filler.unlink()
-            eventually(
-                lambda: (
-                    fetch(f"{proxy.url}/files/lab/small-1").status == 200
-                    and "store_recovered" in proxy.log
-                ),
-                "the store recovers",
-            )
+            numbers = itertools.count()
+
+            def is_recovered() -> bool:
+                """Ask for a file that nobody has asked for: each worker stores some of them."""
+                name = f"late-{next(numbers)}"
+                (tmp_path / "www" / "tree" / name).write_bytes(b"late")
+                assert fetch(f"{proxy.url}/files/lab/{name}").status == 200
+                return "store_recovered" in proxy.log
+
+            eventually(is_recovered, "the store recovers")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

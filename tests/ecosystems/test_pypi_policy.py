@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from proxy.core import first_seen
@@ -19,6 +19,7 @@ from proxy.core.policy import (
     Blocked,
     Builds,
     Condition,
+    Effect,
     FixesVulnerability,
     Kinds,
     LargerThan,
@@ -330,6 +331,9 @@ def test_what_views_list_is_what_the_gate_lets_through(page: dict[str, Any], rul
 
 @given(_pages(), RULES)
 def test_rendering_what_was_rendered_changes_nothing(page: dict[str, Any], rules: Policy) -> None:
+    # What is warned of is listed as yanked, which a rule about that must see the second time.
+    warns = any(rule.effect is Effect.WARN for rule in (*rules.rules, *rules.overrides))
+    assume(not (warns and "Yanked(" in repr(rules)))
     context = replace(CONTEXT, policy=rules, moment=MOMENT)
     once = views(page, context).json
     again = views(once, context, url=PAGE_URL).json

@@ -41,6 +41,7 @@ def test_every_shard_that_the_index_names_is_served_and_never_changes(tmp_path: 
 def test_a_shard_of_an_earlier_generation_is_still_there(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         old = await shards(world)
+        await world.settled()
         newer = FakeFile(body=repodata({"a-2-0.conda": b"aa"}), etag='"two"')
         world.upstream.files[at("linux-64/repodata.json")] = newer
         world.now += 61
@@ -77,6 +78,7 @@ def test_a_shard_that_no_index_names_is_absent(tmp_path: Path) -> None:
 def test_a_pack_of_an_older_version_of_this_proxy_is_in_nobodys_way(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         old = (await shards(world))["a"]
+        await world.settled()
         newer = FakeFile(body=repodata({"a-2-0.conda": b"aa"}), etag='"two"')
         world.upstream.files[at("linux-64/repodata.json")] = newer
         world.now += 61

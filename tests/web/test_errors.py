@@ -15,6 +15,8 @@ TABLE = [
     (errors.UnknownPath("m"), 404, 404),
     (errors.UnknownRun("m"), 404, 404),
     (errors.UnknownPrefetch("m"), 404, 404),
+    (errors.Overlong("m"), 431, 431),
+    (errors.Crowded("m"), 503, 503),
     (errors.Conflict("m"), 409, 409),
     (errors.Unauthenticated("m"), 401, 401),
     (errors.TooManyAttempts("m", retry_after=3.0), 429, 429),

@@ -58,7 +58,8 @@ class Relay:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, EOFError, ValueError):
+        # One that is ended by `_stop` is over: as a cancelled one asyncio would print it.
+        with contextlib.suppress(OSError, EOFError, ValueError, asyncio.CancelledError):
             host, port = "127.0.0.1", self._target
             if port is None:
                 head = await reader.readuntil(b"\r\n\r\n")

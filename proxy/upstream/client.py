@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import hdrs
@@ -47,6 +48,7 @@ from proxy.upstream.heads import (
 )
 from proxy.upstream.port import Ask, Reply
 from proxy.upstream.retry import wait_before
+from proxy.upstream.turns import Turns
 
 REDIRECTS = 10
 """Hops that are followed; more is a loop."""
@@ -109,6 +111,7 @@ class AiohttpUpstream:
         self._authority = authority
         self._observer = observer
         self._proxies = Proxies() if settings.trust_env else None
+        self._turns = Turns(settings.connections_per_host)
         self._sleep = sleep
         self._dice = dice
         # To get a slot, to connect, and to be answered.
@@ -225,16 +228,27 @@ class AiohttpUpstream:
         try:
             # The library's deadlines are between two reads: a head may come byte by byte.
             async with asyncio.timeout(self._head_within):
-                return await session.request(
-                    ask.method,
-                    URL(address, encoded=True),
-                    headers={**conditions(ask), **ask.headers, **secret},
-                    allow_redirects=False,
-                    proxy=proxy,
-                    # A digest is that of the bytes as they are kept upstream: a server that calls a
-                    # .tar.gz an encoded .tar must not have it unpacked here (pip sees it so, too).
-                    auto_decompress=not ask.verified,
-                )
+                give_back = await self._turns.take(urlsplit(address).netloc)
+                try:
+                    response = await session.request(
+                        ask.method,
+                        URL(address, encoded=True),
+                        headers={**conditions(ask), **ask.headers, **secret},
+                        allow_redirects=False,
+                        proxy=proxy,
+                        # A digest is that of the bytes as they are kept upstream: a server that
+                        # calls a .tar.gz an encoded .tar must not have it unpacked here (pip sees
+                        # it so, too).
+                        auto_decompress=not ask.verified,
+                    )
+                except BaseException:
+                    give_back()
+                    raise
+                if response.connection is None:  # all of it is here
+                    give_back()
+                else:
+                    response.connection.add_callback(give_back)
+                return response
         except UpstreamError:
             raise
         except (TimeoutError, aiohttp.ServerTimeoutError) as error:

@@ -27,7 +27,7 @@ def session_of(
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=settings.connections,
-            limit_per_host=settings.connections_per_host,
+            limit_per_host=0,  # see `proxy.upstream.turns`
             resolver=resolver,
             ssl=tls,
         ),

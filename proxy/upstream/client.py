@@ -228,33 +228,40 @@ class AiohttpUpstream:
         try:
             # The library's deadlines are between two reads: a head may come byte by byte.
             async with asyncio.timeout(self._head_within):
-                give_back = await self._turns.take(urlsplit(address).netloc)
-                try:
-                    response = await session.request(
-                        ask.method,
-                        URL(address, encoded=True),
-                        headers={**conditions(ask), **ask.headers, **secret},
-                        allow_redirects=False,
-                        proxy=proxy,
-                        # A digest is that of the bytes as they are kept upstream: a server that
-                        # calls a .tar.gz an encoded .tar must not have it unpacked here (pip sees
-                        # it so, too).
-                        auto_decompress=not ask.verified,
-                    )
-                except BaseException:
-                    give_back()
-                    raise
-                if response.connection is None:  # all of it is here
-                    give_back()
-                else:
-                    response.connection.add_callback(give_back)
-                return response
+                send = partial(
+                    session.request,
+                    ask.method,
+                    URL(address, encoded=True),
+                    headers={**conditions(ask), **ask.headers, **secret},
+                    allow_redirects=False,
+                    proxy=proxy,
+                    # A digest is that of the bytes as they are kept upstream: a server that calls a
+                    # .tar.gz an encoded .tar must not have it unpacked here (pip sees it so, too).
+                    auto_decompress=not ask.verified,
+                )
+                return await self._in_turn(urlsplit(address).netloc, send)
         except UpstreamError:
             raise
         except (TimeoutError, aiohttp.ServerTimeoutError) as error:
             raise UpstreamTimeout(f"{redacted(url)} did not answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise UpstreamFailed(f"{redacted(url)}: {_why(error)}") from error
+
+    async def _in_turn(
+        self, host: str, send: Callable[[], Awaitable[aiohttp.ClientResponse]]
+    ) -> aiohttp.ClientResponse:
+        """Send a request when it is its turn, which ends when its connection is free again."""
+        give_back = await self._turns.take(host)
+        try:
+            response = await send()
+        except BaseException:
+            give_back()
+            raise
+        if response.connection is None:  # all of it is here
+            give_back()
+        else:
+            response.connection.add_callback(give_back)
+        return response
 
     # -- a body --------------------------------------------------------------------------
 

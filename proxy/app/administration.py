@@ -142,13 +142,10 @@ class Administration:
 
     @contextlib.asynccontextmanager
     async def listening(self, served_at: str, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
-        """Answer while entered, if there are to be any doors; clients are served at *served_at*.
+        """Answer while entered; clients are served at *served_at*.
 
         Over TCP with *tls*, where there is one. Raises ConfigError.
         """
-        if self._admin.listen is None and self._admin.socket is None:
-            yield
-            return
         self._served_at = served_at
         sampling = asyncio.create_task(self._history.run())
         doors = self._doors(tls)

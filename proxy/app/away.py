@@ -8,24 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
-import uvloop
-
-from proxy.app.apart import Crashed, Failed, Teller, apart, inside
+from proxy.app.apart import Crashed, apart
+from proxy.app.elsewhere import Elsewhere
 from proxy.app.relaying import Relay
 from proxy.config import Settings
-from proxy.config.written import MADE
 from proxy.core.model import Mirror
-from proxy.errors import ProxyError
-from proxy.mirror.job import Job, Tools
-from proxy.mirror.ledger import Ledger
 from proxy.mirror.port import Cause, Run, RunDetails, RunState
-from proxy.mirror.reading import Reading
 
 LEDGER = "ledger.sqlite"
 """The file beside the book that runs keep what they know in."""
 
 FURTHER = 2
 """Processes that go on with a run whose process was killed, before it is given up."""
+
+CARRY_OUT: Elsewhere[[Connection, Order], None] = Elsewhere("proxy.app.run_apart", "carry_out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +86,7 @@ class Away:
         order = Order(settings=self._settings, mirror=self._mirror, run=self.run)
         name = f"run {self.run.id}"
         async with apart(
-            carry_out,
+            CARRY_OUT,
             order,
             name=name,
             stop=self._stop,
@@ -114,45 +110,3 @@ class Away:
         missed = run.missed if len(run.missed) > len(self.run.missed) else self.run.missed
         self.run = replace(run, state=state, missed=missed)
         self._changed(self.run)
-
-
-# -- in the process ----------------------------------------------------------------------
-
-
-def carry_out(link: Connection, order: Order) -> None:
-    """What the process does."""
-    uvloop.run(_carried_out(link, order))
-
-
-async def _carried_out(link: Connection, order: Order) -> None:
-    teller = Teller(link)
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            tools = await _tools(stack, order, teller)
-            job = Job(
-                order.mirror,
-                order.run,
-                tools,
-                lambda run: teller.changed(run, (run.state, run.step)),
-            )
-            going = asyncio.create_task(job.go())
-            heeding = asyncio.create_task(teller.heed(job.stop, going))
-            stack.callback(heeding.cancel)
-            with contextlib.suppress(asyncio.CancelledError):  # the server is gone
-                teller.tell(await going)
-        except ProxyError as error:
-            teller.tell(Failed(str(error)))
-
-
-async def _tools(stack: contextlib.AsyncExitStack, order: Order, teller: Teller) -> Tools:
-    """Raises StorageError and ConfigError."""
-    found = await inside(stack, order.settings, teller)
-    ledger = Ledger((order.settings.cache.path / MADE).with_name(LEDGER))
-    stack.push_async_callback(ledger.aclose)
-    engine = found.engine
-    return Tools(
-        reading=Reading(engine),
-        ledger=ledger,
-        clock=engine.ports.clock,
-        waiting=lambda: teller.clients,
-    )

@@ -87,6 +87,8 @@ def _supervised(start: Start, claimed: Claim, meeting: Path) -> int:
 def _work(start: Start, number: int, listening: Sequence[socket.socket], meeting: Path) -> int:
     # A reload that comes too early waits; the worker unblocks it when it can carry it out.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    # What a server is made of is no garbage: looking for some meanwhile takes a tenth of a start.
+    gc.disable()
     # Imported here: it takes most of a start, and the supervisor does not need it.
     from proxy.app.worker import Place, Worker  # noqa: PLC0415
 
@@ -96,6 +98,7 @@ def _work(start: Start, number: int, listening: Sequence[socket.socket], meeting
         # What is here now stays: looking through all of it for garbage takes 50 to 150 ms, in which
         # no client is answered.
         gc.freeze()
+        gc.enable()
         if number == 0:
             start.say(addresses(listening, server.scheme)[0])
 

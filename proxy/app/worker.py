@@ -18,13 +18,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from proxy import __version__
 from proxy.advisories.store import places_of
-from proxy.app.administration import Administration
 from proxy.app.certificate import Certificate
 from proxy.app.hits import Hits
 from proxy.app.listening import addresses
@@ -70,6 +70,9 @@ from proxy.web.proxies import Proxies
 from proxy.web.ready import Shelf
 from proxy.web.sending import Outlet
 from proxy.web.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from proxy.app.administration import Administration
 
 KEEP_ALIVE = 75.0
 """Seconds that an idle client connection is kept, as nginx does."""
@@ -194,10 +197,11 @@ class Worker:
                     drain_timeout=settings.server.drain_timeout,
                 )
             )
-            if isinstance(hearing, Happenings):
+            admin = settings.admin
+            if isinstance(hearing, Happenings) and admin.has_doors:
                 administration = self._administration(engine, metrics, hearing)
                 served_at = addresses(place.listening, settings.server.scheme)[0]
-                tls = self._tls(stack, settings.admin)
+                tls = self._tls(stack, admin)
                 await stack.enter_async_context(administration.listening(served_at, tls))
             yield
 
@@ -356,6 +360,10 @@ class Worker:
     def _administration(
         self, engine: Engine, metrics: Metrics, happenings: Happenings
     ) -> Administration:
+        # One worker of a server has it, and that only where it has doors: for its pages and forms
+        # 100 modules are imported, a tenth of a second.
+        from proxy.app.administration import Administration  # noqa: PLC0415
+
         return Administration(
             settings=lambda: self._settings,
             mirrors=lambda: self._mirrors,

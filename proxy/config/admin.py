@@ -62,6 +62,11 @@ class AdminSettings:
     tls_key: Path | None = None
 
     @property
+    def has_doors(self) -> bool:
+        """Whether it is to be had at all."""
+        return self.listen is not None or self.socket is not None
+
+    @property
     def scheme(self) -> str:
         """What `listen` speaks."""
         return "http" if self.tls_certificate is None else "https"

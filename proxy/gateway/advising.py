@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from proxy.advisories.store import Fingerprint, Places, ending, fingerprint, load
 from proxy.core.advisories import Advisories
 from proxy.gateway.events import Events
-from proxy.gateway.pool import THREAD_LIMIT, Pool
-
-_LARGE = THREAD_LIMIT + 1
+from proxy.gateway.pool import LARGE, Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class Advising:
         if found == self._seen and now < self._until:
             return
         until = await asyncio.to_thread(ending, places, now)
-        self._use(await self._pool.run(_loaded, _Load(places, now), size=_LARGE))
+        self._use(await self._pool.run(_loaded, _Load(places, now), size=LARGE))
         self._seen, self._until = found, until
 
     async def run(self, places: Places, interval: float) -> None:

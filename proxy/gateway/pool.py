@@ -28,6 +28,9 @@ THREAD_LIMIT = 48 * 1024
 """Source bytes up to which a thread is used: parsing so much takes about a millisecond or two,
 less than the switch interval after which the event loop gets its turn."""
 
+LARGE = THREAD_LIMIT + 1
+"""The size of a job that belongs into a process however little it reads."""
+
 IDLE = 120.0
 """Seconds without work after which the processes end (starting one takes about 0.3 s)."""
 

@@ -6,18 +6,14 @@ sizes bytes.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from proxy.errors import ConfigError
 from proxy.mirror.port import RunState
 from proxy.mirror.wanted.closure import Failure
-from proxy.mirror.wanted.sent import Sent, SentFile
-from proxy.mirror.wanted.targets import targets_of
+from proxy.mirror.wanted.sent_file import SentFile
 
 FAILURES = 1000
 """Failures that a job lists at the most; its count has them all."""
@@ -41,11 +37,6 @@ class Wish:
     platforms: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
     jobs: Jobs = 4
-
-    @property
-    def size(self) -> int:
-        """Characters of all texts."""
-        return sum(len(one.text) for one in (*self.files, *self.beside))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +69,3 @@ class PrefetchDetails:
     prefetch: Prefetch
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-def check(wish: Wish) -> None:
-    """See that the files can be read. Raises ConfigError saying what is wrong where; blocks."""
-    if not (wish.files or wish.paths):
-        raise ConfigError("nothing is asked for: send files, or paths")
-    targets = targets_of(wish.platforms, wish.pythons)
-    with tempfile.TemporaryDirectory(prefix="pkgproxy-") as folder:
-        Sent(Path(folder)).read(wish.files, wish.beside, targets)

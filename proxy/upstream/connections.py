@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -21,7 +22,7 @@ _HEAD_LIMIT = 32 * 1024  # bytes of one header line: real ones stay below a tent
 
 
 def session_of(
-    settings: UpstreamSettings, resolver: AbstractResolver, tls: ssl.SSLContext
+    settings: UpstreamSettings, resolver: AbstractResolver, tls: ssl.SSLContext | Literal[True]
 ) -> aiohttp.ClientSession:
     """Connections of their own, which find names by *resolver*."""
     return aiohttp.ClientSession(
@@ -47,9 +48,14 @@ def session_of(
     )
 
 
-def tls_of(settings: UpstreamSettings) -> ssl.SSLContext:
-    """Whom TLS believes. Raises ConfigError where the CA bundle cannot be read."""
-    bundle = str(settings.ca_bundle) if settings.ca_bundle else None
+def tls_of(settings: UpstreamSettings) -> ssl.SSLContext | Literal[True]:
+    """Whom TLS believes; True: whom this machine believes, which aiohttp has read already.
+
+    Raises ConfigError where the CA bundle cannot be read.
+    """
+    if settings.ca_bundle is None:
+        return True
+    bundle = str(settings.ca_bundle)
     try:
         return ssl.create_default_context(cafile=bundle)
     except OSError as error:

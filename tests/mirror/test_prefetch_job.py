@@ -12,7 +12,7 @@ from proxy.mirror.pace import Pace
 from proxy.mirror.port import RunState
 from proxy.mirror.prefetch_job import PrefetchJob
 from proxy.mirror.prefetching import Prefetch, PrefetchDetails, Wish
-from proxy.mirror.wanted.sent import SentFile
+from proxy.mirror.wanted.sent_file import SentFile
 from tests.mirror.wanted.fake_server import FILES, FakeServer, wheel
 
 ASKED = SentFile(name="requirements.txt", text="app\nnobody-has-this; python_version < '3'\n")

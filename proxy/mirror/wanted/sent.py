@@ -7,29 +7,18 @@ looked at. Messages name the files as they were sent.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from proxy.errors import ConfigError, StorageError
 from proxy.mirror.wanted.closure import Failure
 from proxy.mirror.wanted.reading import read
+from proxy.mirror.wanted.sent_file import SentFile
 from proxy.mirror.wanted.targets import Targets
 from proxy.mirror.wanted.values import Wanted
 
 _LONGEST = 200  # bytes of one part of a name: what every file system takes
 _DEEPEST = 8  # folders that a name leads through
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentFile:
-    """A file's text, and its name, with folders as in the project (`requirements/base.txt`).
-
-    `format`: one of those that `pkgproxy prefetch --format` takes, where the name does not tell.
-    """
-
-    name: str
-    text: str
-    format: str | None = None
 
 
 class Sent:

@@ -8,7 +8,8 @@ import pytest
 
 from proxy.errors import ConfigError
 from proxy.mirror.wanted.closure import Failure
-from proxy.mirror.wanted.sent import Sent, SentFile
+from proxy.mirror.wanted.sent import Sent
+from proxy.mirror.wanted.sent_file import SentFile
 from proxy.mirror.wanted.values import Requirements
 from tests.mirror.wanted.samples import targets
 

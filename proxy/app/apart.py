@@ -29,7 +29,7 @@ from proxy.errors import StorageError
 from proxy.gateway.engine import Engine
 from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo
-from proxy.gateway.urgency import take_second_place
+from proxy.gateway.urgency import started_in_second_place
 from proxy.observe.log import Level, Log, Style
 from proxy.observe.metrics import worker_ended
 from proxy.storage.opening import Store, opened
@@ -144,13 +144,14 @@ async def _tell(link: Connection, stop: asyncio.Event, waiting: Callable[[], int
 
 
 def _started(process: multiprocessing.process.BaseProcess) -> None:
-    """Start it deaf to what is meant for the server and sent to its whole group."""
-    deaf = {signal.SIGHUP, signal.SIGINT}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, deaf)  # a process has its thread's mask
-    try:
+    """Start it less urgent, and deaf to what is meant for the server and sent to its group."""
+
+    def start() -> None:
+        deaf = {signal.SIGHUP, signal.SIGINT}
+        signal.pthread_sigmask(signal.SIG_BLOCK, deaf)  # a process has its thread's mask
         process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    started_in_second_place(start)
 
 
 def _ended(process: multiprocessing.process.BaseProcess) -> None:
@@ -218,13 +219,15 @@ async def inside(stack: contextlib.AsyncExitStack, settings: Settings, teller: T
 
     Raises StorageError and ConfigError.
     """
-    take_second_place()
     style, level = Style(settings.log.format), Level[settings.log.level.upper()]
     log = stack.enter_context(Log(sys.stderr.buffer, style=style, level=level))
     metrics, teller.counts = counting()
     reporting = Reporting(metrics, log, Passing(teller.tell), requests=False)
     store = _store(settings, reporting, log)
     stack.push_async_callback(store.aclose)
+    with contextlib.suppress(StorageError):
+        # The thread that writes the catalog begins, lest it begin when its process has last place.
+        await store.catalog.count()
     credentials = Credentials(
         named=settings.credentials,
         auth_file=settings.auth_file,

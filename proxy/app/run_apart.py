@@ -12,6 +12,7 @@ from proxy.app.apart import Failed, Teller, inside
 from proxy.app.away import LEDGER, Order
 from proxy.config.written import MADE
 from proxy.errors import ProxyError
+from proxy.gateway.urgency import take_last_place
 from proxy.mirror.job import Job, Tools
 from proxy.mirror.ledger import Ledger
 from proxy.mirror.reading import Reading
@@ -53,4 +54,5 @@ async def _tools(stack: contextlib.AsyncExitStack, order: Order, teller: Teller)
         ledger=ledger,
         clock=engine.ports.clock,
         waiting=lambda: teller.clients,
+        give_way=take_last_place,
     )

@@ -45,12 +45,15 @@ class _Stopped(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What runs work with. `waiting`: how many files that clients want are on their way here."""
+    """What runs work with. `waiting`: how many files that clients want are on their way here;
+    `give_way` is called when the short part is over, and the long one begins.
+    """
 
     reading: Reading
     ledger: Ledger
     clock: Callable[[], float]
     waiting: Callable[[], int]
+    give_way: Callable[[], None] = lambda: None
     backoff: Sequence[float] = BACKOFF
 
 
@@ -198,6 +201,7 @@ class Job:
 
     async def _plan(self) -> None:
         """See what the size limit holds, and what of that is here."""
+        self._tools.give_way()
         key, limit = self._mirror.key, self._active.scope.size_limit
         if limit is not None and (out := await self._ledger.trim(key, self.run.id, limit)):
             reason = f"all that is wanted is more than {limit} bytes"

@@ -175,25 +175,26 @@ class Ledger:
 
     async def begin(self, mirror: str, run: str, paths: Iterable[str]) -> None:
         """The run is about to fetch these: those that are found here later came by it."""
-        await self._mark("fetched_by = ?", [(run, mirror, path) for path in paths])
+        await self._mark(mirror, paths, "fetched_by = ?", run)
 
     async def here(self, mirror: str, paths: Iterable[str]) -> None:
         """These are here."""
-        await self._mark("state = ?", [(State.HERE, mirror, path) for path in paths])
+        await self._mark(mirror, paths, "state = ?", State.HERE)
 
     async def missing(self, mirror: str, paths: Iterable[str]) -> None:
         """These are not here, whoever fetched them once."""
-        await self._mark(
-            "fetched_by = NULL, state = ?", [(State.TO_FETCH, mirror, path) for path in paths]
-        )
+        await self._mark(mirror, paths, "fetched_by = NULL, state = ?", State.TO_FETCH)
 
-    async def _mark(self, change: str, rows: Sequence[tuple[object, str, str]]) -> None:
+    async def _mark(self, mirror: str, paths: Iterable[str], change: str, value: object) -> None:
+        these = msgspec.json.encode(list(paths)).decode()
+
         def work() -> None:
-            with at_once(self._connection):
-                self._connection.executemany(
-                    f"UPDATE files SET {change} WHERE mirror = ? AND path = ?",  # noqa: S608 - words of ours
-                    rows,
-                )
+            # One statement: who takes second place must not be made to wait within a transaction.
+            self._connection.execute(
+                f"UPDATE files SET {change} WHERE mirror = ?"  # noqa: S608 - words of ours
+                " AND path IN (SELECT value FROM json_each(?))",
+                (value, mirror, these),
+            )
 
         await self._do(work)
 

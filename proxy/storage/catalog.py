@@ -21,9 +21,9 @@ import diskcache
 
 from proxy.core.model import Digest
 from proxy.errors import StorageError
-from proxy.storage.catalog_file import BUSY, is_damage, mark_damaged, opened
+from proxy.storage.catalog_file import BUSY, is_damage, mark_damaged, opened, writing
 from proxy.storage.ports import Remembered
-from proxy.storage.rows import decoded, encoded, keys_in, named_in
+from proxy.storage.rows import decoded, delete_in, encoded, keys_in, named_in, put_in
 
 R = TypeVar("R")
 
@@ -48,6 +48,7 @@ class DiskCatalog:
         self._folder = folder
         self._on_loss = on_loss
         self._recent: OrderedDict[str, Remembered] = OrderedDict()
+        self._writer: sqlite3.Connection | None = None  # of the thread below
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         try:
             self._cache = opened(folder, on_loss, alone=alone)
@@ -117,7 +118,7 @@ class DiskCatalog:
     async def aclose(self) -> None:
         """Close the file."""
         self._cache.close()  # each thread has a connection of its own
-        await self._run(self._cache.close)
+        await self._run(self._closed)
         await asyncio.to_thread(self._thread.shutdown)
 
     def keep(self, value: Remembered, key: str = "") -> None:
@@ -144,12 +145,15 @@ class DiskCatalog:
         return found
 
     def _put(self, key: str, data: bytes) -> None:
-        self._cache.set(key, data, retry=True)
+        put_in(self._writing(), key, data)
 
     def _delete(self, keys: list[str]) -> None:
-        with self._cache.transact(retry=True):
-            for key in keys:
-                self._cache.delete(key, retry=True)
+        delete_in(self._writing(), keys)
+
+    def _writing(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = writing(self._folder)
+        return self._writer
 
     def _keys(self, prefix: str) -> list[str]:
         with contextlib.closing(self._connected()) as connection:
@@ -158,6 +162,12 @@ class DiskCatalog:
     def _named(self, prefix: str) -> Iterator[tuple[str, Digest]]:
         with contextlib.closing(self._connected()) as connection:
             yield from named_in(connection, prefix)
+
+    def _closed(self) -> None:
+        self._cache.close()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def _is_sound(self) -> bool:
         with contextlib.closing(self._connected()) as connection:

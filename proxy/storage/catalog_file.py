@@ -63,6 +63,13 @@ def opened(folder: Path, on_loss: Callable[[str], None], *, alone: bool) -> Any:
         return cache
 
 
+def writing(folder: Path) -> sqlite3.Connection:
+    """A connection to the catalog in *folder* on which each statement is a transaction."""
+    connection = sqlite3.connect(folder / "cache.db", timeout=BUSY, isolation_level=None)
+    connection.execute("PRAGMA synchronous = NORMAL")  # of a crash the last writes are lost
+    return connection
+
+
 def is_damage(error: BaseException) -> bool:
     """Whether the file is broken, and not just busy, or its disk full."""
     code: int = getattr(error, "sqlite_errorcode", 0)

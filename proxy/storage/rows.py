@@ -7,7 +7,8 @@ Diskcache reads one key at a time, or lists them all; whole ranges of keys are r
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from diskcache.core import MODE_RAW
@@ -17,6 +18,16 @@ from proxy.storage.ports import Remembered
 
 VERSION = 1
 """Of the values' layout; values of another version are not understood and count as absent."""
+
+_DELETED = 500  # keys deleted by one statement
+
+_PUT = (
+    "INSERT INTO Cache (key, raw, store_time, access_time, access_count, size, mode, value)"
+    " VALUES (?1, 1, ?2, ?2, 0, 0, ?3, ?4) ON CONFLICT (key, raw) DO UPDATE SET"
+    " store_time = excluded.store_time, expire_time = NULL, access_time = excluded.access_time,"
+    " access_count = 0, tag = NULL, size = 0, mode = excluded.mode, filename = NULL,"
+    " value = excluded.value"
+)
 
 _PAGE = 1000  # rows read at a time: a longer reading would keep SQLite's log from being emptied
 _KINDS: dict[str, type[Remembered]] = {"entry": Entry, "absence": Absence, "view": View}
@@ -47,6 +58,25 @@ def decoded(data: bytes) -> Remembered:
         return msgspec.msgpack.decode(stored.value, type=_KINDS[stored.kind])
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from error
+
+
+# Each of these two writes by a single statement outside of any transaction. SQLite takes its lock,
+# writes and lets go of it without a turn in the interpreter, so that no thread that waits for the
+# interpreter's lock, or for the processor that another thread with that lock is waiting for, keeps
+# other processes from writing.
+
+
+def put_in(connection: sqlite3.Connection, key: str, data: bytes) -> None:
+    """Write a value, in place of what the key had."""
+    connection.execute(_PUT, (key, time.time(), MODE_RAW, data))
+
+
+def delete_in(connection: sqlite3.Connection, keys: Sequence[str]) -> None:
+    """Delete these keys, where they are there."""
+    for start in range(0, len(keys), _DELETED):
+        some = keys[start : start + _DELETED]
+        places = ", ".join("?" * len(some))
+        connection.execute(f"DELETE FROM Cache WHERE raw = 1 AND key IN ({places})", some)  # noqa: S608 - no foreign text
 
 
 def keys_in(connection: sqlite3.Connection, prefix: str) -> Iterator[str]:

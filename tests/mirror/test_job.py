@@ -64,6 +64,22 @@ def test_steps_come_in_order(tmp_path: Path) -> None:
     stage(tmp_path, act, channel(_packages("a-1.0-0")))
 
 
+def test_a_run_gives_way_when_all_indexes_are_surveyed_and_before_it_fetches(
+    tmp_path: Path,
+) -> None:
+    async def act(scene: Scene) -> None:
+        at_steps: list[Step] = []
+
+        def give_way() -> None:
+            at_steps.append(scene.heard[-1].step)
+
+        scene.tools = replace(scene.tools, give_way=give_way)
+        await scene.run()
+        assert at_steps == [Step.PLANNING]
+
+    stage(tmp_path, act, channel(_packages("a-1.0-0")))
+
+
 def test_what_the_policy_hides_is_not_fetched_and_said(tmp_path: Path) -> None:
     rule = Rule(name="no-b", effect=Effect.DENY, condition=Names(("b",)), reason="we dislike it")
 

@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from proxy.core.model import Absence, Digest, Entry, Validators, View
 from proxy.errors import StorageError
 from proxy.storage.catalog import DiskCatalog
+from proxy.storage.catalog_file import writing
 from proxy.storage.folder import prepared
 from proxy.storage.memory import MemoryCatalog
 from proxy.storage.opening import opened
 from proxy.storage.ports import Catalog, Remembered
+from proxy.storage.rows import delete_in, encoded, put_in
 
 Script = Callable[[Catalog], Awaitable[None]]
 
@@ -358,6 +360,23 @@ def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
         DiskCatalog(tmp_path / "file")
+
+
+def test_nobody_has_the_lock_for_longer_than_one_statement(tmp_path: Path) -> None:
+    """A process that has to wait for the processor between two statements has no lock then."""
+    ran: list[str] = []
+    connection = writing(_made(tmp_path / "catalog"))
+    connection.set_trace_callback(ran.append)
+    put_in(connection, "one", encoded(absence("one")))
+    delete_in(connection, ["one", "two"])
+    connection.close()
+    # What triggers do is shown as the statement once more; a transaction would show its BEGIN.
+    assert list(dict.fromkeys(line.split()[0] for line in ran)) == ["INSERT", "DELETE"]
+
+
+def _made(folder: Path) -> Path:
+    asyncio.run(DiskCatalog(folder).aclose())
+    return folder
 
 
 def test_it_leaves_no_descriptor_when_closed(tmp_path: Path) -> None:

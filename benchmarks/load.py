@@ -19,6 +19,7 @@ import msgspec
 # 500 takes some 15 ms and a client that joins does not wait much longer for its first byte.
 BUFFER = 1 << 20
 TURN = 1 << 16
+COUNTED = 1 << 23  # bytes that are counted at a time, none of which is copied
 CROWD = 32  # clients
 HEADER_LIMIT = 1 << 16  # bytes
 DEADLINE = 600.0  # seconds for the whole load
@@ -33,6 +34,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     clients: int = 1
     times: int = 1
     join_over: float = 0.0
+    comparing: int | None = None  # clients whose bytes are compared; others' are counted: None: all
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +50,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class _Client:
     """One request over one connection."""
 
-    def __init__(self, load: Load, expected: bytes) -> None:
+    def __init__(self, load: Load, expected: bytes, *, compares: bool) -> None:
         self.first_byte = 0.0
         self.received = 0
         self.failure: str | None = None
         self._expected = expected
+        self._compares = compares
         self._header = bytearray()
         self._length: int | None = None
         self._began = time.monotonic()
@@ -60,6 +63,23 @@ class _Client:
         request = f"GET {load.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         self.socket.sendall(request.encode())
         self.socket.settimeout(0.0)
+
+    def count(self, buffer: memoryview) -> bool | None:
+        """Take what is there without looking at it, as `feed` does.
+
+        None where it has to be looked at: a header is not over yet, or all are compared.
+        """
+        if self._compares or self._length is None:
+            return None
+        # As much as there can be: what would come behind it is a mistake that is to be seen.
+        size = self.socket.recv_into(buffer, len(buffer), socket.MSG_TRUNC)
+        if not size:
+            return self.feed(buffer[:0])
+        self._begun()
+        self.received += size
+        if self.received > self._length:
+            self.failure = f"{self.received} bytes of {self._length}"
+        return self.received >= self._length
 
     def feed(self, piece: memoryview) -> bool:
         """Take what was received; True when there is nothing more to come."""
@@ -80,9 +100,13 @@ class _Client:
             piece = memoryview(rest)
         return self._take(piece) or self.received == self._length
 
-    def _take(self, piece: memoryview) -> bool:
-        if not self.received and piece:
+    def _begun(self) -> None:
+        if not self.received:
             self.first_byte = time.monotonic() - self._began
+
+    def _take(self, piece: memoryview) -> bool:
+        if piece:
+            self._begun()
         if not self._expected.startswith(piece, self.received):  # memcmp, without a copy
             self.failure = f"a wrong byte after {self.received}"
             return True
@@ -109,15 +133,17 @@ def run(load: Load) -> Outcome:
     clients: list[_Client] = []
     with selectors.DefaultSelector() as selector:
         buffer = memoryview(bytearray(BUFFER if load.clients <= CROWD else TURN))
+        unread = buffer if load.comparing is None else memoryview(bytearray(COUNTED))
         while len(clients) < load.clients * load.times or selector.get_map():
             now = time.monotonic() - began
             if now > DEADLINE:
                 raise TimeoutError(f"{len(selector.get_map())} clients are not served")
             while _joins(load, begun=len(clients), running=len(selector.get_map()), now=now):
-                clients.append(_Client(load, expected))
+                compares = _compares(load, len(clients))
+                clients.append(_Client(load, expected, compares=compares))
                 selector.register(clients[-1].socket, selectors.EVENT_READ, clients[-1])
             for key, _ in selector.select(timeout=0.005):
-                _receive(selector, key.data, buffer)
+                _receive(selector, key.data, buffer, unread)
     sizes_right = [one for one in clients if one.failure is None and one.received == len(expected)]
     return Outcome(
         wall=time.monotonic() - began,
@@ -134,14 +160,22 @@ def _joins(load: Load, *, begun: int, running: int, now: float) -> bool:
     return begun < load.clients * load.times and running < load.clients and in_time
 
 
-def _receive(selector: selectors.BaseSelector, client: _Client, buffer: memoryview) -> None:
+def _compares(load: Load, number: int) -> bool:
+    """Whether that client compares what it gets: as many as asked for, all over the herd."""
+    wanted = load.clients if load.comparing is None else load.comparing
+    return number * wanted // load.clients != (number + 1) * wanted // load.clients
+
+
+def _receive(
+    selector: selectors.BaseSelector, client: _Client, buffer: memoryview, unread: memoryview
+) -> None:
     try:
-        size = client.socket.recv_into(buffer)
+        over = client.count(unread)
+        if over is None:
+            over = client.feed(buffer[: client.socket.recv_into(buffer)])
     except OSError as error:
         client.failure = str(error)
         over = True
-    else:
-        over = client.feed(buffer[:size])
     if over:
         selector.unregister(client.socket)
         client.socket.close()

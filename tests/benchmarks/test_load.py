@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks.load import Load, run
@@ -51,6 +52,26 @@ def test_a_longer_or_shorter_body_is_wrong(file: Path, tmp_path: Path) -> None:
         other.write_bytes(text)
         with Origin(file.parent) as origin:
             assert run(_load(origin, other)).right == 0
+
+
+@pytest.mark.parametrize("comparing", [0, 2, 40])
+def test_of_those_that_only_count_each_has_the_length_and_the_rest_compare(
+    file: Path, tmp_path: Path, comparing: int
+) -> None:
+    """A body of other bytes is noticed by as many as compare, one that ends early by all."""
+    other = tmp_path / "other"
+    other.write_bytes(bytes(SIZE))
+    with Origin(file.parent) as origin:
+        load = msgspec.structs.replace(_load(origin, file, clients=40), comparing=comparing)
+        outcome = run(load)
+        assert (outcome.right, outcome.received) == (40, 40 * SIZE)
+        assert all(0 < seconds <= outcome.wall for seconds in outcome.first_byte)
+        outcome = run(msgspec.structs.replace(load, expected=str(other)))
+        assert outcome.right == 0 if comparing == 40 else outcome.right <= 40 - comparing
+        origin.fail("/file", Fault.TRUNCATE, times=1)
+        outcome = run(load)
+    assert outcome.right == 39
+    assert len(outcome.failures) == 1
 
 
 def test_a_rate_is_kept_over_all_bodies_together(file: Path) -> None:

@@ -7,7 +7,6 @@ thousand others are evicted.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import statistics
 import time
@@ -22,7 +21,6 @@ from benchmarks.report import Report, finding
 from benchmarks.stage import Stage
 from benchmarks.start import entry, fill_catalog
 from benchmarks.upstream import Upstream
-from proxy.storage.catalog import DiskCatalog
 from proxy.storage.folder import blob_path
 
 FILES = 1000
@@ -62,7 +60,7 @@ def run(stage: Stage) -> Report:
         with large:
             pass
         (database,) = (large.server.folder / "cache").rglob("cache.db")
-        asyncio.run(fill_catalog(database.parent, many))
+        fill_catalog(database.parent, range(many))
         stack.enter_context(large)
         for one in (small, large):
             _hit(one, script)  # fetches what is not here yet
@@ -101,7 +99,7 @@ def _evicting(stage: Stage) -> tuple[list[float], list[float]]:
             _hits(proxy, 1)
         root = proxy.server.folder / "cache"
         (database,) = root.rglob("cache.db")
-        asyncio.run(_fill_store(root, database.parent))
+        _fill_store(root, database.parent)
         proxy.server.tables = {"cache": {"path": str(root), "max_size": "1MB"}}
         stack.enter_context(proxy)
         beside: list[float] = []
@@ -111,17 +109,15 @@ def _evicting(stage: Stage) -> tuple[list[float], list[float]]:
     return alone, beside
 
 
-async def _fill_store(root: Path, folder: Path) -> None:
+def _fill_store(root: Path, folder: Path) -> None:
     """Blobs that nobody has used for long, a few more than are to go, and their entries."""
-    catalog = DiskCatalog(folder)
-    for number in range(EVICTED + EVICTED // 20):
-        old = entry(number)
-        path = blob_path(root, old.digest)
+    count = EVICTED + EVICTED // 20
+    for number in range(count):
+        path = blob_path(root, entry(number).digest)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(bytes(4000))
         os.utime(path, (OLD, OLD))
-        await catalog.put(old)
-    await catalog.aclose()
+    fill_catalog(folder, range(count))
 
 
 def _hits(proxy: Proxy, count: int) -> list[float]:

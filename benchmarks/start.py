@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.contestants import Proxy
@@ -12,11 +14,12 @@ from benchmarks.stage import MB, Stage
 from benchmarks.upstream import Upstream
 from proxy.core.model import Digest, Entry, Validators
 from proxy.storage.catalog import DiskCatalog
+from proxy.storage.catalog_file import writing
+from proxy.storage.rows import encoded, put_in
 
 READY_LIMIT = 0.7  # seconds
 RESIDENT_LIMIT = 90.0  # MB
 ENTRIES = 200_000
-BATCH = 1000  # entries written between two looks at the event loop
 
 
 def run(stage: Stage) -> Report:
@@ -26,7 +29,7 @@ def run(stage: Stage) -> Report:
         findings = _starts(proxy, stage.rounds, "empty cache")
         # Beside whatever the proxy itself wrote at its first start.
         (database,) = (proxy.server.folder / "cache").rglob("cache.db")
-        asyncio.run(fill_catalog(database.parent, ENTRIES))
+        fill_catalog(database.parent, range(ENTRIES))
         findings += _starts(proxy, stage.rounds, f"{ENTRIES} entries")
     what = "start to ready, and idle memory of all processes"
     return Report(name="start", what=what, findings=findings)
@@ -44,17 +47,18 @@ def _starts(proxy: Proxy, rounds: int, label: str) -> list[Finding]:
     ]
 
 
-async def fill_catalog(folder: Path, count: int) -> None:
-    """Write *count* entries, a multiple of `BATCH`, into the catalog in *folder*."""
-    catalog = DiskCatalog(folder)
-    for first in range(0, count, BATCH):
-        numbers = range(first, first + BATCH)
-        await asyncio.gather(*(catalog.put(entry(number)) for number in numbers))
-    await catalog.aclose()
+def fill_catalog(folder: Path, numbers: Iterable[int]) -> None:
+    """Write the entries of these numbers into the catalog in *folder*, which is made if need be."""
+    asyncio.run(DiskCatalog(folder).aclose())
+    with contextlib.closing(writing(folder)) as connection:
+        connection.execute("BEGIN IMMEDIATE")  # a million transactions would take minutes
+        for one in map(entry, numbers):
+            put_in(connection, one.key, encoded(one))
+        connection.execute("COMMIT")
 
 
 def entry(number: int) -> Entry:
-    """One of those entries."""
+    """The entry of that number."""
     path = f"packages/package-{number}-1.0-0.conda"
     return Entry(
         key=f"files/bench {path}",

@@ -30,12 +30,18 @@ def read(table: bytes | memoryview) -> dict[bytes, int]:
     return dict(zip(files, times, strict=True))
 
 
-def before(table: bytes | memoryview, moment: float) -> frozenset[bytes]:
-    """The files first seen before *moment*. Raises StorageError where *table* is none."""
-    files, times = _columns(table)
-    if max(times, default=0) < moment:
-        return frozenset(files)
-    return frozenset([file for file, at in zip(files, times, strict=True) if at < moment])
+def before(seen: Mapping[bytes, float], moment: float) -> frozenset[bytes]:
+    """The files first seen before *moment*."""
+    return frozenset([file for file, at in seen.items() if at < moment])
+
+
+def holds(table: bytes | memoryview, file: bytes) -> bool:
+    """Whether *table* has that file."""
+    column = bytes(table[: len(table) // _ENTRY * _FILE])
+    at = column.find(file)
+    while at % _FILE and at >= 0:
+        at = column.find(file, at + 1)
+    return at >= 0
 
 
 def _columns(table: bytes | memoryview) -> tuple[list[bytes], tuple[int, ...]]:

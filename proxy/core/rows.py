@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, pairwise
 from typing import Any, NamedTuple
 
@@ -107,6 +108,81 @@ def joined(*buffers: Value) -> Iterator[Value]:
     return build(rows)
 
 
+def patched(
+    table: Table, gone: Collection[str], more: Mapping[str, Value]
+) -> Iterable[bytes | memoryview]:
+    """The table without the keys *gone* and with *more*; most of both is usually the same.
+
+    Raises StorageError where a key that is gone was not there, or one of *more* stays.
+    """
+    columns = table.columns()
+    keys = _texts(columns)
+    first = columns.values[0]
+    edits: list[tuple[int, int, str]] = []  # place, how many keys end there, and the new one
+    for key in sorted({*gone, *more}):
+        place = bisect_left(keys, key)
+        was = place < len(keys) and keys[place] == key
+        if was != (key in gone):
+            raise StorageError(f"{key} is listed twice, or not at all")
+        value = columns.held[columns.values[place] - first : columns.values[place + was] - first]
+        if not was or value != more.get(key):
+            edits.append((place, int(was), key))
+    return _edited(columns, edits, more)
+
+
+def _edited(
+    columns: Columns, edits: Iterable[tuple[int, int, str]], more: Mapping[str, Value]
+) -> Iterator[bytes | memoryview]:
+    names, held = _Column(columns.keys, columns.names), _Column(columns.values, columns.held)
+    for place, ending, key in edits:
+        names.keep(place)
+        held.keep(place)
+        if key in more:
+            names.add(key.encode())
+            held.add(more[key])
+        names.skip(ending)
+        held.skip(ending)
+    count = len(columns.keys) - 1
+    names.keep(count)
+    held.keep(count)
+    start = _COUNT.size + 2 * _OFFSET * len(names.ends)
+    yield _COUNT.pack(_MAGIC, len(names.ends) - 1)
+    yield _shifted([names.ends], start)
+    yield _shifted([held.ends], start + names.ends[-1])
+    yield from names.pieces
+    yield from held.pieces
+
+
+class _Column:
+    """A column of a table that is put together of another's stretches and what is new."""
+
+    def __init__(self, offsets: array[int], content: memoryview) -> None:
+        self._offsets = offsets
+        self._content = content
+        self._place = 0
+        self.ends = array("Q", [0])
+        self.pieces: list[Value] = []
+
+    def keep(self, place: int) -> None:
+        """Take what comes before the old one's entry with that number."""
+        offsets, first = self._offsets, self._offsets[0]
+        start = offsets[self._place]
+        shift = self.ends[-1] - start
+        ends = offsets[self._place + 1 : place + 1]
+        self.ends.extend([end + shift for end in ends])
+        self.pieces.append(self._content[start - first : offsets[place] - first])
+        self._place = place
+
+    def skip(self, count: int) -> None:
+        """Leave out the next of the old entries."""
+        self._place += count
+
+    def add(self, value: Value) -> None:
+        """A new entry."""
+        self.ends.append(self.ends[-1] + len(value))
+        self.pieces.append(value)
+
+
 def _side_by_side(tables: Sequence[Table]) -> Iterator[Value]:
     columns = [table.columns() for table in tables]
     count = sum(map(len, tables))
@@ -156,6 +232,21 @@ class Columns(NamedTuple):
     held: memoryview
 
 
+def _texts(columns: Columns) -> list[str]:
+    """All keys. Raises StorageError."""
+    first = columns.keys[0]
+    try:
+        if columns.names.nbytes and bytes(columns.names).isascii():
+            names = str(columns.names, "ascii")
+            return [names[start - first : end - first] for start, end in pairwise(columns.keys)]
+        return [
+            str(columns.names[start - first : end - first], "utf-8")
+            for start, end in pairwise(columns.keys)
+        ]
+    except UnicodeDecodeError as error:
+        raise StorageError(f"a row table is damaged: {error}") from error
+
+
 class Table:
     """Look-up in a table's bytes (usually a memory map). Raises StorageError if it is not one."""
 
@@ -199,29 +290,26 @@ class Table:
         self._view.release()
 
     def keys(self) -> Iterator[str]:
-        """All keys, in order of their UTF-8 bytes."""
-        view = self._view
-        try:
-            for start, end in self._spans(_COUNT.size):
-                yield str(view[start:end], "utf-8")
-        except UnicodeDecodeError as error:
-            raise StorageError(f"a row table is damaged: {error}") from error
+        """All keys, in order of their UTF-8 bytes. Raises StorageError, as the next three do."""
+        return iter(_texts(self.columns()))
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """All entries, in order of their keys' bytes."""
-        view = self._view
-        for key, (start, end) in zip(self.keys(), self._spans(self._values), strict=True):
-            yield key, bytes(view[start:end])
+        columns = self.columns()
+        held, first = bytes(columns.held), columns.values[0]
+        values = [held[start - first : end - first] for start, end in pairwise(columns.values)]
+        return zip(_texts(columns), values, strict=True)
 
     def views(self) -> Iterator[tuple[str, memoryview]]:
         """The same without a copy."""
-        for key, (offset, length) in self.places():
-            yield key, self._view[offset : offset + length]
+        view = self._view
+        return ((key, view[at : at + length]) for key, (at, length) in self.places())
 
     def places(self) -> Iterator[tuple[str, tuple[int, int]]]:
         """All keys, and where their values lie, as `find` says it."""
-        for key, (start, end) in zip(self.keys(), self._spans(self._values), strict=True):
-            yield key, (start, end - start)
+        columns = self.columns()
+        places = [(start, end - start) for start, end in pairwise(columns.values)]
+        return zip(_texts(columns), places, strict=True)
 
     def columns(self) -> Columns:
         """All of it at once. Raises StorageError."""
@@ -256,17 +344,6 @@ class Table:
         if not self._start <= start <= end <= len(self._view):
             raise StorageError("a row table is damaged")
         return int(start), int(end)
-
-    def _spans(self, column: int) -> Iterator[tuple[int, int]]:
-        """The same of all, in a tenth of the time. Raises StorageError."""
-        first, most = self._start, len(self._view)
-        offsets = struct.iter_unpack("<Q", self._view[column : column + _OFFSET * (len(self) + 1)])
-        (start,) = next(offsets)
-        for (end,) in offsets:
-            if not first <= start <= end <= most:
-                raise StorageError("a row table is damaged")
-            yield start, end
-            start = end
 
     def _place(self, number: int) -> tuple[int, int]:
         start, end = self._span(self._values, number)

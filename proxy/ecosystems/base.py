@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from proxy.core.active import Scope
 from proxy.core.advisories import Advisories
@@ -72,6 +72,20 @@ class Context:
         return digest_of("\n".join(lines).encode())
 
 
+T = TypeVar("T")
+
+
+class Beside(Protocol):
+    """Begins work that is not Python's, maybe meanwhile, and gives what waits for its result."""
+
+    def __call__(self, work: Callable[[], T], /) -> Callable[[], T]: ...
+
+
+def when_asked(work: Callable[[], T], /) -> Callable[[], T]:
+    """Nothing is done meanwhile."""
+    return work
+
+
 Aside = Callable[[Callable[[], Iterable[bytes]]], Callable[[], memoryview | None]]
 """Begins work in another process that has all that this one has, and gives what waits for the
 result: the bytes of the work, or None where it failed, for whatever reason.
@@ -84,6 +98,7 @@ class Body:
 
     `source` is the `Source.path` that answered (so a decoder can be chosen by its ending),
     `media_type` upstream's Content-Type without parameters, `url` what relative links refer to.
+    `earlier` are forms of one earlier generation, which may be gone, to take over from.
     """
 
     content: bytes | memoryview
@@ -95,7 +110,8 @@ class Body:
     gates: Mapping[str, bytes | memoryview] = field(default_factory=dict)
     closure: bytes | memoryview | None = None
     supplement: Body | None = None  # without a URL
-    earlier: bytes | memoryview | None = None  # a pack of an earlier generation, to take from
+    earlier: Mapping[str, bytes | memoryview] = field(default_factory=dict)
+    beside: Beside = when_asked
     aside: Aside | None = None  # where there is another processor for it
 
 

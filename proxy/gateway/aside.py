@@ -1,4 +1,5 @@
-"""Half of a large job in a copy of the process that runs it, for a second processor.
+"""A part of a large job for a second processor: in a copy of the process that runs it, or in a
+thread where it is not Python's work.
 
 A fork has the whole memory of this process without a copy; its result comes back as a file without
 a name. It is less than a job of its own: whoever has it done can do without.
@@ -12,9 +13,13 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
 from proxy.ecosystems.base import Aside
+
+T = TypeVar("T")
 
 _HIGHEST = 1 << 16  # descriptors that are looked for
 
@@ -41,6 +46,26 @@ def aside(workspace: Path) -> Aside | None:
         return end
 
     return begin
+
+
+def beside(work: Callable[[], T], /) -> Callable[[], T]:
+    """Do *work* in a thread, which has ended when the result is there: a fork is safe then."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            done.set_exception(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def end() -> T:
+        thread.join()
+        return done.result()
+
+    return end
 
 
 def _work(work: Callable[[], Iterable[bytes]], descriptor: int) -> None:

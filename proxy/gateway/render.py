@@ -23,7 +23,7 @@ from proxy.core.model import Digest, Index
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import Aside, Body, Context, Rendered
 from proxy.errors import BadIndex, StorageError
-from proxy.gateway.aside import aside
+from proxy.gateway.aside import aside, beside
 
 CODINGS = ("zstd", "gzip")
 """Content codings that we make of compressible forms, best first."""
@@ -53,7 +53,7 @@ class RenderJob:
     gates: tuple[tuple[str, Path], ...] = ()
     closure: Path | None = None
     supplement: tuple[Path, str] | None = None  # and the path that it came from
-    earlier: Path | None = None  # a pack of an earlier generation
+    earlier: Mapping[str, Path] = field(default_factory=dict)  # forms of an earlier generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,8 @@ def render(job: RenderJob) -> list[Output]:
                 gates={path: stack.enter_context(mapped(rows)) for path, rows in job.gates},
                 closure=stack.enter_context(mapped(job.closure)) if job.closure else None,
                 supplement=_supplement(stack, job),
-                earlier=_if_here(stack, job.earlier),
+                earlier=_earlier(stack, job),
+                beside=beside,
                 aside=_aside(job),
             )
             views = ecosystem.render(job.index, body, job.context, job.forms)
@@ -115,7 +116,7 @@ def _aside(job: RenderJob) -> Aside | None:
 
 def _write(views: Iterator[Rendered], workspace: Path, outputs: list[Output]) -> None:
     """Add what *views* are to *outputs*, whatever else fails: it is known then and removed."""
-    with ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(2) as thread:
         begun: list[Future[Output]] = []
         try:
             for view in views:
@@ -138,6 +139,11 @@ def _if_here(stack: contextlib.ExitStack, path: Path | None) -> bytes | memoryvi
         return stack.enter_context(mapped(path))
     except OSError:
         return None
+
+
+def _earlier(stack: contextlib.ExitStack, job: RenderJob) -> dict[str, bytes | memoryview]:
+    found = {form: _if_here(stack, path) for form, path in job.earlier.items()}
+    return {form: content for form, content in found.items() if content is not None}
 
 
 def _supplement(stack: contextlib.ExitStack, job: RenderJob) -> Body | None:

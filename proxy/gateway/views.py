@@ -224,11 +224,15 @@ class Views:
         found = supplement_of(generation.entry)
         return None if found is None else (self._blobs.path(found[0]), found[1])
 
-    async def _earlier(self, index: Index, forms: frozenset[str]) -> Path | None:
-        """The newest pack among *forms* that is here."""
+    async def _earlier(self, index: Index, forms: frozenset[str]) -> dict[str, Path]:
+        """Those *forms* of the newest generation of which there is a pack."""
         pack = next((form for form in forms if form in PACKS), None)
         found = [] if pack is None else await self.packs(index, pack)
-        return self._blobs.path(found[0].digest) if found else None
+        if not found or pack is None:
+            return {}
+        name = found[0].key.removeprefix(family(index, pack))
+        views = {form: await self._find(f"{family(index, form)}{name}") for form in forms}
+        return {form: self._blobs.path(one.digest) for form, one in views.items() if one}
 
     async def _encode(
         self, key: str, view: View, coding: str, publish: Callable[[None], None]

@@ -66,7 +66,7 @@ def test_flat_members_are_read_together_and_others_alone() -> None:
     table["braces"] = {"text": "}{}"}
     sizes = [len(batch.records) for batch in _read(json.dumps(table).encode(), 8192)]
     assert sum(sizes) == len(table)
-    assert len(sizes) < 300  # those in one window with an odd one are read alone, no others
+    assert len(sizes) < 400  # those in one window with an odd one are read alone, no others
     assert max(sizes) > 200
 
 

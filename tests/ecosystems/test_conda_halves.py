@@ -127,7 +127,7 @@ def test_two_halves_are_the_whole(
         assert render(replace(body, aside=aside), *FORMS, context=context) == alone
     # Shards of an earlier generation make no difference either, and no work for two.
     asked: list[int] = []
-    later = replace(body, aside=beside(asked), earlier=alone["shardpack"])
+    later = replace(body, aside=beside(asked), earlier={"shardpack": alone["shardpack"]})
     assert render(later, *FORMS, context=context) == alone
     assert not asked or len(raw) > 20 * len(alone["shardpack"])
 

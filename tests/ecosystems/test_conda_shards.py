@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 from collections import ChainMap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,12 +131,14 @@ def test_a_record_keeps_whatever_else_it_has() -> None:
     assert shard["packages.conda"]["a-1-0.conda"] == _digests_in_bytes(record("a", **more))
 
 
-def _exporting(exports: object, earlier: bytes | None = None, **more: Any) -> dict[str, bytes]:
+def _exporting(
+    exports: object, earlier: Mapping[str, bytes] | None = None, **more: Any
+) -> dict[str, bytes]:
     """The forms of a channel whose run exports are known to be *exports*."""
     tables = {"packages.conda": {"a-1-0.conda": record("a", **more), "b-1-0.conda": record("b")}}
     beside = body_of(exports, path="linux-64/run_exports.json")
     body = body_of(tables | {"v3": {"conda": {"a-2-0": record("a")}}})
-    return render(replace(body, supplement=beside, earlier=earlier), *FORMS)
+    return render(replace(body, supplement=beside, earlier=earlier or {}), *FORMS)
 
 
 def _shard_in(made: dict[str, bytes], name: str) -> dict[str, Any]:
@@ -176,7 +178,7 @@ def test_only_the_shard_whose_run_exports_changed_is_another_one() -> None:
     before = _exporting({"packages.conda": {"a-1-0.conda": {"run_exports": {}}}})
     after = _exporting(
         {"packages.conda": {"a-1-0.conda": {"run_exports": {"weak": ["a"]}}}},
-        earlier=before["shardpack"],
+        earlier={"shardpack": before["shardpack"]},
     )
     old, new = (unpacked(made["shards"])["shards"] for made in (before, after))
     assert (old["a"] != new["a"], old["b"] == new["b"]) == (True, True)
@@ -377,7 +379,7 @@ def test_shards_taken_from_an_earlier_pack_are_those_that_would_be_made() -> Non
         **{"packages.conda": {**before["packages.conda"], "naïve-3-0.conda": record("naïve")}},
         removed=["zlib-0.9-0.conda"],
     )
-    earlier = render(body_of(before), *FORMS)["shardpack"]
+    earlier = render(body_of(before), *FORMS)
     anew = render(body_of(after), *FORMS)
     taken = render(replace(body_of(after), earlier=earlier), *FORMS)
     assert taken == anew
@@ -387,8 +389,8 @@ def test_shards_taken_from_an_earlier_pack_are_those_that_would_be_made() -> Non
         for name, digest in unpacked(anew["shards"])["shards"].items()
         if name == "zlib"
     ]
-    entries = dict(Table(earlier).items())
+    entries = dict(Table(earlier["shardpack"]).items())
     entries[digest] = b"taken"
     forged = b"".join(build(entries))
-    shown = render(replace(body_of(after), earlier=forged), *FORMS)
+    shown = render(replace(body_of(after), earlier={"shardpack": forged}), *FORMS)
     assert Table(shown["shardpack"]).get(hashlib.sha256(b"taken").hexdigest()) == b"taken"

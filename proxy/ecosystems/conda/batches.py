@@ -18,8 +18,8 @@ import msgspec
 from proxy.ecosystems.conda.text import UNREADABLE, objects
 from proxy.errors import BadIndex
 
-SIZE = 1 << 16
-"""Bytes of a batch: about a hundred records."""
+SIZE = 1 << 15
+"""Bytes of a batch: about fifty records."""
 
 BETWEEN = b", \t\r\n"
 """What stands between two members (RFC 8259 section 2)."""
@@ -96,7 +96,8 @@ def batches(
     while at < end:
         found = None
         if at >= alone:
-            found = _batch(text, at, min(at + size, end), decode, whole=at + size >= end)
+            whole = end - at <= size + size // 2  # or the last batch may be one record
+            found = _batch(text, at, end if whole else at + size, decode, whole=whole)
             alone = at if found else at + size
         if found is None:
             found = _first(text, at, end, decode)

@@ -11,7 +11,7 @@ from proxy.core.model import Index, Resource
 from proxy.core.policy import Leaf
 from proxy.core.rows import build
 from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
-from proxy.ecosystems.conda import closure, judging, listings, paths, shards
+from proxy.ecosystems.conda import closure, judging, listings, paths, shards, taking
 from proxy.ecosystems.conda.channeldata import channeldata
 from proxy.ecosystems.conda.pieces import Piece, flat
 from proxy.ecosystems.conda.records import Dated, Judgeable, built, identity, seconds
@@ -23,7 +23,7 @@ from proxy.ecosystems.conda.text import objects, plain_text
 _LEVEL = 1  # on repodata no larger than 3 or 5, which take twice and four times as long
 _PIECE = 4 << 20  # bytes compressed at a time, without the interpreter's lock
 # One pass over the records gives all that clients of today ask for.
-_MAIN = frozenset({paths.ZST.name, ROWS, "shards", "shardpack"}), frozenset({"json"})
+_MAIN = frozenset({paths.ZST.name, ROWS, "shards", "shardpack", taking.FORM}), frozenset({"json"})
 _SIDE = frozenset({paths.ZST.name}), frozenset({"json"})
 
 
@@ -31,7 +31,7 @@ class Conda:
     """See `proxy.ecosystems.base.Ecosystem`."""
 
     name = "conda"
-    recipe = 6
+    recipe = 7
 
     def classify(self, mirror: str, path: str) -> Resource:
         """See `conda.paths`."""
@@ -179,14 +179,23 @@ def _sections(index: Index, body: Body) -> Sections:
 def _repodata(
     index: Index, body: Body, context: Context, forms: frozenset[str]
 ) -> Iterator[Rendered]:
-    repodata = read(index, body, context, rowed=ROWS in forms, sharded="shards" in forms)
+    repodata = read(
+        index,
+        body,
+        context,
+        rowed=ROWS in forms,
+        sharded="shards" in forms,
+        noting=taking.FORM in forms,
+    )
     yield from _texts(body, repodata.text, forms, changed=repodata.changed)
     if ROWS in forms:
-        yield Rendered(form=ROWS, chunks=repodata.rows, hidden=repodata.hidden)
+        yield Rendered(form=ROWS, chunks=repodata.rows, hidden=repodata.hidden, apart=True)
     if "shards" in forms:
-        contents, pack = shards.build(index, repodata.sharding, body.earlier)
+        contents, pack = shards.build(index, repodata.sharding, body.earlier.get("shardpack"))
         yield Rendered(form="shards", chunks=(contents,))
-        yield Rendered(form="shardpack", chunks=build(pack))
+        yield Rendered(form="shardpack", chunks=build(pack), apart=True)
+    if taking.FORM in forms:
+        yield Rendered(form=taking.FORM, chunks=(repodata.notes,))
 
 
 def _texts(

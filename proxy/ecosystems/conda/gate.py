@@ -56,6 +56,10 @@ class Gate:
 
         return hidden
 
+    def holds(self, records: Mapping[str, Judgeable]) -> tuple[float, bytes | None]:
+        """See `Judging.holds`."""
+        return self._judging.holds(list(records.values()))
+
 
 def _denied(
     keys: Sequence[str], records: Sequence[Judgeable], judges: Sequence[JudgeOfName]

@@ -23,9 +23,9 @@ from proxy.ecosystems.conda.batches import boundary, key_at
 from proxy.ecosystems.conda.reader import Part, Reader
 from proxy.ecosystems.conda.sections import Section, Sections
 from proxy.ecosystems.conda.shards import Exports, Piece, Shard
+from proxy.ecosystems.conda.taking import Noted
 from proxy.errors import BadIndex, StorageError
 
-_KINDS = {"conda", "tar.bz2"}
 _NEAR = 1 << 10  # bytes up to which a search halves; members that are then looked at
 
 Path = tuple[str, ...]
@@ -56,6 +56,8 @@ class _Told(msgspec.Struct):
     kept: list[int]
     names: dict[str, list[int]]
     count: int
+    noted: list[Noted] | None
+    newest: bytes | None
 
 
 def read(task: Task, reader: Reader, aside: Aside) -> Whole | None:
@@ -104,7 +106,14 @@ def _second(task: Task, reader: Reader, cuts: Mapping[Path, int]) -> Iterator[by
 def _told(part: Part) -> _Told:
     names = {name: _places(pieces) for name, pieces in part.by_name.pieces.items()}
     hidden = [(key, one.effect.value, one.rule, one.reason) for key, one in part.hidden.items()]
-    return _Told(hidden=hidden, kept=_places(part.kept), names=names, count=part.count)
+    return _Told(
+        hidden=hidden,
+        kept=_places(part.kept),
+        names=names,
+        count=part.count,
+        noted=part.noted,
+        newest=part.newest,
+    )
 
 
 def _places(pieces: Sequence[Piece]) -> list[int]:
@@ -141,6 +150,9 @@ def _add(section: Section, part: Part, second: _Told) -> None:
         for key, effect, rule, reason in second.hidden
     }
     part.kept += _pieces(section.text, second.kept)
+    part.newest = part.newest or second.newest
+    for one in [None] if second.noted is None else second.noted:
+        part.note(one)
 
 
 def _pieces(text: memoryview, places: Sequence[int]) -> Iterator[Piece]:
@@ -157,7 +169,7 @@ def _entry(table: Table, key: str) -> memoryview:
 
 def _cuts(sections: Sections) -> dict[Path, int] | None:
     """Where each table is cut: all before the same key, if they are sorted; None: not at all."""
-    if not sections or any(one.kind not in _KINDS for one in sections.values()):
+    if not sections or not all(one.is_plain for one in sections.values()):
         return None
     texts = {path: one.text for path, one in sections.items()}
     if any(bytes(text[:1]) != b"{" for text in texts.values()):

@@ -97,7 +97,7 @@ class Judging:
         self._advisories = context.advisories
         self._closure = body.closure
         self._here = here.read(context.here or b"")
-        self._seen_table = body.first_seen
+        self._seen: Mapping[bytes, float] = first_seen.read(body.first_seen)
         self._seen_at = context.seen_at
         self._judges: dict[tuple[str, str | tuple[bool, ...]], JudgeOfName] = {}
         self._patterns = [
@@ -109,6 +109,8 @@ class Judging:
             if isinstance(leaf, Specs) and not leaf.dependencies
             for text in leaf.texts
         ]
+        ages = [leaf for leaf in policy.leaves if isinstance(leaf, YoungerThan | OlderThan)]
+        self._delays = sorted({leaf.seconds for leaf in ages})
         self._ages: dict[YoungerThan | OlderThan, Callable[[Judgeable], Truth]] = {}
         self._licences: dict[tuple[Licences, bool], Callable[[Judgeable], Truth]] = {}
 
@@ -173,13 +175,32 @@ class Judging:
         indexed = seconds(record.indexed_timestamp)
         if indexed is not None:
             return indexed
-        if not self._seen_table:
+        if not self._seen:
             return min(built(record), self._seen_at)
         return self._seen.get(identity(record), self._seen_at)
 
-    @cached_property
-    def _seen(self) -> Mapping[bytes, float]:
-        return first_seen.read(self._seen_table)
+    def holds(self, records: Sequence[Judgeable]) -> tuple[float, bytes | None]:
+        """The first moment at which a verdict on one of *records* may be another one, as far as
+        only time goes by, and what stands for one that was first seen with this generation.
+        """
+        if not self._delays:
+            return math.inf, None
+        now = self._moment - 1  # tables have whole seconds
+        turns: list[float] = []
+        newest = None
+        for place in self._recent(records):
+            record = records[place]
+            published = math.floor(self.published(record))
+            turns += [turn for delay in self._delays if (turn := published + delay) > now]
+            if newest is None and seconds(record.indexed_timestamp) is None:
+                file = identity(record)
+                newest = None if file in self._seen else file
+        return min(turns, default=math.inf), newest
+
+    def _recent(self, records: Sequence[Judgeable]) -> Iterable[int]:
+        """The places of those that may be younger than the longest of the policy's times."""
+        test = self._age(YoungerThan(self._delays[-1]))
+        return test.suspects(records) if isinstance(test, Screened) else range(len(records))
 
     def _age(self, leaf: YoungerThan | OlderThan) -> Callable[[Judgeable], Truth]:
         test = self._ages.get(leaf)
@@ -193,10 +214,12 @@ class Judging:
     def _younger_than(self, cutoff: float) -> Callable[[Judgeable], Truth]:
         """The test of most cool-downs, on 600,000 records: a look into a set."""
         if self._seen_at <= cutoff:
-            return lambda record: self.published(record) > cutoff
-        if not self._seen_table:
+            return Screened(lambda record: self.published(record) > cutoff, _with_a_date)
+        if not self._seen:
             return self._said_to_be_younger_than(cutoff)
-        old = first_seen.before(self._seen_table, math.floor(cutoff) + 1)
+        seen, limit = self._seen, math.floor(cutoff) + 1
+        # Nearly always all of it is.
+        old = seen if max(seen.values()) < limit else first_seen.before(seen, limit)
 
         def test(record: Judgeable) -> Truth:
             if record.indexed_timestamp is not None:
@@ -323,6 +346,10 @@ def _licence_test(leaf: Licences, may: bool) -> Screened:  # noqa: FBT001 - see 
             return range(len(records))
 
     return Screened(test, suspects)
+
+
+def _with_a_date(records: Sequence[Judgeable]) -> Iterable[int]:
+    return [at for at, one in enumerate(records) if one.indexed_timestamp is not None]
 
 
 def _lower(patterns: Iterable[str]) -> tuple[str, ...]:

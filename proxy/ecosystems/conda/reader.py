@@ -1,12 +1,14 @@
 """One pass over the tables of an index, for all that is made of them: what is hidden, the rows, the
 text that is left, and what the shards hold.
 
-600,000 records are read once, a hundred at a time; of a record only what is made of it is kept.
+600,000 records are read once, some fifty at a time; of a record only what is made of it is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -15,6 +17,7 @@ from urllib.parse import urljoin
 import msgspec
 
 from proxy.core.policy import Verdict
+from proxy.core.rows import patched
 from proxy.ecosystems.conda.batches import WHOLE, Batch
 from proxy.ecosystems.conda.gate import Gate
 from proxy.ecosystems.conda.pieces import Kept
@@ -25,11 +28,14 @@ from proxy.ecosystems.conda.records import (
     row_value,
     row_values,
 )
-from proxy.ecosystems.conda.sections import Section
+from proxy.ecosystems.conda.sections import Section, Sections
 from proxy.ecosystems.conda.shards import ByName, Exports, Piece, merged, packed
+from proxy.ecosystems.conda.taking import Earlier, Noted, Stretch, noted
 from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.ecosystems.conda.wheels import Wheel, link
-from proxy.errors import BadIndex
+from proxy.errors import BadIndex, StorageError
+
+Hiding = Callable[[Mapping[str, Any]], dict[str, Verdict]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +55,39 @@ class Part:
     by_name: ByName
     hidden: dict[str, Verdict] = field(default_factory=dict)
     kept: list[Piece] = field(default_factory=list)  # what is left of the text
-    keys: set[str] = field(default_factory=set)
-    count: int = 0
+    keys: set[str] = field(default_factory=set)  # of what has been read
+    names: set[str] = field(default_factory=set)  # the packages of that which are shown
+    count: int = 0  # of records that have been read
+    noted: list[Noted] | None = None  # for the next generation; None: that is not to be
+    newest: bytes | None = None  # what stands for a file first seen with this generation
 
     @property
     def is_distinct(self) -> bool:
         """Whether every key is there but once."""
         return len(self.keys) == self.count
 
+    def note(self, one: Noted | None) -> None:
+        """The next batch came to that; None: it cannot be told, so that nothing is."""
+        if self.noted is not None and one is not None:
+            self.noted.append(one)
+        else:
+            self.noted = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What has become of an earlier generation: the row table, and the packages of which a record
+    has been read or is gone; all others have the shards that they had.
+    """
+
+    rows: Iterable[bytes | memoryview]
+    changed: AbstractSet[str]
+
 
 class Reader:
-    """Reads sections. *rowed*, *sharded*: whether rows and shards are to be made; *packing*:
-    that is begun at once, with these run exports, as most shards need that are not there yet.
+    """Reads sections. *rowed*, *sharded*, *noting*: whether rows, shards and notes for the next
+    generation are to be made; *packing*: shards are begun at once, with these run exports, as most
+    need that are not there yet.
     """
 
     def __init__(
@@ -71,21 +98,25 @@ class Reader:
         rowed: bool,
         sharded: bool,
         packing: Exports | None = None,
+        noting: bool = False,
     ) -> None:
         self._gate = gate
         self._links = links
         self._rowed = rowed
         self._sharded = sharded
         self._packing = packing
+        self._noting = noting
         self.rows: dict[str, bytes] = {}
         self.shards: dict[tuple[str, ...], ByName] = {}
+        self.noted: dict[tuple[str, ...], list[Noted] | None] = {}
+        self.newest: bytes | None = None
 
     def read(self, section: Section) -> None:
-        """Note what of the section is hidden and make what is to be made. Raises BadIndex."""
+        """Find what of the section is hidden and make what is to be made. Raises BadIndex."""
         part = self.part(section)
         if not part.is_distinct:
             section.make_distinct()
-            part = self.part(section)  # what has been noted is rows, which are made anew
+            part = self.part(section)  # what has been kept is rows, which are made anew
         self.note(section, part)
 
     def note(self, section: Section, part: Part) -> None:
@@ -96,13 +127,54 @@ class Reader:
             section.kept = Kept([piece.text for piece in merged(part.kept, section.text)])
         if self._sharded:
             self.shards[section.path] = part.by_name
+        self.noted[section.path] = part.noted
+        self.newest = part.newest or self.newest
+
+    def take(self, sections: Sections, earlier: Earlier) -> Taken | None:
+        """Read the sections, but for what can be taken over of *earlier*; None: that cannot be."""
+        if (self._links.base_url or "") != earlier.notes.base_url:
+            return None
+        try:
+            plans = {path: earlier.plan(path, one.text) for path, one in sections.items()}
+            gone = list(earlier.gone(plans))
+            parts = {path: self._part(one, plans[path]) for path, one in sections.items()}
+            keys = {f"{key}{ending}" for ending, one in gone for key in one.keys}
+            rows = patched(earlier.rows, keys, self.rows)
+        except (BadIndex, StorageError):  # told by who reads it whole
+            return None
+        if len(self.rows) != sum(part.count for part in parts.values()):  # a file is there twice
+            return None
+        self.newest = earlier.notes.newest
+        for path, part in parts.items():
+            self.note(sections[path], part)
+        changed = {name for _, one in gone for name in one.names}
+        changed.update(name for part in parts.values() for name in part.names)
+        return Taken(rows=rows, changed=changed)
 
     def part(self, section: Section, span: slice = WHOLE) -> Part:
         """Read the records in *span* of the section's text. Raises BadIndex."""
-        hiding = None if self._gate is None else self._gate.hiding(section)
-        model = self._model(section)
+        start, stop, _ = span.indices(len(section.text))
+        return self._part(section, [Stretch(start, stop, None)])
+
+    def _part(self, section: Section, stretches: Iterable[Stretch]) -> Part:
+        """Read what of *stretches* is not known. Raises BadIndex."""
         found = Part(by_name=ByName(section.text, section.ending))
-        for batch, records in self._batches(section, model, span):
+        found.noted = [] if self._noting and section.is_plain else None
+        hiding = None if self._gate is None else self._gate.hiding(section)
+        for start, stop, same in stretches:
+            if same is None:
+                self._read(section, slice(start, stop), hiding, found)
+            else:
+                pieces = same.pieces(section.text, start)
+                found.by_name.add(pieces)
+                whole = [Piece(section.text[start:stop], start)]
+                found.kept += [piece for _, piece in pieces] if same.denied else whole
+                found.hidden |= same.hidden
+                found.note(same)
+        return found
+
+    def _read(self, section: Section, span: slice, hiding: Hiding | None, found: Part) -> None:
+        for batch, records in self._batches(section, self._model(section), span):
             found.keys.update(records)
             found.count += len(records)
             denied = {} if hiding is None else hiding(records)
@@ -111,10 +183,16 @@ class Reader:
             pieces = self._pieces(section, batch, records, denied)
             if self._sharded:
                 found.by_name.add(pieces)
+                found.names.update([name for name, _ in pieces])
             whole = [Piece(batch.text, batch.at)]
             found.kept += [piece for _, piece in pieces] if denied else whole
             found.hidden |= denied
-        return found
+            if found.noted is not None:
+                until, newest = (
+                    (math.inf, None) if self._gate is None else self._gate.holds(records)
+                )
+                found.note(noted(batch, list(records), pieces, denied, until))
+                found.newest = found.newest or newest
 
     def _batches(
         self, section: Section, model: type[Named], span: slice

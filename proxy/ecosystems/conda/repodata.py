@@ -17,7 +17,7 @@ import msgspec
 from proxy.core.model import Index
 from proxy.core.rows import build
 from proxy.ecosystems.base import Body, Context
-from proxy.ecosystems.conda import halves, relations
+from proxy.ecosystems.conda import halves, relations, taking
 from proxy.ecosystems.conda.gate import Gate
 from proxy.ecosystems.conda.listings import exports_by_name
 from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
@@ -43,34 +43,47 @@ class Repodata:
     hidden: Mapping[str, int]  # files by the rule that hides them
     rows: Iterable[bytes | memoryview]  # the table of every file upstream lists, hidden or not
     sharding: Sharding
+    notes: bytes  # see `conda.taking`
 
 
 def read(
-    index: Index, body: Body, context: Context, *, rowed: bool = False, sharded: bool = False
+    index: Index,
+    body: Body,
+    context: Context,
+    *,
+    rowed: bool = False,
+    sharded: bool = False,
+    noting: bool = False,
 ) -> Repodata:
-    """Split, judge and, where need be, rewrite an index; *rowed*, *sharded*: make rows of it, or
-    what shards are made of, too.
+    """Split, judge and, where need be, rewrite an index; *rowed*, *sharded*, *noting*: make rows of
+    it, what shards are made of, or what the next generation takes over, too.
 
     Raises BadIndex.
     """
-    text = plain_text(index, body)
+    unpacked = body.beside(lambda: plain_text(index, body))  # which is not Python's work
+    gate = None if context.policy is None else Gate(index, body, context, context.policy)
+    known = taking.earlier(body, context) if noting else None
+    text = unpacked()
     top = objects(text, index.path)
     info = values(top.get("info"), f"{index.path}, info")
     found = sections(top, index.path)
-    gate = None if context.policy is None else Gate(index, body, context, context.policy)
     removed = _removed(index, top)
 
     links = _links(index, body, info)
     exports = exports_by_name(index, body.supplement) if sharded else {}
+    pack = body.earlier.get("shardpack", b"")
     whole = None
-    is_new = len(body.earlier or b"") * _PER_SHARD < len(text)
-    if body.aside is not None and is_new and rowed and sharded:
+    reader = Reader(gate, links, rowed=rowed, sharded=sharded, noting=noting)
+    taken = None if known is None else reader.take(found, known)
+    if taken is not None:
+        whole = halves.Whole(rows=taken.rows, shards={})
+    elif body.aside is not None and len(pack) * _PER_SHARD < len(text) and rowed and sharded:
         # What is packed at once takes memory, of which each of two processes has half.
-        reader = Reader(gate, links, rowed=True, sharded=True, packing=exports)
+        reader = Reader(gate, links, rowed=True, sharded=True, packing=exports, noting=noting)
         task = halves.Task(index=index, sections=found, removed=removed, exports=exports)
         whole = halves.read(task, reader, body.aside)
     if whole is None:
-        reader = Reader(gate, links, rowed=rowed, sharded=sharded)
+        reader = Reader(gate, links, rowed=rowed, sharded=sharded, noting=noting)
         if rowed or sharded or gate is not None:
             for section in found.values():
                 reader.read(section)
@@ -90,7 +103,9 @@ def read(
             tables=reader.shards,
             exports=exports,
             made=whole.shards,
+            changed=None if taken is None else taken.changed,
         ),
+        notes=taking.encoded(context, links.base_url or "", reader.noted, reader.newest),
     )
 
 

@@ -68,11 +68,16 @@ class Section:
         return memoryview(b"%b:%b" % (msgspec.json.encode(key), record))
 
     def batches(self, model: type[R], span: slice = WHOLE) -> Iterator[Batch[R]]:
-        """The records in *span* of the text, a hundred at a time, as *model*. Raises BadIndex."""
+        """The records in *span* of the text, some fifty at a time, as *model*. Raises BadIndex."""
         if bytes(memoryview(self._raw)[:1]) != b"{":
             objects(self._raw, self.where)  # tells what is wrong
         decode = msgspec.json.Decoder(dict[str, model]).decode  # type: ignore[valid-type]
         return batches(memoryview(self._raw), decode, self.where, span=span)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its files are packages that lie beside the index under their keys, or could."""
+        return self.kind in ("conda", "tar.bz2")
 
     @property
     def text(self) -> memoryview:

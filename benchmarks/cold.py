@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -78,7 +79,10 @@ def small(stage: Stage) -> Report:
 
 
 def _rounds(stage: Stage, rate: float | None, kind: str) -> tuple[Samples, str]:
-    files = stage.plain_files(f"cold-{kind}", SIZE, stage.rounds)
+    # No two are alike: a blob that replaces its like has the file system write all of it at once,
+    # and free the other one, before its last bytes are released.
+    files = [stage.plain_files(f"cold-{kind}-{it}", SIZE, 1)[0] for it in range(stage.rounds)]
+    os.sync()  # else that goes on meanwhile
     samples: Samples = {}
     with ExitStack() as stack:
         upstream = stack.enter_context(Upstream(stage.upstream_folder(), rate))
@@ -94,6 +98,7 @@ def _rounds(stage: Stage, rate: float | None, kind: str) -> tuple[Samples, str]:
                 )
                 taken = sample(load, contestant.pid)
                 samples.setdefault(contestant.name, []).append(taken)
+            file.unlink()
     return samples, note
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from proxy.app.away import LEDGER, Away
@@ -35,7 +35,7 @@ class Household:
 
     in_force: Callable[[], Settings]
     read: Callable[[str | None], Settings]
-    take_over: Callable[[], None]
+    take_over: Callable[[], Awaitable[None]]
     alone: bool
 
     @property
@@ -45,10 +45,10 @@ class Household:
     def check(self, made: str) -> Settings:
         return self.read(made)
 
-    def reload(self) -> None:
-        self.take_over()
+    async def reload(self) -> None:
         if not self.alone:
             os.kill(os.getppid(), signal.SIGHUP)  # the supervisor tells all workers
+        await self.take_over()
 
 
 class Mirroring:

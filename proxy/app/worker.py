@@ -108,6 +108,8 @@ class Worker:
         self._mirroring: Mirroring | None = None
         self._proxies = Proxies(settings.server.trusted_proxies)
         self._certificates: list[Certificate] = []
+        self._reading = asyncio.Lock()
+        self._reloads: set[asyncio.Task[None]] = set()
         # The first worker speaks for all.
         self._manager = Manager(os.environ if place.number == 0 else {})
 
@@ -118,7 +120,7 @@ class Worker:
         async with self._alive(), self._built():
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
-            loop.add_signal_handler(signal.SIGHUP, self._reload)
+            loop.add_signal_handler(signal.SIGHUP, self._begin_to_reload)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
             self._ready = True
             self._warn_of_offline()
@@ -129,6 +131,8 @@ class Worker:
             self._ready = False
             self._manager.stopping()
             self._log.event("stopping", worker=self._place.number)
+            for reload in tuple(self._reloads):
+                await _ended(reload)
 
     @contextlib.asynccontextmanager
     async def _alive(self) -> AsyncIterator[None]:
@@ -299,7 +303,7 @@ class Worker:
         house = Household(
             in_force=lambda: self._settings,
             read=self._read_again,
-            take_over=self._reload,
+            take_over=self._reloaded,
             alone=self._place.size == 1,
         )
         place = self._settings.cache.path
@@ -446,16 +450,30 @@ class Worker:
         if offline:
             self._log.event("offline", level=Level.WARNING, mirrors=",".join(offline))
 
-    def _reload(self) -> None:
-        """Take over a changed configuration; a bad one changes nothing and says why."""
-        self._manager.reloading()
-        for certificate in self._certificates:
-            certificate.look(self._log)
-        try:
-            self._take_over(self._read_again(None))
-        except ConfigError as error:
-            self._log.event("reload_failed", level=Level.ERROR, error=error)
-        self._manager.ready(f"serves {len(self._settings.mirrors)} mirrors")
+    def _begin_to_reload(self) -> asyncio.Task[None]:
+        reload = asyncio.get_running_loop().create_task(self._reload())
+        self._reloads.add(reload)
+        reload.add_done_callback(self._reloads.discard)
+        return reload
+
+    async def _reloaded(self) -> None:
+        """Reload, to the end even if whoever waits for it leaves."""
+        await asyncio.shield(self._begin_to_reload())
+
+    async def _reload(self) -> None:
+        """Take over a changed configuration; a bad one changes nothing and says why.
+
+        Clients do not wait while it is read: an index is looked up, policies may need libraries.
+        """
+        async with self._reading:
+            self._manager.reloading()
+            for certificate in self._certificates:
+                certificate.look(self._log)
+            try:
+                self._take_over(await asyncio.to_thread(self._read_again, None))
+            except ConfigError as error:
+                self._log.event("reload_failed", level=Level.ERROR, error=error)
+            self._manager.ready(f"serves {len(self._settings.mirrors)} mirrors")
 
     def _take_over(self, settings: Settings) -> None:
         old = self._settings

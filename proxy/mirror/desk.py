@@ -52,7 +52,7 @@ class House(Protocol):
         """What would be in force if *made* stood in the book. Blocks. Raises ConfigError."""
         ...
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Have all workers read it again; this one has when it returns."""
         ...
 
@@ -260,7 +260,7 @@ class Desk:
         """Have *made* written and taken over, if it is right. Raises ConfigError, StorageError."""
         await asyncio.to_thread(self._checked, made)
         await asyncio.to_thread(self._book.write, made)
-        self._house.reload()
+        await self._house.reload()
 
     def _status(self, definition: MirrorDefinition) -> MirrorStatus:
         if definition.shadowed:

@@ -45,13 +45,16 @@ class House:
 
     def __post_init__(self) -> None:
         (self.folder / "pkgproxy.toml").write_text(CONFIGURATION)
-        self.reload()
+        self.read()
 
     def check(self, made: str | None) -> Settings:
         cache = {"PKGPROXY_CACHE__PATH": str(self.folder)}
         return load(self.folder / "pkgproxy.toml", cache, made=made).settings
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
+        self.read()
+
+    def read(self) -> None:
         self.settings = self.check(None)
         self.world.mirrors = {one.key: one for one in self.settings.mirrors}
         self.world.gateway.configure(self.settings.mirrors)
@@ -98,7 +101,7 @@ def office(folder: Path, act: Act, files: dict[str, FakeFile] | None = None) -> 
             )
             schedule = Schedule(lambda: world.now, runs.due)
             house.schedule = schedule
-            house.reload()
+            house.read()
             desk = Desk(
                 house,
                 book=Book(folder / MADE),
@@ -442,7 +445,7 @@ def test_a_mirror_of_the_configuration_can_be_frozen_and_stays_so(tmp_path: Path
         await office.desk.freeze("conda/c")
         world.upstream.files.update(_two())
         world.now += 100_000
-        office.house.reload()
+        office.house.read()
         assert await world.read("conda/c", "linux-64/repodata.json") == before
         await world.read("conda/c", "linux-64/thing-1.0-0.conda")
 

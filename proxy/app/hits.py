@@ -2,19 +2,22 @@
 
 It is the same as `Reporting.finished` says of the flow's answers. The parts of a line that come
 again are made once; the rest is put together once per turn of the event loop, for all requests
-of that turn.
+of that turn. They are counted together, too, and where turns are short those of several turns:
+with more than one worker process counting writes into a file, and takes as long as answering.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from proxy.core.cache_status import Result
 from proxy.observe.log import Level, Log
 from proxy.observe.metrics import Metrics
 from proxy.web.exchange import CLIENT_LEFT
+
+GATHER = 0.01
+"""Seconds after a count for which what comes next is gathered to be counted together."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +33,7 @@ class Stencil:
     has_body: bool
     before: str  # the words of a line up to the seconds
     after: str  # and from there to the client
-    seconds: list[float] = field(default_factory=list)  # of this turn
+    seconds: list[float] = field(default_factory=list)  # of those that are not counted yet
 
 
 class Hits:
@@ -42,7 +45,9 @@ class Hits:
         self._log = log
         self._requests = requests
         self._pending: list[tuple[Stencil, str, str, float, float]] = []
-        self._schedule: Callable[..., asyncio.Handle] = asyncio.get_running_loop().call_soon
+        self._loop = asyncio.get_running_loop()
+        self._uncounted: dict[Stencil, None] = {}
+        self._counted = -GATHER  # when that was last done, by the loop's clock
 
     def stencil(
         self,
@@ -77,7 +82,7 @@ class Hits:
         """See `proxy.web.door.Hits`."""
         pending = self._pending
         if not pending:
-            self._schedule(self.settle)
+            self._loop.call_soon(self._tell)
         pending.append((told, client, agent, now, seconds))
 
     def over(
@@ -119,16 +124,29 @@ class Hits:
         self.over(short, client, agent, now, seconds=seconds, first=first)
 
     def settle(self) -> None:
-        """Say and count what has been added."""
+        """Say and count all that has been added."""
+        self._tell()
+        self._count_all()
+
+    def _tell(self) -> None:
+        """Say what was added in this turn, and see that it is counted."""
         pending, self._pending = self._pending, []
-        turn: dict[Stencil, None] = {}
+        if not pending:
+            return
+        if not self._uncounted:
+            since = self._loop.time() - self._counted
+            self._loop.call_later(0 if since >= GATHER else GATHER, self._count_all)
         for stencil, _, _, _, seconds in pending:
             stencil.seconds.append(seconds)
-            turn[stencil] = None
-        for stencil in turn:
-            self._count(stencil)
+            self._uncounted[stencil] = None
         if self._requests and self._log.level <= Level.INFO:
             self._write(pending)
+
+    def _count_all(self) -> None:
+        uncounted, self._uncounted = self._uncounted, {}
+        self._counted = self._loop.time()
+        for stencil in uncounted:
+            self._count(stencil)
 
     def _count(self, stencil: Stencil) -> None:
         seconds, stencil.seconds = stencil.seconds, []

@@ -351,9 +351,14 @@ class Worker:
         self, engine: Engine, upstream: AiohttpUpstream, metrics: Metrics
     ) -> tuple[Pages, Verdicts]:
         """What is served besides the mirrors."""
+
+        def exposition() -> bytes:
+            self._hits.settle()  # who has been answered here is counted when it is looked up
+            return metrics.exposition()
+
         pages = Pages(
             lambda: self._mirrors,
-            metrics.exposition,
+            exposition,
             lambda: self._ready,
             lambda: self._troubles,
             self._access,

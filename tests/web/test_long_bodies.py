@@ -149,6 +149,7 @@ def test_what_is_asked_for_meanwhile_is_answered_afterwards(tmp_path: Path, toge
 
 def test_a_client_that_leaves_is_reported_with_what_it_got(tmp_path: Path) -> None:
     async def script(doors: Twins) -> None:
+        doors.hits.settle()
         before = doors.quick.samples()
         client = Reluctant(doors)
         await client.ask(request("GET", PATH))

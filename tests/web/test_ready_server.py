@@ -79,6 +79,9 @@ def test_several_workers_each_have_their_own(tmp_path: Path, origin: Origin) -> 
             for _ in range(5):
                 assert kept.get() == (200, BODY)
             kept.close()
-        assert server.metric("pkgproxy_requests_total", mirror="files/f") == 100
+        eventually(
+            lambda: server.metric("pkgproxy_requests_total", mirror="files/f") == 100,
+            "all are counted, a moment later where it is the other worker that is asked",
+        )
         assert 1 <= server.metric("pkgproxy_ready_answers") <= 2
         assert server.metric("pkgproxy_upstream_requests_total", mirror="files/f") == 1

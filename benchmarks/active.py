@@ -102,7 +102,7 @@ def run(stage: Stage) -> Report:
 
 def _p99(served: _Served) -> float:
     with ahead():
-        times = asyncio.run(latencies(served, iter(()), alone=True))
+        times = asyncio.run(latencies(served))
     return 1000 * statistics.quantiles(times, n=100)[-1]
 
 

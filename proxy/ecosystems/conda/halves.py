@@ -49,6 +49,14 @@ class Task:
     exports: Exports
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Half:
+    """The rows and the shards of half of the records."""
+
+    rows: bytes
+    shards: dict[str, Shard]
+
+
 class _Told(msgspec.Struct):
     """What the other process says of its half of a table; texts are pairs of place and length."""
 
@@ -70,16 +78,15 @@ def read(task: Task, reader: Reader, aside: Aside) -> Whole | None:
         first = {
             path: reader.part(one, slice(1, cuts[path])) for path, one in task.sections.items()
         }
-        rows = b"".join(build(reader.rows)) if all(p.is_distinct for p in first.values()) else None
-        reader.rows.clear()
+        mine = _half(task, reader, first)
     except BadIndex:  # told by who reads it alone
-        rows = None
+        mine = None
     finally:
         answer = finish()
-    if rows is None or answer is None:
+    if mine is None or answer is None:
         return None
     try:
-        return _whole(task, reader, first, rows, answer)
+        return _whole(task, reader, first, mine, answer)
     except StorageError:  # a file is in both halves
         return None
 
@@ -87,20 +94,29 @@ def read(task: Task, reader: Reader, aside: Aside) -> Whole | None:
 def _second(task: Task, reader: Reader, cuts: Mapping[Path, int]) -> Iterator[bytes]:
     """All of the other half. Raises BadIndex."""
     parts = {path: reader.part(one, slice(cuts[path], -1)) for path, one in task.sections.items()}
-    if not all(part.is_distinct for part in parts.values()):
-        raise BadIndex("a key is there twice")
-    tables = {path: part.by_name for path, part in parts.items()}
-    rows = b"".join(build(reader.rows))
-    reader.rows.clear()
-    made = shards.made(task.index, tables, task.removed, task.exports)
+    made = _half(task, reader, parts)
     told = [_told(part) for part in parts.values()]
     yield from build(
         {
             "told": msgspec.msgpack.encode(told),
-            "rows": rows,
-            "pack": b"".join(build(shards.pack(made))),
+            "rows": made.rows,
+            "pack": b"".join(build(shards.pack(made.shards))),
         }
     )
+
+
+def _half(task: Task, reader: Reader, parts: Mapping[Path, Part]) -> _Half:
+    """What is made of half of every table. Raises BadIndex."""
+    if not all(part.is_distinct for part in parts.values()):
+        raise BadIndex("a key is there twice")
+    rows = b"".join(build(reader.rows))
+    reader.rows.clear()
+    tables = {path: part.by_name for path, part in parts.items()}
+    made = shards.made(task.index, tables, task.removed, task.exports)
+    for part in parts.values():  # of what has been made a name's text is left, in case
+        part.keys.clear()
+        part.by_name.unpack()
+    return _Half(rows=rows, shards=made)
 
 
 def _told(part: Part) -> _Told:
@@ -123,25 +139,25 @@ def _places(pieces: Sequence[Piece]) -> list[int]:
 
 
 def _whole(
-    task: Task, reader: Reader, first: Mapping[Path, Part], rows: bytes, answer: memoryview
+    task: Task, reader: Reader, first: Mapping[Path, Part], mine: _Half, answer: memoryview
 ) -> Whole:
     """Both halves together. Raises StorageError."""
     table = Table(answer)
     told = msgspec.msgpack.decode(_entry(table, "told"), type=list[_Told])
-    all_rows = joined(rows, _entry(table, "rows"))
+    rows = joined(mine.rows, _entry(table, "rows"))
     done = shards.unpacked(dict(Table(_entry(table, "pack")).views()))
     for (path, part), second in zip(first.items(), told, strict=True):
         _add(task.sections[path], part, second)
         reader.note(task.sections[path], part)
-    mine = set(shards.names({path: part.by_name for path, part in first.items()}))
-    both = mine.intersection(done)
+    both = mine.shards.keys() & done.keys()
     for (path, part), second in zip(first.items(), told, strict=True):
         text = task.sections[path].text
         names = both.intersection(second.names)
         part.by_name.add(
             (name, piece) for name in names for piece in _pieces(text, second.names[name])
         )
-    return Whole(rows=all_rows, shards={n: one for n, one in done.items() if n not in both})
+    made = {**mine.shards, **done}
+    return Whole(rows=rows, shards={n: one for n, one in made.items() if n not in both})
 
 
 def _add(section: Section, part: Part, second: _Told) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import chain
@@ -84,6 +84,19 @@ class ByName:
         """More records."""
         for name, piece in runs:
             self.pieces[name].append(piece)
+
+    def without(self, names: Collection[str]) -> ByName:
+        """The records of all others than *names*."""
+        if not names:
+            return self
+        found = ByName(self._table, self._ending)
+        found.pieces.update((n, some) for n, some in self.pieces.items() if n not in names)
+        return found
+
+    def unpack(self) -> None:
+        """Keep nothing but the text."""
+        for name, pieces in self.pieces.items():
+            self.pieces[name] = [Piece(piece.text, piece.at) for piece in pieces]
 
     def text(self, name: str) -> bytes | memoryview:
         """The records of *name* as the members of one JSON object."""
@@ -190,7 +203,8 @@ def build(
     *earlier*: see `made`. Raises BadIndex.
     """
     tables, removed, exports = sharding.tables, sharding.removed, sharding.exports
-    mine = made(index, tables, removed, exports, earlier=earlier, changed=sharding.changed)
+    left = {path: one.without(sharding.made) for path, one in tables.items()}
+    mine = made(index, left, removed, exports, earlier=earlier, changed=sharding.changed)
     shards = {**mine, **sharding.made}
     subdir = sharding.info.get("subdir")
     contents = {

@@ -26,6 +26,7 @@ from proxy.ecosystems.conda.shards import Exports, Piece, Shard
 from proxy.ecosystems.conda.taking import Noted
 from proxy.errors import BadIndex, StorageError
 
+_FIRST = 0.52  # of the text: the other process has its result to write as well
 _NEAR = 1 << 10  # bytes up to which a search halves; members that are then looked at
 
 Path = tuple[str, ...]
@@ -109,13 +110,12 @@ def _half(task: Task, reader: Reader, parts: Mapping[Path, Part]) -> _Half:
     """What is made of half of every table. Raises BadIndex."""
     if not all(part.is_distinct for part in parts.values()):
         raise BadIndex("a key is there twice")
+    for part in parts.values():
+        part.keys.clear()
     rows = b"".join(build(reader.rows))
     reader.rows.clear()
     tables = {path: part.by_name for path, part in parts.items()}
     made = shards.made(task.index, tables, task.removed, task.exports)
-    for part in parts.values():  # of what has been made a name's text is left, in case
-        part.keys.clear()
-        part.by_name.unpack()
     return _Half(rows=rows, shards=made)
 
 
@@ -191,7 +191,7 @@ def _cuts(sections: Sections) -> dict[Path, int] | None:
     if any(bytes(text[:1]) != b"{" for text in texts.values()):
         return None
     largest = max(texts.values(), key=len)
-    middle = boundary(largest, len(largest) // 2)
+    middle = boundary(largest, int(len(largest) * _FIRST))
     key = None if middle is None else key_at(largest, middle)
     if middle is None or key is None:
         return None

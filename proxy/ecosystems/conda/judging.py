@@ -152,12 +152,17 @@ class Judging:
             return published(record) > cutoff
 
         def suspects(records: Sequence[Judgeable]) -> Iterable[int]:
+            indexed = [one.indexed_timestamp for one in records]
+            times = [one.timestamp for one in records]
+            is_plain = indexed.count(None) == len(indexed) and set(map(type, times)) == {int}
+            if is_plain and min(times) > LATEST_IN_SECONDS and max(times) <= milliseconds:
+                return ()
             # What has two times, or none that is plain, is tested by itself.
             return [
                 at
-                for at, one in enumerate(records)
-                if one.indexed_timestamp is not None
-                or type(time := one.timestamp) is not int
+                for at, time in enumerate(times)
+                if indexed[at] is not None
+                or type(time) is not int
                 or not LATEST_IN_SECONDS < time <= milliseconds
             ]
 

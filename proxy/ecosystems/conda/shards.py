@@ -93,11 +93,6 @@ class ByName:
         found.pieces.update((n, some) for n, some in self.pieces.items() if n not in names)
         return found
 
-    def unpack(self) -> None:
-        """Keep nothing but the text."""
-        for name, pieces in self.pieces.items():
-            self.pieces[name] = [Piece(piece.text, piece.at) for piece in pieces]
-
     def text(self, name: str) -> bytes | memoryview:
         """The records of *name* as the members of one JSON object."""
         pieces = self.pieces.get(name, [])
@@ -109,7 +104,8 @@ class ByName:
         return b",".join([piece.text for piece in pieces])
 
     def packed(self, name: str, exported: Mapping[str, bytes], where: str) -> msgspec.Raw:
-        """The records of *name* as a shard has them, with what is *exported* by its files.
+        """The records of *name* as a shard has them, with what is *exported* by its files; of what
+        was packed already no more than the text is kept.
 
         Raises BadIndex.
         """
@@ -122,6 +118,8 @@ class ByName:
             with_exports(records.items(), exported, self._ending)
             count = len(records)
             packed = [_packed(records, where)[len(head(count)) :]]
+        elif packed:
+            self.pieces[name] = [Piece(piece.text, piece.at) for piece in pieces]
         return msgspec.Raw(b"".join([head(count), *packed]))
 
 

@@ -85,9 +85,9 @@ def run(stage: Stage) -> Report:
     notes.append(f"{', '.join(_SLOW)}: {FEW} connections")
     notes.append("two workers: requests per CPU second of the server, times two processors, to")
     notes.append(
-        "those of one worker; the load, which needs the rest of them, is not counted; what"
+        "those of one worker; both on one processor, each with as many connections as the one, so"
     )
-    notes.append("nginx comes to shows what two processors of this machine do for each other")
+    notes.append("that all are busy: who waits in between has fewer requests in each turn")
     what = f"{MANY} connections, answered from the cache; pages list {FILES} files"
     return Report(name="answered", what=what, findings=[*findings, *memory], notes=notes)
 
@@ -133,7 +133,7 @@ def _measured(case: Case, present: Sequence[Contestant], rounds: int) -> dict[st
     return taken
 
 
-def _one(case: Case, contestant: Contestant, *, seconds: int = 3, bound: bool = True) -> Hits:
+def _one(case: Case, contestant: Contestant, *, seconds: int = 3, workers: int = 1) -> Hits:
     path = contestant.path(case.path)
     headers = dict(case.headers)
     status, etag = _ask(contestant.port, path, headers)
@@ -149,9 +149,8 @@ def _one(case: Case, contestant: Contestant, *, seconds: int = 3, bound: bool = 
         contestant.pid,
         path,
         headers=headers,
-        connections=FEW if contestant.name in _SLOW else MANY,
+        connections=FEW if contestant.name in _SLOW else MANY * workers,
         seconds=seconds,
-        bound=bound,
     )
 
 
@@ -220,11 +219,11 @@ def _scaled(
             pairs.append((one, Nginx(stage.folder, upstream, workers=2)))
     for _, two in pairs:
         stack.enter_context(two)
-        _one(case, two, seconds=1, bound=False)
+        _one(case, two, seconds=1, workers=2)
     taken: dict[str, list[tuple[Hits, Hits]]] = {one.name: [] for one, _ in pairs}
     for _ in range(stage.rounds):
         for one, two in pairs:
-            taken[one.name].append((_one(case, one), _one(case, two, bound=False)))
+            taken[one.name].append((_one(case, one), _one(case, two, workers=2)))
     return taken
 
 

@@ -61,7 +61,6 @@ class Proxy:
     name = "pkgproxy"
 
     def __init__(self, folder: Path, upstream: Upstream, *, workers: int = 1) -> None:
-        """With more than one worker it is not bound to a core."""
         if workers > 1:
             self.name = f"pkgproxy, {workers} workers"
         base = f"http://127.0.0.1:{upstream.port}"
@@ -70,7 +69,7 @@ class Proxy:
             MirrorConfig(type="pypi", name="bench", source=f"{base}/index/simple/"),
             MirrorConfig(type="conda", name="bench", source=f"{base}/channel/"),
         ]
-        prefix = pin_prefix(SERVER_CORE) if workers == 1 else []
+        prefix = pin_prefix(SERVER_CORE)
         self.server = ProxyServer(folder / self.name, mirrors, workers=workers, prefix=prefix)
         self.port = self.server.port
 

@@ -34,7 +34,7 @@ class Peer(ABC):
     """
 
     name = ""
-    workers = 1  # processes that serve; more than one are not bound to a core
+    workers = 1  # processes that serve
     package = ""  # Debian's
     program = ""
 
@@ -78,9 +78,7 @@ class Peer(ABC):
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        command = self.command()
-        if self.workers == 1:
-            command = pinned(command, SERVER_CORE)
+        command = pinned(self.command(), SERVER_CORE)
         with (self._folder / "output").open("ab") as output:
             self._process = subprocess.Popen(
                 command,

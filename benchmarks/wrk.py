@@ -60,13 +60,9 @@ def load(
     headers: Mapping[str, str] | None = None,
     connections: int = 64,
     seconds: int = 3,
-    bound: bool = True,
     script: Path | None = None,
 ) -> Hits:
-    """Ask for *path*, or what *script* says, as fast as answers come. Raises Failed.
-
-    *bound*: on the load's core.
-    """
+    """Ask for *path*, or what *script* says, as fast as answers come. Raises Failed."""
     command = [str(executable()), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
     if script is not None:
         command += ["-s", str(script)]
@@ -75,7 +71,7 @@ def load(
     command.append(f"http://127.0.0.1:{port}{path}")
     before, mine = cpu_seconds(pid), _children()
     run = subprocess.run(
-        pinned(command, LOAD_CORE) if bound else command,
+        pinned(command, LOAD_CORE),
         stdout=subprocess.PIPE,
         text=True,
         check=True,

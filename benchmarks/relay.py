@@ -71,7 +71,8 @@ class Relay:
             behind, onward = await asyncio.open_connection(host.strip("[]"), port)
             if self._target is None:
                 writer.write(_ESTABLISHED)
-            await asyncio.gather(self._up(reader, onward), self._down(behind, writer))
+            with contextlib.closing(onward):  # also where `_stop` ends both
+                await asyncio.gather(self._up(reader, onward), self._down(behind, writer))
         writer.close()
 
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,7 +7,7 @@ served for as long as the mirror allows.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import assert_never
@@ -18,7 +18,7 @@ from proxy.core.freshness import Absent, Fresh, Miss, Stale, before_request
 from proxy.core.model import Absence, Entry, Expected, Index, Mirror, Source, Validators
 from proxy.core.policy import Policy
 from proxy.core.urls import redacted
-from proxy.ecosystems.base import Context, Ecosystem
+from proxy.ecosystems.base import Ecosystem
 from proxy.errors import (
     UNOBTAINABLE,
     BadIndex,
@@ -30,15 +30,15 @@ from proxy.errors import (
 from proxy.gateway import freezing
 from proxy.gateway.addresses import address
 from proxy.gateway.answer import Counted
-from proxy.gateway.basis import holds_until, judged, rests_on_all_of
+from proxy.gateway.basis import judged
+from proxy.gateway.binding import Binding
 from proxy.gateway.bounding import LARGEST, bounded, limit_of, once
-from proxy.gateway.closures import Closures, lists
+from proxy.gateway.closures import Closures
 from proxy.gateway.contexts import Contexts
 from proxy.gateway.fill import Fill
 from proxy.gateway.flights import Flights
 from proxy.gateway.ports import Ports
 from proxy.gateway.presence import is_here
-from proxy.gateway.present import Present
 from proxy.gateway.responses import entry_of, renewed
 from proxy.gateway.supplement import supplement_of, supplemented
 from proxy.gateway.team import Elsewhere
@@ -49,10 +49,6 @@ from proxy.upstream.port import Ask, Reply
 HOLD_OFF = 5.0
 """Seconds for which a failed refresh is not tried again: clients get the stale index at once,
 without waiting for another deadline. Where nothing is held upstream is always asked."""
-
-
-KNOWN_FOR = 30.0
-"""Seconds for which it is believed which indexes of a mirror are here (siblings add some)."""
 
 Held = Entry | Absence | None
 
@@ -92,9 +88,7 @@ class Indexes:
         self._events = ports.events
         self._views = views
         self._contexts = contexts
-        self._closures = closures
-        self._present = Present(ports)
-        self._paths: dict[str, tuple[float, Sequence[str]]] = {}
+        self._binding = Binding(ports, views, contexts, closures, self)
         self._failed: dict[str, tuple[float, ProxyError]] = {}
         self._flights: Flights[str, tuple[Entry, bool]] = Flights(ports.events.failed)
 
@@ -163,7 +157,7 @@ class Indexes:
 
     async def generation(self, index: Index, mirror: Mirror, entry: Entry) -> Generation:
         """*entry* as it is shown now."""
-        return await self._bound(index, mirror, entry, self._contexts.of(mirror.key))
+        return await self._binding.bound(index, mirror, entry, self._contexts.of(mirror.key))
 
     async def prepare(self, index: Index, mirror: Mirror) -> None:
         """Make the views that clients will soon ask for: those of the policy that now holds, or
@@ -176,80 +170,15 @@ class Indexes:
         if now.policy is None:
             return
         for context in filter(None, (now, self._contexts.next(mirror.key))):
-            await self._views.prepare(await self._bound(index, mirror, entry, context))
-
-    async def _bound(
-        self, index: Index, mirror: Mirror, entry: Entry, context: Context
-    ) -> Generation:
-        gate = None
-        decider = self._ecosystem(index).decided_by(index)
-        if context.policy is not None and decider is not None:
-            current = await self.current(decider, mirror)
-            gate = (await self._views.rows(current.generation)).digest
-        gates = await self._gates(index, mirror) if context.policy is not None else ()
-        closure = await self.closure(index, mirror, entry, context.policy)
-        here = await self._present.of(index, mirror)
-        whole = await self._contexts.complete(
-            context, index, entry, gate=gate, gates=gates, closure=closure, here=here
-        )
-        return self._views.generation(index, entry, whole)
-
-    async def _gates(self, index: Index, mirror: Mirror) -> tuple[tuple[str, Digest], ...]:
-        """The row tables of those indexes that *index* sums up which are here: for a summary
-        nothing is fetched.
-        """
-        ecosystem = self._ecosystem(index)
-        is_part = ecosystem.sums_up(index)
-        if is_part is None:
-            return ()
-        found: list[tuple[str, Digest]] = []
-        for path in sorted(filter(is_part, await self._known_paths(mirror))):
-            part = ecosystem.classify(mirror.key, path)
-            assert isinstance(part, Index)
-            held = await self.held(part, mirror)
-            if held is not None:
-                generation = await self.generation(part, mirror, held)
-                found.append((path, (await self._views.rows(generation)).digest))
-        return tuple(found)
+            await self._views.prepare(await self._binding.bound(index, mirror, entry, context))
 
     async def closure(
         self, index: Index, mirror: Mirror, entry: Entry, policy: Policy | None
     ) -> Digest | None:
-        """The table of what the allow-lists of *policy* keep of *index* with what it needs, if
-        there are such lists.
-        """
-        specs = lists(policy)
-        ecosystem = self._ecosystem(index)
-        if not specs or ecosystem.decided_by(index) is not None:
-            return None
-        needed = ecosystem.companions(index, ())
-        listed: list[tuple[Index, Entry]] = []
-        for path in ecosystem.companions(index, await self._known_paths(mirror)):
-            one = ecosystem.classify(mirror.key, path)
-            assert isinstance(one, Index)
-            held = entry if path == index.path else await self.held(one, mirror)
-            if held is None and path in needed:
-                try:
-                    held = await self._companion(one, mirror)
-                except UpstreamMissing:  # nothing is in it, and nothing needs it
-                    continue
-            if held is not None:  # else forgotten since its path was seen
-                listed.append((one, held))
-        return await self._closures.of(index, listed, specs) if listed else None
+        """See `Binding.closure`."""
+        return await self._binding.closure(index, mirror, entry, policy)
 
-    async def _known_paths(self, mirror: Mirror) -> Sequence[str]:
-        """The paths of all that is remembered of *mirror*, as of a moment ago: they are many."""
-        now = self._clock()
-        until, paths = self._paths.get(mirror.key, (0.0, ()))
-        if now >= until:
-            keys = await self._catalog.keys(f"{mirror.key} ")
-            paths = tuple(key.partition(" ")[2] for key in keys)
-            self._paths[mirror.key] = now + KNOWN_FOR, paths
-        holds_until(until)
-        rests_on_all_of(mirror.key)
-        return paths
-
-    async def _companion(self, index: Index, mirror: Mirror) -> Entry:
+    async def companion(self, index: Index, mirror: Mirror) -> Entry:
         """Another index that is not here yet.
 
         What is fetched for it must not wait for the index that waits for it: noarch needs none.
@@ -369,7 +298,7 @@ class Indexes:
         self._events.refreshed(index, "new" if fetched else "unchanged")
         await self._catalog.put(entry)
         if held is None:
-            self._paths.pop(mirror.key, None)
+            self._binding.forget_paths(mirror)
         await self._contexts.settle(index, mirror, entry)
         publish((entry, fetched))
         if fetched:

@@ -10,7 +10,7 @@ from typing import Any
 
 from proxy.core.model import Bounds, Entry
 from proxy.core.policy import LargerThan
-from proxy.gateway.indexes import KNOWN_FOR
+from proxy.gateway.binding import KNOWN_FOR
 from proxy.gateway.team import Elsewhere, Solo
 from tests.ecosystems.conda_channels import unpacked
 from tests.ecosystems.policies import deny, policy

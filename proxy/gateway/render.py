@@ -97,7 +97,7 @@ def render(job: RenderJob) -> list[Output]:
                 aside=_aside(job),
             )
             views = ecosystem.render(job.index, body, job.context, job.forms)
-            _write(views, job.workspace, outputs)
+            _write(_having_read(body.content, views), job.workspace, outputs)
     except BaseException as error:
         for output in outputs:
             output.path.unlink(missing_ok=True)
@@ -112,6 +112,16 @@ def render(job: RenderJob) -> list[Output]:
 
 def _aside(job: RenderJob) -> Aside | None:
     return aside(job.workspace) if job.blob.stat().st_size >= HALVED else None
+
+
+def _having_read(content: bytes | memoryview, views: Iterator[Rendered]) -> Iterator[Rendered]:
+    """*views*, before the first of which all of *content* has been read: it need not stay in
+    memory, from where it would be read again.
+    """
+    for number, view in enumerate(views):
+        if number == 0 and isinstance(content, memoryview) and isinstance(content.obj, mmap.mmap):
+            content.obj.madvise(mmap.MADV_DONTNEED)
+        yield view
 
 
 def _write(views: Iterator[Rendered], workspace: Path, outputs: list[Output]) -> None:

@@ -112,10 +112,10 @@ def _half(task: Task, reader: Reader, parts: Mapping[Path, Part]) -> _Half:
         raise BadIndex("a key is there twice")
     for part in parts.values():
         part.keys.clear()
+    tables = {path: part.by_name for path, part in parts.items()}
+    made = shards.made(task.index, tables, task.removed, task.exports)  # which sets memory free
     rows = b"".join(build(reader.rows))
     reader.rows.clear()
-    tables = {path: part.by_name for path, part in parts.items()}
-    made = shards.made(task.index, tables, task.removed, task.exports)
     return _Half(rows=rows, shards=made)
 
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics: declared once in a table, counted by method, exposed as text.
+"""Prometheus metrics (declared in `families`): counted by method, exposed as text.
 
 Every label's values are bounded: configured mirrors, results, status classes, error names. In
 the steady state counting a request is one dictionary look-up and a few additions. With
@@ -8,13 +8,11 @@ into that folder and each of them exposes the sum.
 
 from __future__ import annotations
 
-import enum
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -29,217 +27,10 @@ from prometheus_client import Metric as Family
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from proxy.core.cache_status import Result
+from proxy.observe.families import METRICS, SERVED, Kind, Metric
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """The media type of `Metrics.exposition`."""
-
-_SERVED = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
-_FETCHED = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-_RENDERED = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-
-
-class Kind(enum.StrEnum):
-    """What Prometheus calls it."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """One family. `combine` says what several processes' gauges make together."""
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    combine: Literal["livesum", "max", "mostrecent"] = "livesum"
-
-
-def _counter(name: str, labels: tuple[str, ...], text: str) -> Metric:
-    return Metric(name=name, kind=Kind.COUNTER, labels=labels, help=text)
-
-
-def _histogram(name: str, labels: tuple[str, ...], buckets: tuple[float, ...], text: str) -> Metric:
-    return Metric(name=name, kind=Kind.HISTOGRAM, labels=labels, buckets=buckets, help=text)
-
-
-_BY_RESULT = ("mirror", "result")
-_MIRROR = ("mirror",)
-
-METRICS: tuple[Metric, ...] = (
-    _counter(
-        "pkgproxy_requests_total",
-        ("mirror", "method", "result", "code"),
-        "Requests answered, by cache result and class of status (2xx, 3xx, ...).",
-    ),
-    _counter("pkgproxy_response_bytes_total", _BY_RESULT, "Body bytes sent to clients."),
-    _histogram(
-        "pkgproxy_request_duration_seconds",
-        _BY_RESULT,
-        _SERVED,
-        "Time from a request's arrival to the last byte of its answer.",
-    ),
-    _histogram(
-        "pkgproxy_time_to_first_byte_seconds",
-        _BY_RESULT,
-        _SERVED,
-        "Time from a request's arrival to the head of its answer.",
-    ),
-    _counter(
-        "pkgproxy_upstream_requests_total",
-        ("mirror", "outcome"),
-        "Requests sent upstream: ok, unchanged, or the name of the error.",
-    ),
-    _counter("pkgproxy_upstream_bytes_total", _MIRROR, "Body bytes received from upstream."),
-    _histogram(
-        "pkgproxy_upstream_duration_seconds",
-        _MIRROR,
-        _FETCHED,
-        "Time from a request upstream to the end of its answer.",
-    ),
-    _counter(
-        "pkgproxy_upstream_retries_total",
-        ("mirror", "cause"),
-        "Requests sent upstream again, by the name of the error before.",
-    ),
-    Metric(
-        name="pkgproxy_upstream_open_circuits",
-        kind=Kind.GAUGE,
-        help="Hosts left alone since they failed repeatedly, once for each worker that does so.",
-    ),
-    Metric(
-        name="pkgproxy_fills_in_flight",
-        kind=Kind.GAUGE,
-        labels=_MIRROR,
-        help="Bodies on their way into the store.",
-    ),
-    _counter(
-        "pkgproxy_coalesced_requests_total",
-        _MIRROR,
-        "Requests that joined another request's fetch.",
-    ),
-    _counter(
-        "pkgproxy_stale_served_total",
-        ("mirror", "cause"),
-        "Stale answers served: updating, or the name of the upstream error.",
-    ),
-    _counter(
-        "pkgproxy_negative_stored_total",
-        _MIRROR,
-        "Absences learnt from upstream and remembered.",
-    ),
-    _counter(
-        "pkgproxy_policy_refusals_total",
-        ("mirror", "rule"),
-        "Requests for files that a policy refuses, by its rule.",
-    ),
-    Metric(
-        name="pkgproxy_policy_hidden_files",
-        kind=Kind.GAUGE,
-        labels=("mirror", "rule"),
-        combine="max",
-        help="Files left out of the indexes rendered since the start, by the policy's rule.",
-    ),
-    _counter(
-        "pkgproxy_integrity_failures_total",
-        _MIRROR,
-        "Bodies that were not what their index promised, or no index at all.",
-    ),
-    _counter(
-        "pkgproxy_token_requests_total",
-        ("token", "code"),
-        "Requests to mirrors that were let in by a token, by its name and class of status.",
-    ),
-    _counter(
-        "pkgproxy_access_refused_total",
-        ("cause",),
-        "Requests that were not let in: the token was missing, wrong, or one too many (limited).",
-    ),
-    Metric(
-        name="pkgproxy_connections",
-        kind=Kind.GAUGE,
-        help="Connections of clients.",
-    ),
-    _counter(
-        "pkgproxy_connections_refused_total",
-        ("outcome",),
-        "Connections beyond the most there may be: idle ones dropped, new ones refused.",
-    ),
-    _counter(
-        "pkgproxy_bad_requests_total",
-        ("code",),
-        "What came in and was no request, by the status that it got.",
-    ),
-    _counter("pkgproxy_renders_total", ("mirror", "forms"), "Views of indexes rendered."),
-    _histogram(
-        "pkgproxy_render_duration_seconds",
-        ("forms",),
-        _RENDERED,
-        "Time to render a group of views.",
-    ),
-    # Every process sees the same store, so the last to look speaks for all.
-    Metric(
-        name="pkgproxy_store_bytes",
-        kind=Kind.GAUGE,
-        combine="mostrecent",
-        help="Bytes of the blobs in the store.",
-    ),
-    Metric(
-        name="pkgproxy_store_entries",
-        kind=Kind.GAUGE,
-        combine="mostrecent",
-        help="Entries in the catalog.",
-    ),
-    _counter(
-        "pkgproxy_unstored_total",
-        _MIRROR,
-        "Bodies passed on without being stored, for there was no room.",
-    ),
-    Metric(
-        name="pkgproxy_store_trouble",
-        kind=Kind.GAUGE,
-        labels=("concerns",),
-        help="Processes that find the store in trouble: writing, blobs, reading or catalog.",
-    ),
-    _counter(
-        "pkgproxy_evicted_blobs_total",
-        ("size",),
-        "Blobs removed to keep the quota, by size class: small, medium, large or huge.",
-    ),
-    _counter("pkgproxy_evicted_bytes_total", ("size",), "Bytes of these blobs."),
-    _counter(
-        "pkgproxy_mirror_runs_total",
-        ("mirror", "state"),
-        "Runs of active mirrors that ended: completed, with failures, stopped, failed; or missed.",
-    ),
-    _counter(
-        "pkgproxy_mirror_files_total",
-        ("mirror", "outcome"),
-        "Files that runs fetched, failed to fetch, or removed.",
-    ),
-    _counter("pkgproxy_mirror_bytes_total", ("mirror",), "Bytes that runs fetched."),
-    Metric(
-        name="pkgproxy_ready_answers",
-        kind=Kind.GAUGE,
-        help="Answers that lie ready to be given again.",
-    ),
-    Metric(
-        name="pkgproxy_ready_bytes",
-        kind=Kind.GAUGE,
-        help="Bytes of memory that they take, with what tells requests apart.",
-    ),
-    Metric(
-        name="pkgproxy_build_info",
-        kind=Kind.GAUGE,
-        labels=("version",),
-        combine="max",
-        help="Always 1; the label says which version runs.",
-    ),
-)
-"""Every family there is: `Metrics` creates these and no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +116,7 @@ class Metrics:
             served = self._served.setdefault(key, self._bind(mirror, method, result, status))
         served.requests.inc(len(seconds))
         served.sent.inc(sent)
-        slow = [one for one in seconds if one > _SERVED[0]]
+        slow = [one for one in seconds if one > SERVED[0]]
         for histogram in (served.seconds, served.first_byte) if has_body else (served.seconds,):
             # What `observe` does, at once for all that fall into the lowest bucket.
             histogram._sum.inc(sum(seconds) - sum(slow))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.observe.metrics import METRICS
+from proxy.observe.families import METRICS
 
 _INTRODUCTION = """\
 # Metrics

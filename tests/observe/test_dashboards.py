@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from proxy.core.cache_status import Result
-from proxy.observe.metrics import METRICS, Kind
+from proxy.observe.families import METRICS, Kind
 
 CONFIG = Path(__file__).parents[2] / "config"
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.core.cache_status import Result
-from proxy.observe.metrics import METRICS, Kind, Metrics
+from proxy.observe.families import METRICS, Kind
+from proxy.observe.metrics import Metrics
 
 
 def samples(text: bytes) -> dict[tuple[str, ...], float]:

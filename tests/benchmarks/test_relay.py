@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from pathlib import Path
 from urllib.request import urlopen
@@ -32,3 +33,17 @@ def test_a_tunnel_is_opened_and_what_goes_through_it_counted(tmp_path: Path) -> 
             client.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert answer.read().endswith(b"\r\n\r\n" + BODY)
         assert len(BODY) < relay.received < len(BODY) + 1000
+
+
+def test_what_is_open_when_it_ends_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(BODY)
+    with Origin(tmp_path) as origin, socket.socket() as client:
+        with Relay(origin.port) as relay:
+            client.connect(("127.0.0.1", relay.port))
+            client.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = client.makefile("rb")
+            assert answer.readline().split()[1] == b"200"
+        while answer.read1():
+            pass
+    del relay
+    gc.collect()  # what it left open would be closed, and be told, here

@@ -63,18 +63,48 @@ class Batch(Generic[R]):
         first = labels[0]
         if labels.count(first) == len(labels):
             return [] if first is None else [Run(first, self.text, self.at, 0, len(labels))]
-        parts = bytes(self.text).split(b"}")
-        ends = [0, *accumulate([len(part) + 1 for part in parts])]
+        text = bytes(self.text)
+        stops = list(accumulate([len(list(group)) for _, group in groupby(labels)]))
+        starts = [0, *stops[:-1]]
+        begins = _found(text, list(self.records), starts) or _counted(text, starts)
         found = []
-        stop = 0
-        for label, group in groupby(labels):
-            start = stop
-            stop += len(list(group))
+        for start, stop, begin, after in zip(
+            starts, stops, begins, [*begins[1:], len(text)], strict=True
+        ):
+            label = labels[start]
             if label is not None:
-                begin = ends[start] + _start(parts[start])
+                end = text.rindex(b"}", begin, after) + 1
                 at = -1 if self.at < 0 else self.at + begin
-                found.append(Run(label, self.text[begin : ends[stop]], at, start, stop))
+                found.append(Run(label, self.text[begin:end], at, start, stop))
         return found
+
+
+def _found(text: bytes, keys: Sequence[str], numbers: Sequence[int]) -> list[int] | None:
+    """Where those of the flat members *text* begin that have these *numbers*, in order; None: one
+    is not found, as its key is written in another way.
+    """
+    begins: list[int] = []
+    at = 0
+    for number in numbers:
+        key = keys[number]
+        if "\\" in key or '"' in key:
+            return None
+        quoted = b'"%b"' % key.encode()
+        at = text.find(quoted, at)
+        # Of flat members a brace is an end, and what comes after it is a key.
+        while at > 0 and text[text.rfind(b"}", 0, at) + 1 : at].strip(BETWEEN):
+            at = text.find(quoted, at + 1)
+        if at < 0:
+            return None
+        begins.append(at)
+    return begins
+
+
+def _counted(text: bytes, numbers: Sequence[int]) -> list[int]:
+    """The same, by the braces before them."""
+    parts = text.split(b"}")
+    ends = [0, *accumulate([len(part) + 1 for part in parts])]
+    return [ends[number] + _start(parts[number]) for number in numbers]
 
 
 def batches(

@@ -39,19 +39,16 @@ class Gate:
         told = self._judging.told
         of_name: dict[str, JudgeOfName] = {}
 
-        def judge_of(name: str) -> JudgeOfName:
-            judge = of_name.get(name)
-            if judge is None:
-                judge = of_name[name] = of(kind, name)
-            return judge
-
         def hidden(records: Mapping[str, Judgeable]) -> dict[str, Verdict]:
             found: dict[str, Verdict] = {}
             keys, rest = list(records), list(records.values())
             if rows is not None:
                 found, keys = _known(rows, section, records)
                 rest = [records[key] for key in keys]
-            denied = _denied(keys, rest, [judge_of(one.name) for one in rest])
+            names = [one.name for one in rest]
+            for name in {*names}.difference(of_name):
+                of_name[name] = of(kind, name)
+            denied = _denied(keys, rest, [of_name[name] for name in names])
             return found | {key: told(one, records[key]) for key, one in denied.items()}
 
         return hidden

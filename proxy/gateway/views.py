@@ -31,6 +31,9 @@ from proxy.storage.ports import Stored
 PACKS = ("shardpack",)
 """The forms that are packs, of which unchanged parts are taken over."""
 
+PASSING = frozenset({"batches"})
+"""The forms that are there for the next generation alone: of each only the newest is kept."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
@@ -56,6 +59,11 @@ class Generation:
 def family(index: Index, form: str) -> str:
     """The common beginning of the keys of all generations of one form."""
     return f"view {index.key}\t{form}\t"
+
+
+def _lasting(group: frozenset[str]) -> str:
+    """A form that is there whenever those are that are made with it."""
+    return min(group - PASSING)
 
 
 class Views:
@@ -100,9 +108,9 @@ class Views:
         """
         index = generation.index
         wanted = [
-            min(group)
+            _lasting(group)
             for number, group in enumerate(self._ecosystem(index).groups(index))
-            if number == 0 or await self._catalog.keys(family(index, min(group)))
+            if number == 0 or await self._catalog.keys(family(index, _lasting(group)))
         ]
         # All of them end before one's failure is told: none is left at work behind it.
         made = await asyncio.gather(
@@ -161,7 +169,7 @@ class Views:
         group = next((group for group in groups if form in group), None)
         if group is None:
             raise StorageError(f"{index.path} has no form {form}")
-        flight = generation.key(min(group))
+        flight = generation.key(_lasting(group))
         await self._flights.join(flight, partial(self._render, generation, group))
         found = await self._find(key)
         if found is None:
@@ -194,7 +202,14 @@ class Views:
             await self._keep(generation.key(output.form), output, "")
             if output.form == ROWS:
                 self._events.hid(generation.index, output.hidden)
+            if output.form in PASSING:
+                await self._forget_others(generation, output.form)
         publish(None)
+
+    async def _forget_others(self, generation: Generation, form: str) -> None:
+        """Remember nothing of that form but what is of *generation*; a sweep removes the bytes."""
+        keys = await self._catalog.keys(family(generation.index, form))
+        await self._catalog.forget([key for key in keys if key != generation.key(form)])
 
     async def _rendered(self, generation: Generation, forms: frozenset[str]) -> list[Output]:
         entry, context = generation.entry, generation.context

@@ -97,3 +97,40 @@ def test_a_pack_of_an_older_version_of_this_proxy_is_in_nobodys_way(tmp_path: Pa
             await world.read("conda/c", old)
 
     play(tmp_path, script, channel({"a-1-0.conda": b"a"}), bounds=STRICT)
+
+
+def test_what_only_the_next_generation_needs_is_kept_of_the_last_one(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        index = world.resource("conda/c", "linux-64/repodata.json")
+        assert isinstance(index, Index)
+        for number, files in enumerate(({"a-1-0.conda": b"a"}, {"a-2-0.conda": b"aa"}), 1):
+            body = repodata(files)
+            file = FakeFile(body=body, etag=f'"{number}"')
+            world.upstream.files[at("linux-64/repodata.json")] = file
+            world.now += 61
+            await shards(world)
+            await world.settled()
+            assert len(await world.engine.views.packs(index, "batches")) == 1
+            assert len(await world.engine.views.packs(index, "rows")) == number
+
+    play(tmp_path, script, channel(), bounds=STRICT)
+
+
+def test_that_nothing_is_left_for_the_next_generation_makes_no_work(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        await shards(world)
+        await world.settled()
+        index, mirror = (
+            world.resource("conda/c", "linux-64/repodata.json"),
+            world.mirrors["conda/c"],
+        )
+        assert isinstance(index, Index)
+        (notes,) = await world.engine.views.packs(index, "batches")
+        await world.engine.ports.catalog.forget([notes.key])
+        entry = await world.engine.indexes.held(index, mirror)
+        assert entry is not None
+        generation = await world.engine.indexes.generation(index, mirror, entry)
+        await world.engine.views.prepare(generation)
+        assert await world.engine.views.packs(index, "batches") == []
+
+    play(tmp_path, script, channel(), bounds=STRICT)

@@ -168,21 +168,23 @@ def made(
     those whose records may have; None: all. Raises BadIndex.
     """
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
-    known = _Earlier(earlier)
+    known = _known(earlier)
     found: dict[str, Shard] = {}
     for name in names(tables):
         gone = removed.get(name, [])
         exported = exports.get(name, {})
-        is_same = changed is not None and name not in changed
-        text = known.text(name) if is_same else None
-        text = text or _text(_texts(tables, name))
+        was = known.get(name)
+        is_same = was is not None and changed is not None and name not in changed
+        text = was.text if was and is_same else _text(_texts(tables, name))
         source = _source(text, gone, exported)
-        packed = known.shard(name, source)
-        if packed is None:
-            texts = _texts(tables, name)
-            where = f"{index.path}: the shard of {name}"
-            records = {path: tables[path].packed(name, exported, where) for path in texts}
-            packed = compressor.compress(_packed(_shard(records, gone), where))
+        if was and was.source == source and hashlib.sha256(was.packed).digest() == was.digest:
+            found[name] = was
+            continue
+        where = f"{index.path}: the shard of {name}"
+        records = {
+            path: tables[path].packed(name, exported, where) for path in _texts(tables, name)
+        }
+        packed = compressor.compress(_packed(_shard(records, gone), where))
         found[name] = Shard(text, source, hashlib.sha256(packed).digest(), packed)
     return found
 
@@ -240,32 +242,12 @@ def unpacked(entries: Mapping[str, bytes | memoryview]) -> dict[str, Shard]:
     return found
 
 
-class _Earlier:
-    """Shards of an earlier generation, by what they were made of."""
-
-    def __init__(self, pack: bytes | memoryview | None) -> None:
-        self._pack = memoryview(b"" if pack is None else pack)
-        self._places: dict[str, tuple[int, int]] = {}
-        with contextlib.suppress(StorageError):  # nothing is taken from a damaged one
-            self._places = {} if pack is None else dict(Table(pack).places())
-
-    def shard(self, name: str, source: bytes) -> bytes | None:
-        """The shard of *name*, if it was made of the same."""
-        _, was, digest = self._made_of(name)
-        return self._entry(digest.hex()) if was == source else None
-
-    def text(self, name: str) -> bytes | None:
-        """What stood for the records of *name*."""
-        return self._made_of(name)[0] or None
-
-    def _made_of(self, name: str) -> tuple[bytes, bytes, bytes]:
-        return _parts(self._entry(_SOURCES + name) or b"")
-
-    def _entry(self, key: str) -> bytes | None:
-        if key not in self._places:
-            return None
-        offset, length = self._places[key]
-        return bytes(self._pack[offset : offset + length])
+def _known(pack: bytes | memoryview | None) -> dict[str, Shard]:
+    """The shards of an earlier generation; none are taken from a damaged pack."""
+    try:
+        return {} if pack is None else unpacked(dict(Table(pack).views()))
+    except (StorageError, KeyError):
+        return {}
 
 
 class _Addressed(msgspec.Struct):

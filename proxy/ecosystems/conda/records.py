@@ -96,7 +96,9 @@ def row_value(record: Record, url: str | None, verdict: Verdict | None) -> bytes
 def row_values(records: Sequence[Record]) -> list[bytes]:
     """The rows of files beside the index of which none is hidden."""
     digests = [one.sha256 for one in records]
-    if digests_of(digests, 32) is None or not "".join(digests).islower():  # type: ignore[arg-type]
+    raw = digests_of(digests, 32)
+    is_lower = raw is not None and raw.hex() == "".join(digests)  # type: ignore[arg-type]
+    if not is_lower:
         return [row_value(one, None, None) for one in records]
     return [_encode((None, one.size, {"sha256": one.sha256})) for one in records]
 

@@ -14,6 +14,7 @@ from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
 from proxy.ecosystems.conda import closure, judging, listings, paths, shards, taking
 from proxy.ecosystems.conda.channeldata import channeldata
 from proxy.ecosystems.conda.pieces import Piece, flat
+from proxy.ecosystems.conda.recipe import RECIPE
 from proxy.ecosystems.conda.records import Dated, Judgeable, built, identity, seconds
 from proxy.ecosystems.conda.repodata import read
 from proxy.ecosystems.conda.sections import Sections, sections
@@ -31,7 +32,7 @@ class Conda:
     """See `proxy.ecosystems.base.Ecosystem`."""
 
     name = "conda"
-    recipe = 7
+    recipe = RECIPE
 
     def classify(self, mirror: str, path: str) -> Resource:
         """See `conda.paths`."""

@@ -19,13 +19,13 @@ from proxy.core.policy import Effect, Verdict
 from proxy.core.rows import Table
 from proxy.ecosystems.base import ROWS, Body, Context
 from proxy.ecosystems.conda.batches import BETWEEN, SIZE, WHOLE, Batch
+from proxy.ecosystems.conda.recipe import RECIPE
 from proxy.ecosystems.conda.shards import Piece
 from proxy.errors import StorageError
 
 FORM = "batches"
 """The form of an index that the notes are; never served."""
 
-_RECIPE = 1  # raised whenever the same batch would be noted, or come to, something else
 _DIGEST = 16  # bytes that stand for a batch's text
 _HEAD = 96  # bytes by which the beginning of a batch is looked for
 _NEAR = 4 * SIZE  # bytes after a batch that changed in which the next one is looked for
@@ -122,7 +122,7 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True):
     `newest` stands for a record that nobody had seen before this generation.
     """
 
-    recipe: int = _RECIPE
+    recipe: int = RECIPE
     basis: str
     base_url: str
     moment: float
@@ -193,7 +193,7 @@ def earlier(body: Body, context: Context) -> Earlier | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, StorageError):  # of another version, damaged
         return None
     holds = (
-        found.recipe == _RECIPE
+        found.recipe == RECIPE
         and found.basis == _basis(context)
         and found.moment <= context.moment
         and _continues(found, body, context)

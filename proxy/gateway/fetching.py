@@ -194,8 +194,6 @@ class Fetching:
             stored = await self._filled(order, reply, fill)
             if stored is None:
                 return
-            # Whoever waits for the end of it gets it first: writing takes turns with that.
-            await asyncio.sleep(0)
             entry = replace(promised, digest=stored.digest, size=stored.size)
             for one in _entries(order, entry):
                 await self._catalog.put(one)

@@ -111,16 +111,27 @@ class Fill:
         return self._spool.fileno()
 
     async def run(self, body: AsyncIterator[bytes]) -> Stored:
-        """Copy *body* into the spool, check and commit it. Called once, by the owning flight."""
+        """Copy *body* into the spool, check and store it. Called once, by the owning flight.
+
+        Its readers get the end as soon as it is checked: where it then cannot be stored they have
+        it nevertheless, and only the flight hears of it.
+        """
         try:
             with self.reader():  # the writer keeps the descriptor open, too
                 await self._copy(body)
-                stored = await self._spool.commit(self._expected)
+                stored = await self._spool.check(self._expected)
                 self.length = stored.size
                 self._settle(State.DONE, stored.size)
+                # A turn of the loop, in which whoever waits for the end sends it: a new name in a
+                # folder takes up to a millisecond.
+                await asyncio.sleep(0)
+                await self._spool.place(stored)
         except BaseException as error:
-            self._error = error if isinstance(error, ProxyError) else Abandoned("fetch abandoned")
-            self._settle(State.FAILED, self.released)
+            if self.state is State.FILLING:
+                self._error = (
+                    error if isinstance(error, ProxyError) else Abandoned("fetch abandoned")
+                )
+                self._settle(State.FAILED, self.released)
             await self._spool.discard()
             raise
         return stored

@@ -37,12 +37,20 @@ class Spool(Protocol):
         """Append and hash *chunks*. Raises StorageError (a full disk among others)."""
         ...
 
+    async def check(self, expected: Expected) -> Stored:
+        """All of it is written: what it is. Raises IntegrityError where that is not *expected*."""
+        ...
+
+    async def place(self, checked: Stored) -> None:
+        """Rename into place what has been *checked*. Raises StorageError."""
+        ...
+
     async def commit(self, expected: Expected) -> Stored:
         """Check size and digests, then rename into place. Raises IntegrityError."""
         ...
 
     async def discard(self) -> None:
-        """Forget it. Called at most once, instead of `commit` or after it failed."""
+        """Forget it. Called at most once, instead of `place` and `commit` or after they failed."""
         ...
 
     def close(self) -> None:

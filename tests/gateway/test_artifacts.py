@@ -69,6 +69,7 @@ def test_clients_read_along_while_it_fills_and_whoever_leaves_disturbs_nobody(
         for answer in staying:
             await answer.close()
         assert world.upstream.count(URL) == 1
+        await world.settled()
         assert world.told.fills == 0
 
     play(tmp_path, script, channel())

@@ -96,6 +96,7 @@ def test_a_wheel_that_is_here_is_read_without_upstream(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         path = await path_of(world)
         assert await world.read("pypi/p", path) == LAST
+        await world.settled()
         asked = world.upstream.count(FILE)
         assert await world.read("pypi/p", f"{path}.metadata") == METADATA
         assert world.upstream.count(FILE) == asked

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.model import Expected, digest_of
-from proxy.errors import Abandoned, IntegrityError, UpstreamFailed
+from proxy.errors import Abandoned, IntegrityError, StorageError, UpstreamFailed
 from proxy.gateway.fill import FIRST, HELD_BACK, Fill, Landed, State
 from proxy.storage.disk import DiskBlobs
+from proxy.storage.ports import Spool, Stored
 
 
 async def pieces(*parts: bytes, end: BaseException | None = None) -> AsyncIterator[bytes]:
@@ -124,6 +125,45 @@ def test_the_last_reader_closes_the_file_and_late_ones_are_sent_to_the_catalog(
             os.fstat(descriptor)
         with pytest.raises(Landed), fill.reader():
             pass
+        await blobs.aclose()
+
+    asyncio.run(main())
+
+
+class _Unnamed:
+    """A spool that is told to be put in its place, and is not."""
+
+    def __init__(self, spool: Spool, told: list[bytes | str]) -> None:
+        self._told = told
+        self.path, self.write, self.check = spool.path, spool.write, spool.check
+        self.commit, self.discard = spool.commit, spool.discard
+        self.fileno, self.close = spool.fileno, spool.close
+
+    async def place(self, checked: Stored) -> None:
+        self._told.append("placed")
+        raise StorageError("the store failed: it is only read")
+
+
+@pytest.mark.parametrize("length", [4, None])
+def test_readers_have_the_end_before_it_is_stored_and_though_it_cannot_be(
+    tmp_path: Path, length: int | None
+) -> None:
+    async def main() -> None:
+        blobs = DiskBlobs(tmp_path)
+        told: list[bytes | str] = []
+        spool = _Unnamed(await blobs.spool(4), told)
+        fill = Fill(spool, expected=Expected(), length=length)
+
+        async def reading() -> None:
+            told.append(await read(fill))
+
+        reader = asyncio.create_task(reading())
+        with pytest.raises(StorageError):
+            await fill.run(pieces(b"body"))
+        assert told == [b"body", "placed"]
+        assert fill.state is State.DONE
+        assert not list((tmp_path / "spool").iterdir())
+        await reader
         await blobs.aclose()
 
     asyncio.run(main())

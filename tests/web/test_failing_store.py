@@ -10,7 +10,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.core.model import Expected
 from proxy.errors import StorageError
 from proxy.gateway.fill import HELD_BACK
 from proxy.storage.disk import DiskBlobs
@@ -25,12 +24,12 @@ OTHER = PACKAGE[::-1]
 
 
 class _Spool:
-    """One that fails when it has got so many bytes, or is to be committed."""
+    """One that fails when it has got so many bytes, or is to be put in its place."""
 
     def __init__(self, spool: Spool, most: int) -> None:
         self._spool = spool
         self._left = most
-        self.path = spool.path
+        self.path, self.check = spool.path, spool.check
         self.fileno, self.discard, self.close = spool.fileno, spool.discard, spool.close
 
     async def write(self, chunks: list[bytes]) -> None:
@@ -39,7 +38,7 @@ class _Spool:
             raise StorageError("the store failed: no space is left")
         await self._spool.write(chunks)
 
-    async def commit(self, expected: Expected) -> Stored:
+    async def place(self, checked: Stored) -> None:
         raise StorageError("the store failed: it is only read")
 
 

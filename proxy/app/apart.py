@@ -17,12 +17,14 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 from proxy.advisories.store import places_of
 from proxy.app.relaying import Counts, Passing, Relay, Told, counting
 from proxy.app.reporting import Reporting
+from proxy.app.starving import look_at, unless_starved
 from proxy.config import Settings
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.errors import StorageError
@@ -88,7 +90,7 @@ async def apart(
 
     What it meets on the way *relay* has counted and shown. It is told when *stop* is set, and how
     many clients are *waiting*. What it says raises StorageError where it failed, and Crashed where
-    it ended without a word.
+    it ended without a word. Raises Starved where it has taken the last place, and gets nothing.
     """
     ours, theirs = multiprocessing.Pipe()
     # spawn: this process has threads and an event loop, which must not be forked.
@@ -100,7 +102,10 @@ async def apart(
         theirs.close()
         telling = asyncio.create_task(_tell(ours, stop, waiting))
         try:
-            async with contextlib.aclosing(_heard(ours, process, relay)) as heard:
+            async with (
+                unless_starved(partial(look_at, process.pid or 0)),
+                contextlib.aclosing(_heard(ours, process, relay)) as heard,
+            ):
                 yield heard
         finally:
             telling.cancel()

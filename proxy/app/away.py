@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 from proxy.app.apart import Crashed, apart
 from proxy.app.elsewhere import Elsewhere
 from proxy.app.relaying import Relay
+from proxy.app.starving import Starved
 from proxy.config import Settings
 from proxy.core.model import Mirror
 from proxy.mirror.port import Cause, Run, RunDetails, RunState
@@ -43,15 +45,22 @@ class Away:
         run: Run,
         *,
         changed: Callable[[Run], None],
+        starved: Callable[[Run], None],
         waiting: Callable[[], int],
         clock: Callable[[], float],
         relay: Relay,
+        process: Callable[..., AbstractAsyncContextManager[AsyncIterator[object]]] = apart,
     ) -> None:
+        """*changed* hears of each change, *starved* where the run had next to nothing of the
+        processors; *process* is `apart`.
+        """
         self.run = run
         self._relay = relay
+        self._process = process
         self._settings = settings
         self._mirror = mirror
         self._changed = changed
+        self._starved = starved
         self._waiting = waiting
         self._clock = clock
         self._stop = asyncio.Event()
@@ -76,16 +85,25 @@ class Away:
         """
         for _ in range(FURTHER):
             with contextlib.suppress(Crashed):
-                return await self._by_one_process()
+                return await self._in_its_place()
             if self._stop.is_set():
                 break
             self._take(replace(self.run, cause=Cause.RESUMED))
+        return await self._in_its_place()
+
+    async def _in_its_place(self) -> RunDetails:
+        """In the last place; once that was in vain, by a further process in second place."""
+        if self.run.starved_at is None:
+            with contextlib.suppress(Starved):
+                return await self._by_one_process()
+            self._take(replace(self.run, starved_at=self._clock()))
+            self._starved(self.run)
         return await self._by_one_process()
 
     async def _by_one_process(self) -> RunDetails:
         order = Order(settings=self._settings, mirror=self._mirror, run=self.run)
         name = f"run {self.run.id}"
-        async with apart(
+        async with self._process(
             CARRY_OUT,
             order,
             name=name,

@@ -69,6 +69,7 @@ class Mirroring:
                 mirror,
                 run,
                 changed=changed,
+                starved=lambda run: notices.tell("starved", run.mirror, run),
                 waiting=lambda: engine.ports.team.under_way,
                 clock=clock,
                 relay=reporting.relay,
@@ -116,6 +117,8 @@ class Mirroring:
         async for event in events:
             if event.name == "missed":
                 self._reporting.run_missed(event.mirror)
+            elif event.name == "starved" and event.run is not None:
+                self._reporting.run_starved(event.run)
             elif event.run is not None and event.run.state.is_final:
                 self._reporting.ran(event.run)
 

@@ -199,6 +199,10 @@ class Reporting:
         self._metrics.run_missed(mirror)
         self._log.event("run_missed", level=Level.WARNING, mirror=mirror)
 
+    def run_starved(self, run: Run) -> None:
+        """It had next to nothing of the processors in the last place, and goes on in second."""
+        self._log.event("run_starved", level=Level.WARNING, mirror=run.mirror, run=run.id)
+
     def failed(self, what: str, error: BaseException) -> None:
         """Work of the server's own failed."""
         if isinstance(error, UpstreamMissing):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import uvloop
@@ -12,9 +13,10 @@ from proxy.app.apart import Failed, Teller, inside
 from proxy.app.away import LEDGER, Order
 from proxy.config.written import MADE
 from proxy.errors import ProxyError
-from proxy.gateway.urgency import take_last_place
+from proxy.gateway.urgency import stay, take_last_place
 from proxy.mirror.job import Job, Tools
 from proxy.mirror.ledger import Ledger
+from proxy.mirror.port import Run
 from proxy.mirror.reading import Reading
 
 
@@ -43,6 +45,11 @@ async def _carried_out(link: Connection, order: Order) -> None:
             teller.tell(Failed(str(error)))
 
 
+def way_to_give(run: Run) -> Callable[[], None]:
+    """The last place, unless it has been starved there."""
+    return take_last_place if run.starved_at is None else stay
+
+
 async def _tools(stack: contextlib.AsyncExitStack, order: Order, teller: Teller) -> Tools:
     """Raises StorageError and ConfigError."""
     found = await inside(stack, order.settings, teller)
@@ -54,5 +61,5 @@ async def _tools(stack: contextlib.AsyncExitStack, order: Order, teller: Teller)
         ledger=ledger,
         clock=engine.ports.clock,
         waiting=lambda: teller.clients,
-        give_way=take_last_place,
+        give_way=way_to_give(order.run),
     )

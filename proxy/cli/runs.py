@@ -83,6 +83,11 @@ def finished(details: Mapping[str, Any]) -> list[str]:
     lines = [f"Run {run['id']} of {run['mirror']}: {run['state']}."]
     if run["error"]:
         lines.append(f"  {run['error']}")
+    if run["starved_at"] is not None:
+        until = _moment(run["starved_at"])
+        lines.append(
+            f"  All processors were busy until {until} UTC; since then it had a share of its own."
+        )
     lines.append(
         f"{counts['listed']} files listed upstream: {counts['hidden']} hidden by policy, "
         f"{counts['beyond']} not in the scope, {counts['wanted']} wanted; of these "

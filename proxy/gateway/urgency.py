@@ -2,8 +2,9 @@
 
 A process that only has a smaller share of the processor is still in the way of one that wakes up:
 the kernel lets it go on for some milliseconds. One in the last place (SCHED_IDLE) goes at once, and
-may stand still for a second while all processors are busy. So it must not have anything meanwhile
-that others wait for.
+may stand still for a second while all processors are busy, or have next to nothing for as long as
+they are. So it must not have anything meanwhile that others wait for, and somebody should watch it
+(see `proxy.app.starving`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ def take_last_place() -> None:
     """
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def stay() -> None:
+    """Keep the place that this thread has."""
 
 
 def started_in_second_place(start: Callable[[], None]) -> None:

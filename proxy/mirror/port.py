@@ -106,8 +106,9 @@ class Run:
 
     `id` is unique over all mirrors and sorts by age. `rate` is in bytes per second of the last
     while; `remaining` the seconds that this leaves, None while unknown. `missed` are the moments
-    at which the next run was due while this one went on, and was left out. `error` says why it
-    failed.
+    at which the next run was due while this one went on, and was left out. `starved_at`: until then
+    it had only what nobody else wanted of the processors, which was next to nothing; since then it
+    has a share of its own. `error` says why it failed.
     """
 
     id: str
@@ -122,6 +123,7 @@ class Run:
     rate: float | None = None
     remaining: float | None = None
     missed: tuple[float, ...] = ()
+    starved_at: float | None = None
     error: str | None = None
 
 
@@ -238,7 +240,7 @@ class Event:
     """Something happened to a mirror or to a run of it.
 
     `name` is one of `created`, `edited`, `deleted`, `frozen`, `unfrozen`, `run` (it changed:
-    progress comes at most twice a second) and `missed`. `run` is set for the last two.
+    progress comes at most twice a second), `missed` and `starved`. `run` is set for the last three.
     """
 
     name: str

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from proxy.cli.remote import Exit, assigned, door
-from proxy.cli.runs import INTERRUPTED
+from proxy.cli.runs import INTERRUPTED, finished
 from proxy.errors import ConfigError
+from proxy.mirror.port import Counts
 from tests.lab.channel import Recipe, build_channel
 from tests.lab.clients import fetch
 from tests.lab.origin import Origin
@@ -214,3 +216,14 @@ def test_a_token_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         door("http://127.0.0.1:1", tmp_path / "none", None)
     assert "PKGPROXY_ADMIN_URL" not in os.environ
+
+
+def test_it_is_said_of_a_run_that_the_processors_were_busy() -> None:
+    counts = msgspec.to_builtins(Counts())
+    run = {"id": "1", "mirror": "conda/m", "state": "completed", "error": None, "counts": counts}
+    details = {"hidden": [], "beyond": [], "failures": [], "actively": 0, "passively": 0}
+    quiet, busy = (
+        "\n".join(finished({"run": {**run, "starved_at": at}, **details})) for at in (None, 60.0)
+    )
+    assert "All processors were busy until 1970-01-01 00:01 UTC" in busy
+    assert "busy" not in quiet

@@ -140,7 +140,13 @@ class FakeMirrors:
         """The run that goes on is over."""
         counts = replace(COUNTS, fetched=58, bytes_fetched=6_000_000)
         return self._become(
-            key, state, ended_at=1_799_000_009.0, counts=counts, step=Step.FINISHING, remaining=None
+            key,
+            state,
+            starved_at=1_799_000_005.0,
+            ended_at=1_799_000_009.0,
+            counts=counts,
+            step=Step.FINISHING,
+            remaining=None,
         )
 
     def _become(self, key: str, state: RunState, **changes: object) -> Run:

@@ -421,3 +421,14 @@ def test_a_form_that_is_not_ours_does_nothing(tmp_path: Path, end: str) -> None:
         assert desk.mirrors.show("conda/lab").frozen_at is None
 
     play(tmp_path, script)
+
+
+def test_the_page_of_a_run_says_that_the_processors_were_busy(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        await desk.mirrors.run("conda/lab")
+        assert "processors" not in (await _page(desk, "/mirrors/conda%2Flab/runs/0001")).text
+        desk.mirrors.end("conda/lab")
+        page = await _page(desk, "/mirrors/conda%2Flab/runs/0001")
+        assert "All processors were busy until" in page.text
+
+    play(tmp_path, script)

@@ -19,7 +19,13 @@ NICE = 10
 
 
 def take_second_place() -> None:
-    """Make this thread, and what it starts, less urgent; a container may forbid it."""
+    """Make this thread, and what it starts, less urgent; a container may forbid it.
+
+    What was started in second place keeps it: at nice 19 it would have next to nothing.
+    """
+    nice, policy = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
+    if nice >= NICE and policy == os.SCHED_BATCH:
+        return
     with contextlib.suppress(OSError):
         os.nice(NICE)
     with contextlib.suppress(OSError):

@@ -30,6 +30,21 @@ def test_who_may_not_be_less_urgent_works_all_the_same(monkeypatch: pytest.Monke
     take_last_place()
 
 
+def test_second_place_is_taken_once() -> None:
+    code = (
+        "import os\n"
+        "from proxy.gateway.urgency import take_second_place\n"
+        "os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))\n"
+        "before = os.nice(0)\n"
+        "take_second_place()\n"
+        "take_second_place()\n"
+        "print(before, os.nice(0))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, ran.stdout.split())
+    assert after == min(before + 10, 19)
+
+
 _SAYS = "import os; print(os.nice(0), os.sched_getscheduler(0))"
 
 

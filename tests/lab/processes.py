@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")  # per second
@@ -24,7 +25,12 @@ def cpu_seconds(pid: int) -> float:
 
 def resident(pid: int) -> int:
     """Bytes resident now, over the tree; shared pages count in each process."""
-    return sum(_status(one, "VmRSS") for one in tree(pid))
+    return resident_of(tree(pid))
+
+
+def resident_of(pids: Iterable[int]) -> int:
+    """The same, over these processes alone."""
+    return sum(_status(one, "VmRSS") for one in pids)
 
 
 def peak_resident(pid: int) -> int:

@@ -19,7 +19,7 @@ from benchmarks.peers import Nginx
 from tests.lab.server import ProxyServer, free_port
 
 PAGE = "application/vnd.pypi.simple.v1+json"
-_ASKED = re.compile(r" request method=GET path=(/pypi/\S+) status=200 ")
+_ASKED = re.compile(r" request method=GET path=(/(?:pypi|conda)/\S+) status=200 ")
 
 
 class Floor(Nginx):

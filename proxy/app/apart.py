@@ -49,6 +49,9 @@ LANDING = 1.0
 ENDING = 10.0
 """Seconds that the process has to end when its work has."""
 
+_IN_MEMORY = 500
+"""Values of the catalog that are kept there: such a process comes to each file once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
@@ -267,6 +270,7 @@ def _store(settings: Settings, reporting: Reporting, log: Log) -> Store:
         limit=settings.cache.max_size,
         trouble=Trouble(reporting.trouble),
         on_loss=lambda what: log.event("catalog_loss", level=Level.ERROR, what=what),
+        in_memory=_IN_MEMORY,
     )
 
 

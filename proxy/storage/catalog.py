@@ -40,11 +40,14 @@ class DiskCatalog:
         *,
         on_loss: Callable[[str], None] = lambda _: None,
         alone: bool = True,
+        in_memory: int = IN_MEMORY,
     ) -> None:
         """Open or create the catalog in *folder*, mended if nobody else uses it: *alone*.
 
-        *on_loss* hears of whatever had to be given up. Raises StorageError.
+        *on_loss* hears of whatever had to be given up; *in_memory* values are kept for `peek`.
+        Raises StorageError.
         """
+        self._in_memory = in_memory
         self._folder = folder
         self._on_loss = on_loss
         self._recent: OrderedDict[str, Remembered] = OrderedDict()
@@ -126,7 +129,7 @@ class DiskCatalog:
         key = key or value.key
         self._recent[key] = value
         self._recent.move_to_end(key)
-        if len(self._recent) > IN_MEMORY:
+        if len(self._recent) > self._in_memory:
             self._recent.popitem(last=False)
 
     @contextlib.contextmanager

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.errors import StorageError
-from proxy.storage.catalog import DiskCatalog
+from proxy.storage.catalog import IN_MEMORY, DiskCatalog
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.folder import note_loss
 from proxy.storage.layered_catalog import LayeredCatalog
@@ -60,11 +60,12 @@ def opened(
     limit: int | None = None,
     trouble: Trouble | None = None,
     on_loss: Callable[[str], None] = lambda _: None,
+    in_memory: int = IN_MEMORY,
 ) -> Store:
     """Open the store in *layers*, with *spare* for what they have no room for.
 
     *limit* is the quota of the folder that takes what is new; *on_loss* hears of whatever of the
-    catalog had to be given up. Raises StorageError.
+    catalog had to be given up; *in_memory* of its values are kept there. Raises StorageError.
     """
     trouble = trouble or Trouble()
     refusals = {path: refusal(path) for path in layers}
@@ -89,7 +90,7 @@ def opened(
         alone = _claimed(root, lock)
         if alone and not (root / "catalog" / "cache.db").exists():
             note_loss(root)
-        catalog = DiskCatalog(root / "catalog", on_loss=on_loss, alone=alone)
+        catalog = DiskCatalog(root / "catalog", on_loss=on_loss, alone=alone, in_memory=in_memory)
         _share(root, lock)
         more = main if root == spare else None if spare is None else DiskBlobs(spare, limit=SPARE)
         undo.pop_all()

@@ -437,3 +437,16 @@ def test_workers_that_start_together_mend_a_damaged_file_once(tmp_path: Path) ->
     assert lost.count("was damaged") == len(folders)
     assert len(list(tmp_path.glob("*.broken-1"))) == len(folders)
     assert not list(tmp_path.glob("*.broken-2"))
+
+
+def test_as_many_values_are_kept_in_memory_as_were_asked_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        catalog = DiskCatalog(tmp_path, in_memory=2)
+        some = [Absence(key=f"c {n}", checked_at=1.0, fresh_for=1.0) for n in range(3)]
+        for one in some:
+            await catalog.put(one)
+        assert [catalog.peek(one.key) for one in some] == [None, *some[1:]]
+        assert await catalog.get(some[0].key) == some[0]
+        await catalog.aclose()
+
+    asyncio.run(main())

@@ -165,15 +165,11 @@ class Reader:
             if same is None:
                 self._read(section, slice(start, stop), hiding, found)
             else:
-                pieces = same.pieces(section.text, start)
-                found.by_name.add(pieces)
-                whole = [Piece(section.text[start:stop], start)]
-                found.kept += [piece for _, piece in pieces] if same.denied else whole
-                found.hidden |= same.hidden
-                found.note(same)
+                _take_over(section, start, same, found)
         return found
 
     def _read(self, section: Section, span: slice, hiding: Hiding | None, found: Part) -> None:
+        """Add the records in *span* to what was *found*. Raises BadIndex."""
         for batch, records in self._batches(section, self._model(section), span):
             found.keys.update(records)
             found.count += len(records)
@@ -264,6 +260,16 @@ class Reader:
                 url = absolute(self._links.url, record.url or link(filename), where)
             rows.append((filename, row_value(record, url, get(key))))
         return rows
+
+
+def _take_over(section: Section, start: int, same: Noted, found: Part) -> None:
+    """Add what the batch at *start*, which stands there as it did, came to."""
+    pieces = same.pieces(section.text, start)
+    found.by_name.add(pieces)
+    whole = [Piece(section.text[start : start + same.size], start)]
+    found.kept += [piece for _, piece in pieces] if same.denied else whole
+    found.hidden |= same.hidden
+    found.note(same)
 
 
 def _misread(section: Section, records: Mapping[str, Any], model: type[Named]) -> BadIndex:

@@ -258,9 +258,8 @@ def _next(text: memoryview, at: int, known: Sequence[Noted], place: int) -> tupl
         return start, place
     for reach in (_NEAR, _FAR):
         piece = bytes(text[at : at + reach])
-        for number, one in [
-            (place + n, known[place + n]) for n in _AHEAD if place + n < len(known)
-        ]:
+        for number in [place + ahead for ahead in _AHEAD if place + ahead < len(known)]:
+            one = known[number]
             found = piece.find(one.head)
             if found >= 0 and _is_at(text, at + found, one):
                 return at + found, number

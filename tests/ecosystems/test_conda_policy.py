@@ -257,6 +257,28 @@ def test_only_files_without_a_date_of_the_servers_are_to_be_remembered() -> None
     assert found == {bytes.fromhex("aa" * 16): 5_000_000_000, bytes.fromhex("bb" * 16): 0.0}
 
 
+def test_a_file_without_a_digest_is_known_again() -> None:
+    def listing(*versions: str) -> dict[str, Any]:
+        bare = {"sha256": None, "md5": None}
+        tables = {f"a-{one}-0.conda": record("a", version=one, **bare) for one in versions}
+        return channel(**{"packages": {}, "packages.conda": tables})
+
+    known = [(file, None) for file, _ in CONDA.undated(index_of(), body_of(listing("1", "2")))]
+    assert len(set(known)) == 2
+    table = first_seen.merged({}, known, WEEK_OLD)
+    hidden = hidden_by(YoungerThan(DAY), listing("1", "2", "3"), first_seen=table)
+    assert hidden == {"a-3-0.conda"}
+
+
+def test_a_closed_list_lets_files_without_a_digest_through() -> None:
+    bare = {"sha256": None, "md5": None, "depends": []}
+    tables = {f"{name}-1.0-0.conda": record(name, **bare) for name in "ab"}
+    content = channel(**{"packages": {}, "packages.conda": tables})
+    closed = CONDA.closed(index_of(), [(index_of(), body_of(content))], [("a",)])
+    condition = Specs(("a",), dependencies=True)
+    assert hidden_by(Not(condition), content, closure=closed) == {"b-1.0-0.conda"}
+
+
 # -- other indexes -------------------------------------------------------------------------
 
 

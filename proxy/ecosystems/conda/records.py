@@ -47,6 +47,8 @@ class Record(Named, gc=False):
 class Dated(Record, gc=False):
     """The fields that tell a file from others, and how old it is."""
 
+    version: Any = None
+    build: Any = None
     timestamp: Any = None
     indexed_timestamp: Any = None
 
@@ -56,8 +58,6 @@ class Judgeable(Dated, gc=False):
     here: it is as if it were not given.
     """
 
-    version: Any = None
-    build: Any = None
     build_number: Any = None
     license: Any = None
     license_family: Any = None
@@ -128,8 +128,9 @@ def digest(algorithm: str, value: object) -> bytes | None:
     return found if 2 * len(found) == len(value) else None  # blanks are skipped
 
 
-def identity(record: Record) -> bytes:
-    """What stands for the file in a table of first sights: its digest, else its name.
+def identity(record: Dated) -> bytes:
+    """What stands for the file in a table of first sights: its digest, else what tells it from
+    others, of fields that everybody reads who asks.
 
     With another content under its name it is another file.
     """
@@ -139,7 +140,8 @@ def identity(record: Record) -> bytes:
                 return _fromhex(text)[:16]
             except ValueError:
                 continue
-    return first_seen.identity(record.name, repr(record))
+    told = record.version, record.build, record.size, record.sha256, record.md5, record.timestamp
+    return first_seen.identity(record.name, repr(told))
 
 
 def identities(digests: Sequence[str | None]) -> list[bytes] | None:

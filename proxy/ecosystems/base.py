@@ -20,6 +20,10 @@ from proxy.core.policy import Leaf, Policy, Verdict
 ROWS = "rows"
 """The form every index that lists files has: its row table (`proxy.core.rows`), never served."""
 
+REFUSAL = "refusal"
+"""The form of an index that lists files by the rows of another one, and is refused where that hides
+all it is about: a table of the row `WHOLE`, or of none. Never served."""
+
 WHOLE = ""
 """The row that says of an index as a whole that it is refused."""
 

@@ -10,7 +10,6 @@ import re
 from dataclasses import replace
 from typing import assert_never
 
-from proxy.core import policy as policies
 from proxy.core.cache_status import CacheStatus
 from proxy.core.model import Absence, Artifact, Entry, Index, Mirror, Plain, Source, View
 from proxy.core.rows import Row, decode_row
@@ -33,6 +32,7 @@ from proxy.gateway.indexes import Indexes
 from proxy.gateway.plain import PlainFiles
 from proxy.gateway.ports import Ports
 from proxy.gateway.presence import forget_if_lost
+from proxy.gateway.refusals import refusal
 from proxy.gateway.views import Generation, Views
 
 FAR = 4 << 20
@@ -299,10 +299,8 @@ def _check_allowed(artifact: Artifact, row: Row) -> None:
     """Raises Denied where policy hides the file, Offline where it cannot be had."""
     if row.denied is None:
         return
-    rule, reason = row.denied
-    if rule == policies.ABSENT.name:
-        raise Offline(f"{artifact.mirror} is offline, and {artifact.path} is not here")
-    raise Denied(artifact.path.rpartition("/")[2], rule=rule, reason=reason)
+    name = artifact.path.rpartition("/")[2]
+    raise refusal(artifact.mirror, artifact.path, row.denied, name=name)
 
 
 def _unlisted(artifact: Artifact) -> ProxyError:

@@ -26,9 +26,10 @@ from proxy.core.model import (
     View,
 )
 from proxy.core.rows import decode_row
-from proxy.ecosystems.base import ROWS, WHOLE
+from proxy.ecosystems.base import REFUSAL, ROWS, WHOLE
 from proxy.errors import (
     Blocked,
+    Denied,
     StorageError,
     UpstreamMissing,
 )
@@ -46,6 +47,7 @@ from proxy.gateway.members import Members
 from proxy.gateway.plain import PlainFiles
 from proxy.gateway.ports import Ports
 from proxy.gateway.presence import forget_if_lost
+from proxy.gateway.refusals import refusal
 from proxy.gateway.resuming import rest
 from proxy.gateway.team import Elsewhere
 from proxy.gateway.views import Generation, Views
@@ -156,12 +158,13 @@ class Gateway:
 
     async def _index(self, index: Index, mirror: Mirror, want: Want) -> Answer:
         form = want.form or index.forms[0]
-        if want.head and await self._indexes.held(index, mirror) is None:
+        is_unknown = want.head and await self._indexes.held(index, mirror) is None
+        if is_unknown and self._refusing(index, self._contexts.of(mirror.key).policy) is None:
             return await self._announced(index, mirror, form)
         self._warming.served(index)
         for _ in range(_TRIES):
             current = await self._indexes.current(index, mirror)
-            await self._check_not_blocked(current.generation)
+            await self._check_not_refused(current.generation)
             if want.head and not await self._views.find(current.generation, form.name):
                 return heading(current, form)
             try:
@@ -176,20 +179,26 @@ class Gateway:
             await self._lost(current.generation, view)
         raise StorageError(f"the views of {index.path} keep vanishing from the store")
 
-    async def _check_not_blocked(self, generation: Generation) -> None:
-        """Raises Blocked where nothing is left of the index and that is to be said."""
-        policy = generation.context.policy
-        if policy is None or policy.blocked is not policies.Blocked.REFUSE:
+    async def _check_not_refused(self, generation: Generation) -> None:
+        """Raises Denied where nothing is left of the index and that is to be said."""
+        index, policy = generation.index, generation.context.policy
+        form = self._refusing(index, policy)
+        if policy is None or form is None:
             return
-        index = generation.index
-        groups = self._ecosystems[index.mirror.partition("/")[0]].groups(index)
-        if not any(ROWS in group for group in groups):
-            return
-        table = await self._views.table(generation)
-        value = table.get(WHOLE)
+        value = (await self._views.table(generation, form)).get(WHOLE)
         if value is not None and (denied := decode_row(value).denied) is not None:
-            rule, reason = denied
-            raise Blocked(index.path, rule=rule, reason=reason)
+            kind = Blocked if policy.blocked is policies.Blocked.REFUSE else Denied
+            raise refusal(index.mirror, index.path, denied, name=index.path, kind=kind)
+
+    def _refusing(self, index: Index, policy: policies.Policy | None) -> str | None:
+        """The form that says whether *index* is refused as a whole; None: it never is."""
+        if policy is None:
+            return None
+        groups = self._ecosystems[index.mirror.partition("/")[0]].groups(index)
+        forms = {form for group in groups for form in group}
+        if REFUSAL in forms:
+            return REFUSAL
+        return ROWS if ROWS in forms and policy.blocked is policies.Blocked.REFUSE else None
 
     async def _announced(self, index: Index, mirror: Mirror, form: Form) -> Answer:
         """HEAD of what is not here yet: true, and without waiting for the body."""

@@ -259,7 +259,7 @@ def test_only_files_without_a_date_of_the_servers_are_to_be_remembered() -> None
 
 def test_a_file_without_a_digest_is_known_again() -> None:
     def listing(*versions: str) -> dict[str, Any]:
-        bare = {"sha256": None, "md5": None}
+        bare: dict[str, Any] = {"sha256": None, "md5": None}
         tables = {f"a-{one}-0.conda": record("a", version=one, **bare) for one in versions}
         return channel(**{"packages": {}, "packages.conda": tables})
 
@@ -271,7 +271,7 @@ def test_a_file_without_a_digest_is_known_again() -> None:
 
 
 def test_a_closed_list_lets_files_without_a_digest_through() -> None:
-    bare = {"sha256": None, "md5": None, "depends": []}
+    bare: dict[str, Any] = {"sha256": None, "md5": None, "depends": []}
     tables = {f"{name}-1.0-0.conda": record(name, **bare) for name in "ab"}
     content = channel(**{"packages": {}, "packages.conda": tables})
     closed = CONDA.closed(index_of(), [(index_of(), body_of(content))], [("a",)])

@@ -171,7 +171,7 @@ def test_an_absent_project_stays_absent_so_that_resolvers_try_the_next_index() -
     [
         ("simple/", ({"json"}, {"html"})),
         ("simple/sample/", ({"json", "html", "rows"},)),
-        ("pypi/sample/json", ({"json"},)),
+        ("pypi/sample/json", ({"json", "refusal"},)),
     ],
 )
 def test_forms_are_made_in_groups(path: str, groups: tuple[set[str], ...]) -> None:

@@ -216,6 +216,76 @@ def test_a_project_blocked_whole_is_an_empty_page_or_loud(tmp_path: Path) -> Non
     play(tmp_path, script, project(WHEEL))
 
 
+TWO_RELEASES = (WHEEL, "sample-2.0-py3-none-any.whl")
+
+
+def legacy(*names: str) -> FakeFile:
+    """The legacy JSON about a release of these files, with the project's releases."""
+    digests = {"sha256": hashlib.sha256(BODY).hexdigest()}
+
+    def files(*some: str) -> list[dict[str, Any]]:
+        return [{"filename": one, "url": f"{HOST}/files/{one}", "digests": digests} for one in some]
+
+    releases = {one.split("-")[1]: files(one) for one in TWO_RELEASES}
+    document = {"info": {"version": "2.0"}, "urls": files(*names), "releases": releases}
+    return FakeFile(body=json.dumps(document).encode(), media_type="application/json")
+
+
+def with_legacy() -> dict[str, FakeFile | bytes]:
+    first, second = TWO_RELEASES
+    return project(*TWO_RELEASES) | {
+        f"{HOST}/pypi/sample/json": legacy(second),
+        f"{HOST}/pypi/sample/1.0/json": legacy(first),
+        f"{HOST}/pypi/sample/2.0/json": legacy(second),
+        f"{HOST}/pypi/sample/3.0/json": legacy(),
+    }
+
+
+@pytest.mark.parametrize("want", [None, Want(head=True)])
+def test_the_legacy_json_of_a_release_is_refused_with_its_files(
+    tmp_path: Path, want: Want | None
+) -> None:
+    async def script(world: World) -> None:
+        paths = [f"pypi/sample/{part}json" for part in ("1.0/", "3.0/", "")]
+        world.rule(policy(deny(Specs(("sample==2.0",)), "no-two", "why")))
+        with pytest.raises(Denied, match="why") as refused:
+            await world.read("pypi/p", "pypi/sample/2.0/json", want)
+        assert not isinstance(refused.value, BlockedError)
+        for path in paths:  # 3.0 never had files, and the project's own is about 1.0
+            await world.read("pypi/p", path, want)
+        world.rule(None)
+        await world.read("pypi/p", "pypi/sample/2.0/json", want)
+
+    play(tmp_path, script, with_legacy())
+
+
+def test_the_legacy_json_of_a_project_blocked_whole_is_loud_where_its_page_is(
+    tmp_path: Path,
+) -> None:
+    rules = policy(deny(Names(("sample",)), "no", "why"))
+
+    async def script(world: World) -> None:
+        world.rule(rules)
+        told = json.loads(await world.read("pypi/p", "pypi/sample/json"))
+        assert (told["urls"], told["releases"]) == ([], {})
+        world.rule(replace(rules, blocked=Blocked.REFUSE))
+        for path in ("simple/sample/", "pypi/sample/json", "pypi/sample/2.0/json"):
+            for want in (None, Want(head=True)):
+                with pytest.raises(BlockedError, match="why"):
+                    await world.read("pypi/p", path, want)
+
+    play(tmp_path, script, with_legacy())
+
+
+def test_a_head_of_a_page_that_is_not_here_yet_is_refused_as_its_get_is(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        world.rule(policy(deny(Names(("sample",)), "no", "why"), blocked=Blocked.REFUSE))
+        with pytest.raises(BlockedError, match="why"):
+            await world.read("pypi/p", "simple/sample/", Want(head=True))
+
+    play(tmp_path, script, project(WHEEL))
+
+
 # -- time ----------------------------------------------------------------------------------
 
 COOL = policy(deny(YoungerThan(DAY), "cool-down"))

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from proxy.core.active import Scope
 from proxy.core.model import Artifact, Form, Index, Resource, Source
 from proxy.core.policy import Leaf
-from proxy.ecosystems.base import ROWS, Advised, Body, Context, Judged, Rendered
+from proxy.ecosystems.base import REFUSAL, ROWS, Advised, Body, Context, Judged, Rendered
 from proxy.ecosystems.paths import checked
 from proxy.ecosystems.pypi import judging, legacy, links, names, naming, page, root
 from proxy.errors import BadIndex, UnknownPath
@@ -41,7 +41,7 @@ class PyPI:
     """The Simple API to version 1.4, files with their companions, and the legacy JSON."""
 
     name = "pypi"
-    recipe = 7
+    recipe = 8
 
     def classify(self, mirror: str, path: str) -> Resource:
         """Raises UnknownPath. A project's name may be spelt in any way; see `canonical`."""
@@ -81,7 +81,7 @@ class PyPI:
             return frozenset({"json"}), frozenset({"html"})
         if index.path.startswith("simple/"):
             return (frozenset({"json", "html", ROWS}),)
-        return (frozenset({"json"}),)
+        return (frozenset({"json", REFUSAL}),)
 
     def render(
         self,
@@ -98,7 +98,7 @@ class PyPI:
                 case ["simple", project, _]:
                     yield from page.render(body, project, context, forms)
                 case ["pypi", project, *rest]:
-                    yield from legacy.render(body, project, depth=1 + len(rest))
+                    yield from legacy.render(body, project, context, forms, depth=1 + len(rest))
         except BadIndex as error:
             raise BadIndex(f"{index.path} from {body.url}: {error}") from error
 

@@ -7,14 +7,15 @@ project's page, which has the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from packaging.version import InvalidVersion, Version
 
-from proxy.core.rows import Table, decode_row
-from proxy.ecosystems.base import Body, Rendered
+from proxy.core.policy import Blocked
+from proxy.core.rows import Row, Table, build, decode_row, encode_row
+from proxy.ecosystems.base import REFUSAL, WHOLE, Body, Context, Rendered
 from proxy.ecosystems.pypi import content, links, names
 from proxy.ecosystems.pypi.judging import newest_first
 from proxy.errors import BadIndex
@@ -23,35 +24,46 @@ _OF_PROJECT = 2
 """How many folders below the mirror the document of a project is; that of a release is lower."""
 
 
-def render(body: Body, project: str, depth: int) -> Iterator[Rendered]:
-    """Make the form `json` of a document *depth* folders below the mirror. Raises BadIndex.
+def render(
+    body: Body, project: str, context: Context, forms: frozenset[str], *, depth: int
+) -> Iterator[Rendered]:
+    """Make those of the forms `json` and `refusal` that are asked for, of a document that lies so
+    many folders below the mirror. Raises BadIndex.
 
     Where there is a gate only files that it lets through are listed, and releases that have some.
-    What is told of the newest release is told of the newest of those.
+    What is told of the newest release is told of the newest of those; a release that was asked for
+    by its number is refused where the gate lets none of its files through.
     """
     document = content.document(body)
-    lets_through = _Gate(body)
+    gate = _Gate(body)
     is_latest_hidden = False
     if "urls" in document:
         listed = _led_here(document["urls"], body.url, project, depth)
-        document["urls"] = [file for file, path in listed if lets_through(path)]
+        document["urls"] = gate.let_through(listed)
         is_latest_hidden = bool(listed) and not document["urls"]
     releases = document.get("releases")
     if isinstance(releases, dict):
         for version, files in list(releases.items()):
             listed = _led_here(files, body.url, project, depth)
-            releases[version] = [file for file, path in listed if lets_through(path)]
+            releases[version] = gate.let_through(listed)
             if listed and not releases[version]:
                 del releases[version]
     elif releases is not None:
         raise BadIndex("the body's 'releases' are no table of versions")
-    # Of a release that was asked for by its number the number is no news.
-    if is_latest_hidden and depth == _OF_PROJECT:
+    is_release = depth > _OF_PROJECT
+    if is_latest_hidden and not is_release:
         _show_another(document, releases or {})
-    try:
-        yield Rendered(form="json", chunks=(msgspec.json.encode(document),))
-    except RecursionError as error:
-        raise BadIndex("the body's JSON is nested too deeply") from error
+    if "json" in forms:
+        try:
+            yield Rendered(form="json", chunks=(msgspec.json.encode(document),))
+        except RecursionError as error:
+            raise BadIndex("the body's JSON is nested too deeply") from error
+    if REFUSAL in forms:
+        is_loud = context.policy is not None and context.policy.blocked is Blocked.REFUSE
+        is_refused = is_latest_hidden if is_release else is_loud and not gate.kept
+        denied = gate.refused if is_refused else None
+        rows = {} if denied is None else {WHOLE: encode_row(Row(denied=denied))}
+        yield Rendered(form=REFUSAL, chunks=build(rows))
 
 
 def _show_another(document: dict[str, Any], releases: Mapping[str, list[dict[str, Any]]]) -> None:
@@ -93,16 +105,30 @@ def _is_final(version: str) -> bool:
 
 
 class _Gate:
-    """Whether the project's page lists a file."""
+    """What the project's page lists. `kept`: how many files it let through; `refused`: the rule
+    that hides the first of the others, and its reason.
+    """
 
     def __init__(self, body: Body) -> None:
         self._rows = None if body.gate is None else Table(body.gate)
+        self.kept = 0
+        self.refused: tuple[str, str] | None = None
 
-    def __call__(self, path: str) -> bool:
+    def let_through(self, listed: Iterable[tuple[dict[str, Any], str]]) -> list[dict[str, Any]]:
+        """The files of *listed* that the page lists, too."""
+        found = [file for file, path in listed if self._lets_through(path)]
+        self.kept += len(found)
+        return found
+
+    def _lets_through(self, path: str) -> bool:
         if self._rows is None:
             return True
         value = self._rows.get(path)
-        return value is not None and decode_row(value).denied is None
+        if value is None:
+            return False
+        denied = decode_row(value).denied
+        self.refused = self.refused or denied
+        return denied is None
 
 
 def _led_here(

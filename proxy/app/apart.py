@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
-import os
 import signal
-import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from proxy.advisories.store import places_of
+from proxy.app.foundations import credentials_of, log_of, store_of, upstream_of
 from proxy.app.relaying import Counts, Passing, Relay, Told, counting
 from proxy.app.reporting import Reporting
 from proxy.app.starving import look_at, unless_starved
@@ -32,13 +31,8 @@ from proxy.gateway.engine import Engine
 from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo
 from proxy.gateway.urgency import started_in_second_place
-from proxy.observe.log import Level, Log, Style
+from proxy.observe.log import Log
 from proxy.observe.metrics import worker_ended
-from proxy.storage.opening import Store, opened
-from proxy.storage.trouble import Trouble
-from proxy.upstream.client import AiohttpUpstream
-from proxy.upstream.credentials import Credentials, netrc_path
-from proxy.upstream.oauth import refresh
 
 TELL = 0.1
 """Seconds between two words on the pipe about what changes all the time."""
@@ -227,23 +221,14 @@ async def inside(stack: contextlib.AsyncExitStack, settings: Settings, teller: T
 
     Raises StorageError and ConfigError.
     """
-    style, level = Style(settings.log.format), Level[settings.log.level.upper()]
-    log = stack.enter_context(Log(sys.stderr.buffer, style=style, level=level))
+    log = stack.enter_context(log_of(settings))
     metrics, teller.counts = counting()
     reporting = Reporting(metrics, log, Passing(teller.tell), requests=False)
-    store = _store(settings, reporting, log)
-    stack.push_async_callback(store.aclose)
+    store = store_of(stack, settings, reporting, log, in_memory=_IN_MEMORY)
     with contextlib.suppress(StorageError):
         # The thread that writes the catalog begins, lest it begin when its process has last place.
         await store.catalog.count()
-    credentials = Credentials(
-        named=settings.credentials,
-        auth_file=settings.auth_file,
-        netrc_file=netrc_path(os.environ),
-        refresh=refresh,
-    )
-    upstream = AiohttpUpstream(settings.upstream, authority=credentials, observer=reporting)
-    stack.push_async_callback(upstream.aclose)
+    upstream = upstream_of(stack, settings, credentials_of(settings), reporting)
     engine = Engine(
         Ports(
             upstream=upstream,
@@ -262,16 +247,6 @@ async def inside(stack: contextlib.AsyncExitStack, settings: Settings, teller: T
     if places is not None:
         await engine.advising.read(places)
     return Inside(engine=engine, log=log)
-
-
-def _store(settings: Settings, reporting: Reporting, log: Log) -> Store:
-    return opened(
-        settings.cache.layers,
-        limit=settings.cache.max_size,
-        trouble=Trouble(reporting.trouble),
-        on_loss=lambda what: log.event("catalog_loss", level=Level.ERROR, what=what),
-        in_memory=_IN_MEMORY,
-    )
 
 
 # -- at both ends ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The server's certificate and key, read again when their files change.
+"""The certificates and keys of the server's doors, read again when their files change.
 
 Connections that are open keep what they began with; a pair that does not fit changes nothing.
 """
@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+from proxy.app.beside import beside
+from proxy.config.admin import AdminSettings
+from proxy.config.settings import Server
 from proxy.errors import ConfigError
 from proxy.observe.log import Level, Log
 
@@ -72,6 +76,31 @@ class Certificate:
                 f"(without a password): {what}"
             ) from error
         return context
+
+
+class Certificates:
+    """Those of all doors."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._used: list[Certificate] = []
+
+    def context(self, stack: AsyncExitStack, door: Server | AdminSettings) -> ssl.SSLContext | None:
+        """What *door* speaks TLS with, watched until *stack* is taken down; None: it does not.
+
+        Raises ConfigError where certificate and key do not fit.
+        """
+        if door.tls_certificate is None or door.tls_key is None:
+            return None
+        certificate = Certificate(door.tls_certificate, door.tls_key)
+        self._used.append(certificate)
+        beside(stack, certificate.run(self._log))
+        return certificate.context
+
+    def look(self) -> None:
+        """See at once whether any has changed."""
+        for certificate in self._used:
+            certificate.look(self._log)
 
 
 def _none() -> str:

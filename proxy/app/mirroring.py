@@ -10,14 +10,17 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from proxy.app.away import LEDGER, Away
+from proxy.app.in_force import InForce
 from proxy.app.reporting import Reporting
 from proxy.config import Settings
 from proxy.config.written import MADE
 from proxy.core.model import Mirror
+from proxy.errors import StorageError
 from proxy.gateway.engine import Engine
 from proxy.mirror.book import Book
 from proxy.mirror.desk import Desk
@@ -27,28 +30,27 @@ from proxy.mirror.port import Event, Run
 from proxy.mirror.reading import Reading
 from proxy.mirror.runs import Runs
 from proxy.mirror.schedule import Schedule
+from proxy.observe.log import Level, Log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Household:
     """See `proxy.mirror.desk.House`. `alone`: there are no other workers to tell."""
 
-    in_force: Callable[[], Settings]
-    read: Callable[[str | None], Settings]
-    take_over: Callable[[], Awaitable[None]]
+    in_force: InForce
     alone: bool
 
     @property
     def settings(self) -> Settings:
-        return self.in_force()
+        return self.in_force.settings
 
     def check(self, made: str) -> Settings:
-        return self.read(made)
+        return self.in_force.read(made)
 
     async def reload(self) -> None:
         if not self.alone:
             os.kill(os.getppid(), signal.SIGHUP)  # the supervisor tells all workers
-        await self.take_over()
+        await self.in_force.reload()
 
 
 class Mirroring:
@@ -124,6 +126,35 @@ class Mirroring:
 
     def _find(self, key: str) -> Mirror | None:
         return next((one for one in self._house.settings.mirrors if one.key == key), None)
+
+
+def mirroring(
+    stack: contextlib.AsyncExitStack,
+    house: Household,
+    engine: Engine,
+    reporting: Reporting,
+    *,
+    root: Path,
+    log: Log,
+) -> Mirroring | None:
+    """Begun, until *stack* is taken down.
+
+    What mirrors know and what is made of them stands in the first folder. None, and said, where
+    that cannot be written, or is not *root*, the one that takes what is new.
+    """
+    folder = house.settings.cache.path
+    if root != folder:
+        log.event("mirroring_off", level=Level.WARNING, error=f"{folder} is only read")
+        return None
+    try:
+        made = Mirroring(house, engine, reporting)
+    except (StorageError, OSError) as error:
+        log.event("mirroring_off", level=Level.WARNING, error=error)
+        return None
+    stack.push_async_callback(made.aclose)
+    made.start()
+    house.in_force.followed_by(lambda now: made.schedule.configure(now.mirrors))
+    return made
 
 
 async def _either(changed: asyncio.Event, seconds: float) -> None:

@@ -34,7 +34,7 @@ STOP_MARGIN = 10.0
 class Start:
     """What a server is started with.
 
-    `reload` reads the settings again (see `proxy.app.worker.Reload`), `say` gets the address.
+    `reload` reads the settings again (see `proxy.app.in_force.Reload`), `say` gets the address.
     """
 
     settings: Settings

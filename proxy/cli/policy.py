@@ -18,10 +18,10 @@ from rich.table import Table
 from proxy.advisories.store import load, places_of
 from proxy.cli.cache import Told, store_of
 from proxy.config import Settings
-from proxy.config.policies import misfits, read_one
+from proxy.config.policies import listing_as, misfits, never_fitting, read_one
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
-from proxy.core.policy_text import summary
+from proxy.core.policy_text import ended, summary
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.kept import Kept, read
 from proxy.errors import ConfigError
@@ -50,15 +50,18 @@ def checked(path: Path) -> Told:
     policy = read_one(path)
     problems = {kind: list(misfits(policy, kind)) for kind in ECOSYSTEMS if kind != "files"}
     fitting = [kind for kind, found in problems.items() if not found]
+    if never := list(dict.fromkeys(never_fitting(policy))):
+        raise ConfigError("\n".join(f"{path}: {one}" for one in never))
     if not fitting:
         lines = [f"{path}: {kind}: {one}" for kind, found in problems.items() for one in found]
         raise ConfigError("\n".join(lines))
     said = tuple(summary(policy))
     misfit = {kind: found for kind, found in problems.items() if found}
     lines = [f"Not for {kind} mirrors: {one}" for kind, found in misfit.items() for one in found]
+    over = tuple(ended(policy, time.time()))
     return Told(
-        lines=(*said, f"Fits mirrors of type {', '.join(fitting)}.", *lines),
-        values={"summary": said, "fits": fitting, "problems": misfit},
+        lines=(*said, *over, f"Fits mirrors of type {', '.join(fitting)}.", *lines),
+        values={"summary": said, "over": over, "fits": fitting, "problems": misfit},
     )
 
 
@@ -115,7 +118,8 @@ def compared(settings: Settings, old: str, new: str, mirror: str) -> Difference:
     for policy in policies:
         if problems := list(misfits(policy, one.type)):
             raise ConfigError("\n".join(problems))
-    question = Question(mirror=one, policies=policies, changed=True)
+    listing = tuple(listing_as(policy, one.policy) for policy in policies)
+    question = Question(mirror=one, policies=listing, changed=True)
     return difference(_asked(settings, question))
 
 

@@ -33,6 +33,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?i?b)?", re.IGNORECASE)
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*")
 _HOST_AND_PORT = re.compile(r"(?:\[([^\]]+)\]|([^\[\]:]+|[^\[\]]*:[^\[\]]*:[^\[\]]*))(:\d{1,5})?")
+_VERSIONED = re.compile(r"\S\s*(?:[<>=~]|!=)=?\s*[\d*]|\S\s+\S")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -222,6 +223,15 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
+def _names(value: Any) -> tuple[str, ...]:
+    """A version beside a name would make a pattern that no name is like."""
+    names = _texts(value)
+    for name in names:
+        if _VERSIONED.search(name) or name != name.strip():
+            raise ValueError(f"{name!r} is more than a name; versions stand in a policy's specs")
+    return names
+
+
 def _patterns(value: Any) -> tuple[str, ...]:
     try:
         return tuple(checked_pattern(one) for one in _texts(value))
@@ -236,6 +246,7 @@ def listed(text: str) -> list[str]:
 
 TEXT = Kind("text", _text)
 PATTERNS = Kind("list of patterns", _patterns, parse=listed, show=list)
+NAMES = Kind("list of texts", _names, show=list)
 TEXTS = Kind("list of texts", _texts, show=list)
 SOURCE = Kind("URL", _text, show=_shown_source)
 DURATION = duration()

@@ -23,6 +23,7 @@ from proxy.core.policy import (
     Policy,
     Rule,
     Specs,
+    leaves,
 )
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import Ecosystem
@@ -81,7 +82,7 @@ def _read(file: ConfigFile) -> Policy:
 def filtered(
     policy: Policy | None, mirror: str, exclude: Sequence[str], include: Sequence[str]
 ) -> Policy | None:
-    """*policy* with a mirror's own lists before its rules; *include* excepts from *exclude*."""
+    """*policy* behind a mirror's own lists; *include* excepts from *exclude*."""
     if not exclude:
         return policy
     names = Names(tuple(exclude))
@@ -89,7 +90,14 @@ def filtered(
     base = policy or Policy(name=mirror)
     reason = f"the mirror {mirror} excludes it"
     rule = Rule(name="exclude", effect=Effect.DENY, condition=condition, reason=reason)
-    return replace(base, rules=(rule, *base.rules))
+    return replace(base, overrides=(rule, *base.overrides))
+
+
+def listing_as(policy: Policy, mirrors: Policy | None) -> Policy:
+    """*policy* behind the mirror's own lists that are in the policy *mirrors*."""
+    own = () if mirrors is None else mirrors.overrides
+    refusing = tuple(rule for rule in own if rule.effect is Effect.DENY)  # files' overrides allow
+    return replace(policy, overrides=(*refusing, *policy.overrides))
 
 
 def misfits(policy: Policy, kind: str) -> Iterator[str]:
@@ -100,9 +108,16 @@ def misfits(policy: Policy, kind: str) -> Iterator[str]:
         where = f"policy {policy.name}, rule {rule.name}"
         if rule.effect is Effect.WARN and kind != "pypi":
             yield f'{where}: clients of {kind} mirrors print no warnings; write types = ["pypi"]'
-        single = Policy(name="", rules=(rule,))
-        for problem in filter(None, map(ecosystem.wrong, single.leaves)):
-            yield f"{where}: {problem} (or name the mirror types it is for: types = [...])"
+        hint = "" if rule.types else " (or name the mirror types it is for: types = [...])"
+        for problem in filter(None, map(ecosystem.wrong, leaves(rule.condition))):
+            yield f"{where}: {problem}{hint}"
+
+
+def never_fitting(policy: Policy) -> Iterator[str]:
+    """What no mirror can do of *policy*: what is wrong for a type that its rule names itself."""
+    for rule in (*policy.overrides, *policy.rules):
+        for kind in sorted(rule.types):
+            yield from misfits(replace(policy, overrides=(), rules=(rule,)), kind)
 
 
 def _paths(main: Path | None) -> list[Path]:
@@ -166,7 +181,7 @@ class Reader:
             self._wrong((*at, "name"), "give the rule a name in lower-case letters, digits and -")
         given = [effect for effect in effects if effect in table]
         if len(given) != 1:
-            self._wrong(at, f"write one of {', '.join(effects)} with the rule's condition")
+            self._wrong(at, f"write {_one_of(effects)} with the rule's condition")
             return None
         (effect,) = given
         condition = self._condition((*at, effect), table[effect])
@@ -208,6 +223,9 @@ class Reader:
             self._wrong(at, 'write a table of conditions, such as { names = ["x*"] }')
             return None
         self._check_keys(at, table, [*BY_NAME, *_GROUPS])
+        if "dependencies" in table and "specs" not in table:
+            self._wrong((*at, "dependencies"), "stands beside specs: write specs = [...], too")
+            return None
         parts = [
             self._part((*at, key), key, value, table)
             for key, value in table.items()
@@ -279,6 +297,10 @@ class Reader:
         shown = _shown(at)
         where = f"{self._file.at(*at)}: {shown}" if shown else self._file.at(*at)
         self._found.wrong.append(f"{where}: {problem}")
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
 
 
 def _shown(at: Sequence[str | int]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.config.kinds import DURATION, FLAG, TEXTS, Kind
+from proxy.config.kinds import DURATION, FLAG, NAMES, TEXTS, Kind
 from proxy.core.policy import (
     Builds,
     FixesVulnerability,
@@ -54,10 +54,17 @@ class ConditionKey:
 
 
 def _some(value: Any) -> tuple[str, ...]:
-    texts: tuple[str, ...] = TEXTS.read(value)
+    return _filled(TEXTS.read(value))
+
+
+def _filled(texts: tuple[str, ...]) -> tuple[str, ...]:
     if not texts:
         raise ValueError("write at least one: an empty list says nothing of any file")
     return texts
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return _filled(NAMES.read(value))
 
 
 def _size(value: Any) -> int:
@@ -87,13 +94,14 @@ STATUSES = ("active", "reported", "mitigated", "cleared", "disputed")
 """The states of a vulnerability."""
 
 SOME = Kind("list of texts", _some)
+SOME_NAMES = Kind("list of texts", _names)
 SIZE = Kind("size", _size)
 _VULNERABILITY_KIND = Kind("true, or table of `score` and `status`", _vulnerability)
 
 CONDITIONS = (
     ConditionKey(
         name="names",
-        kind=SOME,
+        kind=SOME_NAMES,
         make=Names,
         help="The package's name is like one of them; `*` and `?` stand for any characters.",
     ),

@@ -70,7 +70,7 @@ class Stepwise:
             (
                 test.test if isinstance(test, Screened) else test,
                 verdict,
-                verdict.effect is Effect.ALLOW,
+                verdict.effect is not Effect.DENY,
             )
             for verdict, test in steps
         ]
@@ -78,9 +78,9 @@ class Stepwise:
         self._screens = screens if len(screens) == len(steps) else None
 
     def __call__(self, record: Any) -> Verdict:
-        for test, verdict, is_allowing in self._rules:
+        for test, verdict, lets_through in self._rules:
             truth = test(record)
-            if truth or (truth is None and not is_allowing):
+            if truth or (truth is None and not lets_through):
                 return verdict
         return self._last
 
@@ -89,6 +89,28 @@ class Stepwise:
         if self._screens is None or self._last.effect is Effect.DENY:
             return range(len(records))
         return sorted(set().union(*[suspects(records) for suspects in self._screens]))
+
+
+class Cautious(Stepwise):
+    """The same where some of the rules warn: in doubt one holds, unless a later one refuses."""
+
+    __slots__ = ()
+
+    def __call__(self, record: Any) -> Verdict:
+        warning: Verdict | None = None
+        for test, verdict, lets_through in self._rules:
+            truth = test(record)
+            if truth is False or (truth is None and verdict.effect is Effect.ALLOW):
+                continue
+            if truth is None and lets_through:
+                warning = warning or verdict
+                continue
+            return _decided(verdict, warning)
+        return _decided(self._last, warning)
+
+
+def _decided(verdict: Verdict, warning: Verdict | None) -> Verdict:
+    return verdict if verdict.hides or warning is None else warning
 
 
 Tester = Callable[[Leaf, bool], Node]
@@ -109,11 +131,19 @@ class Compiler:
         steps: list[tuple[Verdict, Callable[[Any], Truth]]] = []
         for rule, verdict in self._rules:
             node = node_of(rule.condition, leaf, may=rule.effect is Effect.ALLOW)
-            if callable(node):
+            if node is None and verdict.effect is Effect.WARN:
+                steps.append((verdict, _unknown))
+            elif callable(node):
                 steps.append((verdict, node))
             elif _holds(verdict, node):
-                return Stepwise(steps, verdict) if steps else verdict
-        return Stepwise(steps, self._last) if steps else self._last
+                return self._stepwise(steps, verdict) if steps else verdict
+        return self._stepwise(steps, self._last) if steps else self._last
+
+    def _stepwise(
+        self, steps: Sequence[tuple[Verdict, Callable[[Any], Truth]]], last: Verdict
+    ) -> Stepwise:
+        warns = any(verdict.effect is Effect.WARN for verdict, _ in steps)
+        return Cautious(steps, last) if warns else Stepwise(steps, last)
 
     def hides_all(self, leaf: Tester) -> bool:
         """Whether every record of a group is hidden, whatever it says."""
@@ -198,5 +228,9 @@ def _negated(node: Node) -> Node:
 
 
 def _holds(verdict: Verdict, truth: Truth) -> bool:
-    """In doubt nothing is allowed and everything is refused."""
-    return truth is True if verdict.effect is Effect.ALLOW else truth is not False
+    """In doubt nothing is let through and everything is refused."""
+    return truth is not False if verdict.hides else truth is True
+
+
+def _unknown(_: Any) -> Truth:
+    return None

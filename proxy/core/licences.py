@@ -189,6 +189,8 @@ def _checked_id(text: str) -> str:
         base, _, exception = text.partition(" WITH ")
         if _is_one(base, known) and (not exception or _is_one(exception, exceptions().values())):
             return text
+    if (family := _family_named(text)) is not None:
+        raise ValueError(f'{text!r} is a family of licences; write licence_families = ["{family}"]')
     close = get_close_matches(text, known, 1)
     hint = f"; did you mean {close[0]}?" if close else ""
     raise ValueError(f"{text!r} is no SPDX licence identifier{hint}")

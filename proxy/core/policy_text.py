@@ -68,14 +68,25 @@ def summary(policy: Policy) -> Iterator[str]:
         yield "A project of which nothing is left is refused with status 451."
 
 
+def ended(policy: Policy, now: float) -> Iterator[str]:
+    """Which rules no longer hold at *now*, seconds since the epoch."""
+    for rule in (*policy.overrides, *policy.rules):
+        if rule.expires is not None and rule.expires <= now:
+            yield f"Rule {rule.name} ended on {_day(rule.expires)}: it no longer holds."
+
+
 def _sentence(rule: Rule) -> str:
     text = f"{_DOES[rule.effect].lower()} what is {described(rule.condition)} (rule {rule.name}"
     if rule.types:
         text += f", for {_listed(sorted(rule.types))} mirrors"
     if rule.expires is not None:
-        text += f", until {datetime.fromtimestamp(rule.expires, UTC):%Y-%m-%d}"
+        text += f", until {_day(rule.expires)}"
     text += ")."
     return f"{text} Reason given: {rule.reason}" if rule.reason else text
+
+
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 
 def _grouped(condition: Condition) -> str:

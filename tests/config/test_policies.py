@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import Settings, load
-from proxy.config.policies import read_one
+from proxy.config.policies import listing_as, never_fitting, read_one
 from proxy.config.policy_conditions import CONDITIONS
 from proxy.core.policy import (
     All,
@@ -90,6 +90,10 @@ RULE = '[[rule]]\nname = "r"\n'
         (RULE + "deny = { nmes = ['a'] }", 3, "did you mean names"),
         (RULE + "deny = { names = [] }", 3, "at least one"),
         (RULE + "deny = { names = [1] }", 3, "list of texts"),
+        (RULE + "deny = { names = ['a<2'] }", 3, "specs"),
+        (RULE + "deny = { names = ['a == 2'] }", 3, "specs"),
+        (RULE + "deny = { names = [' a'] }", 3, "more than a name"),
+        (RULE + "deny = { names = ['a'], dependencies = true }", 3, "beside specs"),
         (RULE + "deny = {}", 3, "table of conditions"),
         (RULE + "deny = { any = [] }", 3, "list of tables"),
         (RULE + "deny = { younger_than = 'soon' }", 3, "duration|seconds"),
@@ -135,11 +139,15 @@ def test_a_mirrors_own_policy_comes_in_place_of_the_one_for_all(tmp_path: Path) 
 
 def test_a_mirrors_lists_come_before_its_policy(tmp_path: Path) -> None:
     text = f'policy = "house"\n{CONDA}exclude = ["p*"]\ninclude = ["python"]\n'
-    (mirror,) = settings(tmp_path, text, house=NO_A).mirrors
+    house = f'{NO_A}\n[[override]]\nname = "back"\nallow = {{ names = ["pandas"] }}'
+    (mirror,) = settings(tmp_path, text, house=house).mirrors
     assert mirror.policy is not None
-    first, second = mirror.policy.rules
+    (first, brought_back), (rule,) = mirror.policy.overrides, mirror.policy.rules
     assert first.condition == All((Names(("p*",)), Not(Names(("python",)))))
-    assert second.name == "r"
+    assert (first.effect, brought_back.name, rule.name) == (Effect.DENY, "back", "r")
+    draft = listing_as(Policy(name="draft"), mirror.policy)
+    assert draft.overrides == (first,)
+    assert listing_as(draft, None) == draft
 
 
 @pytest.mark.parametrize(
@@ -147,11 +155,13 @@ def test_a_mirrors_lists_come_before_its_policy(tmp_path: Path) -> None:
     [
         (CONDA + 'policy = "gone"\n', NO_A, "there is no policy 'gone'; known: house"),
         (CONDA + 'include = ["a"]\n', NO_A, "no exclude"),
+        (CONDA + 'exclude = ["a >=2"]\n', NO_A, "more than a name"),
         (FILES + 'policy = "house"\n', NO_A, "a tree of files has no index"),
         (PYPI + 'policy = "house"\n', RULE + 'deny = { licences = ["MIT"] }', "licence"),
         (PYPI + 'policy = "house"\n', RULE + 'deny = { specs = ["a >="] }', "requirement"),
         (CONDA + 'policy = "house"\n', RULE + 'deny = { specs = ["a >="] }', "MatchSpec"),
         (CONDA + 'policy = "house"\n', RULE + 'deny = { licences = ["MITT"] }', "did you mean MIT"),
+        (CONDA + 'policy = "house"\n', RULE + 'deny = { licences = ["GPL3"] }', "licence_families"),
         (CONDA + 'policy = "house"\n', RULE + 'warn = { names = ["a"] }', "print no warnings"),
     ],
 )
@@ -167,6 +177,14 @@ def test_a_mirror_is_not_to_blame_for_the_policy_that_it_names(tmp_path: Path) -
         with pytest.raises(ConfigError, match=r"house\.toml") as error:
             settings(tmp_path, CONDA + 'policy = "house"\n', house=broken)
         assert "there is no policy" not in str(error.value)
+
+
+def test_what_is_wrong_for_a_type_that_the_rule_names_fits_nowhere(tmp_path: Path) -> None:
+    only = RULE + 'types = ["pypi"]\ndeny = { tags = ["cp312"] }'
+    (told,) = never_fitting(read(tmp_path, only))
+    assert told.startswith("policy house, rule r: no wheel's tag is like 'cp312'; ")
+    others = RULE + 'deny = { tags = ["cp312-*", "cp312-cp312-any"] }'  # not for conda
+    assert not list(never_fitting(read(tmp_path, others)))
 
 
 def test_a_rule_for_other_types_does_not_matter(tmp_path: Path) -> None:

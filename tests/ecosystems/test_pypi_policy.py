@@ -137,6 +137,21 @@ def test_a_warning_is_what_clients_print_of_yanked_files() -> None:
     assert not any(made.gate.values())
 
 
+@pytest.mark.parametrize("unknown", [LargerThan(5), Builds(("x",))])
+def test_a_warning_in_doubt_lets_nothing_through_that_a_later_rule_refuses(
+    unknown: Condition,
+) -> None:
+    page = page_of(file_of(WHEEL, size=None), file_of(SDIST, size=None))
+    rules = (warn(unknown, "large"), deny(Kinds(("sdist",)), "no"), allow(Kinds(("wheel",))))
+    made = views(page, under(CONTEXT, *rules))
+    assert [(one["filename"], bool(one.get("yanked"))) for one in made.json["files"]] == [
+        (WHEEL, True)
+    ]
+    assert made.counts == {"no": 1}
+    closed = under(CONTEXT, warn(unknown, "large"), default=Effect.DENY)
+    assert views(page, closed).counts == {"default": 2}
+
+
 def test_companions_are_refused_with_their_file() -> None:
     page = page_of(file_of(WHEEL, core_metadata={"sha256": "7" * 64}, gpg_sig=True))
     made = views(page, under(CONTEXT, deny(Names(("sample",)), "no", "why")))

@@ -48,6 +48,9 @@ KINDS = ("wheel", "sdist", "other")
 STATUSES = ("active", "archived", "quarantined", "deprecated")
 """PEP 792."""
 
+_PARTS_OF_TAG = 3
+"""Interpreter, ABI and platform (PEP 425)."""
+
 
 def wrong(leaf: Leaf) -> str | None:
     """See `Ecosystem.wrong`."""
@@ -58,6 +61,8 @@ def wrong(leaf: Leaf) -> str | None:
             return "a simple index has no build strings; write tags"
         case NeedsCompilation():
             return 'a simple index does not say what is compiled; write kinds = ["sdist"]'
+        case Tags(patterns=patterns) if unlike := [one for one in patterns if not _may_be_tag(one)]:
+            return f"no wheel's tag is like {unlike[0]!r}; it has three parts: cp312-abi3-win_amd64"
         case Kinds(kinds=kinds) if unknown := sorted(set(kinds) - set(KINDS)):
             return f"an index has no {', '.join(unknown)}; write some of {', '.join(KINDS)}"
         case Statuses(statuses=statuses) if unknown := sorted(set(statuses) - set(STATUSES)):
@@ -69,6 +74,11 @@ def wrong(leaf: Leaf) -> str | None:
             return next((problem for text in texts if (problem := _wrong_spec(text))), None)
         case _:
             return None
+
+
+def _may_be_tag(pattern: str) -> bool:
+    """A star may stand for hyphens, too."""
+    return "*" in pattern or len(pattern.split("-")) == _PARTS_OF_TAG
 
 
 def _wrong_spec(text: str) -> str | None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from proxy.config.declared import MIRROR
 from proxy.config.key import Key
-from proxy.config.kinds import FLAG, HOSTS, TEXTS
+from proxy.config.kinds import FLAG, HOSTS, NAMES, TEXTS
 from proxy.ecosystems import ECOSYSTEMS
 
-_LISTS = (TEXTS, HOSTS)
+_LISTS = (TEXTS, NAMES, HOSTS)
 _FIXED = ("type", "name", "mode")
 _FLAGS = (("", "as usual"), ("true", "yes"), ("false", "no"))
 _TYPES = tuple((name, name) for name in ECOSYSTEMS)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from prometheus_client import Metric
 
-from proxy.config.policies import misfits, read_text
+from proxy.config.policies import listing_as, misfits, never_fitting, read_text
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
 from proxy.core.policy_text import summary
@@ -223,6 +223,8 @@ class PolicyDesk:
 
     async def _check(self, call: Call) -> Checked:
         policy = read_text(call.body.name, call.body.text)
+        if never := list(dict.fromkeys(never_fitting(policy))):
+            raise ConfigError("\n".join(never))
         found = {kind: tuple(misfits(policy, kind)) for kind in ECOSYSTEMS if kind != "files"}
         return Checked(
             summary=tuple(summary(policy)),
@@ -241,11 +243,13 @@ class PolicyDesk:
         mirror = self._mirror(change.mirror)
         if (change.new is None) == (change.text is None):
             raise ConfigError("write one of new (a policy's name) and text (a policy file)")
-        old = mirror.policy if change.old is None else self._named(change.old)
+        own = mirror.policy
+        old = own if change.old is None else listing_as(self._named(change.old), own)
         new = self._named(change.new) if change.text is None else read_text("draft", change.text)
         if problems := list(misfits(new, mirror.type)):
             raise ConfigError("\n".join(problems))
-        question = Question(mirror=mirror, policies=(old, new), changed=True)
+        policies = old, listing_as(new, own)
+        question = Question(mirror=mirror, policies=policies, changed=True)
         found = difference(await self._ask(question))
         return Changed(
             hidden=dict(found.hidden),

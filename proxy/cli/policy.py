@@ -36,6 +36,7 @@ from proxy.gateway.explaining import (
     as_row,
     difference,
     held,
+    shown,
 )
 
 _SHOWN = 20
@@ -66,9 +67,12 @@ def checked(path: Path) -> Told:
 
 
 def summed_up(settings: Settings, name: str) -> Iterator[str]:
-    """What now holds for a mirror, or what a policy that is named or in a file says, in words."""
-    mirror = next((one for one in settings.mirrors if name in (one.key, one.name)), None)
-    if mirror is not None:
+    """What now holds for a mirror, or what a policy that is named or in a file says, in words.
+
+    Raises ConfigError.
+    """
+    if any(name in (one.key, one.name) for one in settings.mirrors):
+        mirror = mirror_of(settings, name)
         policy = in_force(mirror.policy, mirror, advised=settings.advisories.osv is not None)
         holding = policy and policy.at(time.time(), mirror.type)
         yield from summary(holding) if holding else ["Everything is allowed."]
@@ -105,11 +109,12 @@ def explained(settings: Settings, mirror: str, package: str) -> list[Compared]:
     Raises ConfigError, BadIndex, StorageError.
     """
     one = mirror_of(settings, mirror)
-    return _asked(settings, Question(mirror=one, policies=(one.policy,), package=package))
+    found, _ = _asked(settings, Question(mirror=one, policies=(one.policy,), package=package))
+    return found
 
 
-def compared(settings: Settings, old: str, new: str, mirror: str) -> Difference:
-    """What the policy *new* would change for *mirror*.
+def compared(settings: Settings, old: str, new: str, mirror: str) -> tuple[Difference, int]:
+    """What the policy *new* would change for *mirror*, and in how many indexes that was looked for.
 
     Raises ConfigError, BadIndex, StorageError.
     """
@@ -120,10 +125,13 @@ def compared(settings: Settings, old: str, new: str, mirror: str) -> Difference:
             raise ConfigError("\n".join(problems))
     listing = tuple(listing_as(policy, one.policy) for policy in policies)
     question = Question(mirror=one, policies=listing, changed=True)
-    return difference(_asked(settings, question))
+    found, looked_at = _asked(settings, question)
+    return difference(found), looked_at
 
 
-def _asked(settings: Settings, question: Question) -> list[Compared]:
+def _asked(settings: Settings, question: Question) -> tuple[list[Compared], int]:
+    """The answer, and how many indexes of the mirror are here."""
+
     async def run(work: Any, job: JudgeJob, _: int) -> list[Compared]:
         found: list[Compared] = work(job)
         return found
@@ -131,9 +139,12 @@ def _asked(settings: Settings, question: Question) -> list[Compared]:
     now, places = time.time(), places_of(settings.advisories)
     known = None if places is None else load(places, now)
 
-    async def main() -> list[Compared]:
+    async def main() -> tuple[list[Compared], int]:
         async with store_of(settings) as store:
-            return await answer(question, store.catalog, store.blobs, now=now, run=run, known=known)
+            catalog, blobs = store.catalog, store.blobs
+            here = await shown(catalog, question.mirror)
+            found = await answer(question, catalog, blobs, now=now, run=run, known=known)
+            return found, len(here)
 
     return asyncio.run(main())
 
@@ -192,19 +203,20 @@ def explanation(found: list[Compared]) -> Iterator[str]:
         yield line
 
 
-def changes(found: Difference, *, everything: bool) -> Iterator[str]:
-    """Counts by rule, then names."""
+def changes(found: Difference, looked_at: int, *, everything: bool) -> Iterator[str]:
+    """Counts by rule, then names, of so many indexes."""
     hidden, back = sum(found.hidden.values()), sum(found.brought_back.values())
     yield f"{hidden} files would be hidden, {back} brought back."
     for rule, count in sorted(found.hidden.items()):
         yield f"  hidden by {rule}: {count}"
     for rule, count in sorted(found.brought_back.items()):
         yield f"  no longer hidden by {rule}: {count}"
-    shown = found.files if everything else found.files[:_SHOWN]
-    for one in shown:
+    listed = found.files if everything else found.files[:_SHOWN]
+    for one in listed:
         yield f"{'-' if one.verdicts[1].hides else '+'} {one.index}: {one.filename}"
-    if len(shown) < len(found.files):
-        yield f"and {len(found.files) - len(shown)} more; --all shows them"
+    if len(listed) < len(found.files):
+        yield f"and {len(found.files) - len(listed)} more; --all shows them"
+    yield f"Indexes that are here and were looked at: {looked_at}."
 
 
 def report(found: list[Kept], form: str) -> str:

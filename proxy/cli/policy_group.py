@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -62,8 +62,7 @@ def policy_explain(
         for line in policy.explanation(found):
             typer.echo(line)
         if not found:
-            typer.echo(f"No index of {mirror} that is here lists {package}.", err=True)
-            raise typer.Exit(1)
+            _fail(f"No index of {mirror} that is here lists {package}.")
 
 
 @group.command("diff")
@@ -80,11 +79,13 @@ def policy_diff(  # noqa: PLR0917 - typer's options
     from proxy.config import load  # noqa: PLC0415
 
     with refusing():
-        found = policy.compared(load(config, os.environ).settings, old, new, mirror)
+        found, looked_at = policy.compared(load(config, os.environ).settings, old, new, mirror)
+        if not looked_at:
+            _fail(f"No index of {mirror} is here: nothing could be compared.")
         if as_json:
             typer.echo(policy.as_json(found.files))
             return
-        for line in policy.changes(found, everything=everything):
+        for line in policy.changes(found, looked_at, everything=everything):
             typer.echo(line)
 
 
@@ -103,4 +104,11 @@ def policy_dependencies(
         if form not in ("table", "json", "csv"):
             raise ConfigError(f"--format {form}: write table, json or csv")
         found = policy.dependencies(load(config, os.environ).settings, mirror)
+        if not found:
+            _fail(f"No index of {mirror} that is here lists what its allow-lists name.")
         typer.echo(policy.report(found, "json" if as_json else form))
+
+
+def _fail(problem: str) -> NoReturn:
+    typer.echo(problem, err=True)
+    raise typer.Exit(1)

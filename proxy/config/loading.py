@@ -99,7 +99,11 @@ class _Loading:
         for section, name, problem in together:
             dotted = f"{section}.{name}"
             self._found.wrong.append(f"{self._found.origins[dotted]}: {dotted}: {problem}")
-        policies = Policies(read_all(path, self._found), self._value("policy", POLICY))
+        policies = Policies(
+            by_name=read_all(path, self._found),
+            default=self._value("policy", POLICY),
+            advised=sections["advisories"]["osv"] is not None,
+        )
         offline = self._value("offline", OFFLINE) is True
         tables = MirrorTables(self._files, credentials, policies, self._found, offline=offline)
         layers = sections["cache"]["path"] or ()

@@ -13,7 +13,7 @@ from proxy.config.declared import MIRROR, REQUIRED
 from proxy.config.files import ConfigFile
 from proxy.config.findings import DEFAULT, Findings
 from proxy.config.key import Key
-from proxy.config.policies import NONE, filtered, misfits
+from proxy.config.policies import NONE, asking_of_vulnerabilities, filtered, misfits
 from proxy.config.settings import DEFAULT_MIRRORS, mirror_of
 from proxy.config.written import Written, frozen, shown
 from proxy.core.model import Mirror
@@ -24,6 +24,10 @@ _EXAMPLES = {
     "name": '"conda-forge"',
     "source": '"https://conda.anaconda.org/conda-forge"',
 }
+
+_UNADVISED = (
+    "of no package it would be known whether it has vulnerabilities; set osv under [advisories]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,13 @@ class _Table:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The policies there are, and the name of the one for all mirrors."""
+    """The policies there are, and the name of the one for all mirrors. `advised`: it is known where
+    advisories are.
+    """
 
     by_name: Mapping[str, Policy]
     default: str | None
+    advised: bool = True
 
 
 class MirrorTables:
@@ -169,6 +176,9 @@ class MirrorTables:
         whole = filtered(policy, shown, values["exclude"], values["include"])
         for problem in misfits(whole, kind) if whole is not None else ():
             self._wrong(table, key, problem)
+        if whole is not None and not self._policies.advised:
+            for rule in asking_of_vulnerabilities(whole, kind):
+                self._wrong(table, key, f"policy {whole.name}, rule {rule}: {_UNADVISED}")
         return whole
 
     def _wrong(self, table: _Table, key: str, problem: str) -> None:

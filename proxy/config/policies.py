@@ -23,6 +23,7 @@ from proxy.core.policy import (
     Policy,
     Rule,
     Specs,
+    Vulnerable,
     leaves,
 )
 from proxy.ecosystems import ECOSYSTEMS
@@ -111,6 +112,17 @@ def misfits(policy: Policy, kind: str) -> Iterator[str]:
         hint = "" if rule.types else " (or name the mirror types it is for: types = [...])"
         for problem in filter(None, map(ecosystem.wrong, leaves(rule.condition))):
             yield f"{where}: {problem}{hint}"
+
+
+def asking_of_vulnerabilities(policy: Policy, kind: str) -> Iterator[str]:
+    """The names of the rules for mirrors of type *kind* that cannot do without advisories.
+
+    One that `fixes_vulnerability` excepts can: without them it excepts nothing.
+    """
+    fitting = policy.at(0.0, kind)
+    for rule in (*fitting.overrides, *fitting.rules):
+        if any(isinstance(leaf, Vulnerable) for leaf in leaves(rule.condition)):
+            yield rule.name
 
 
 def never_fitting(policy: Policy) -> Iterator[str]:

@@ -115,7 +115,7 @@ def _compared(job: JudgeJob, body: Body) -> list[Compared]:
         is_wanted = _meant(job.package)
         columns.append([one for one in judged if is_wanted(one.name)])
     found: list[Compared] = []
-    ages = _cool_downs(job.policies[-1])
+    ages, now = _cool_downs(job.policies[-1]), job.moment
     for row in zip(*columns, strict=True):
         if is_pattern(job.package) and len(found) > MOST:
             break  # `answer` refuses it
@@ -131,7 +131,7 @@ def _compared(job: JudgeJob, body: Body) -> list[Compared]:
                 version=first.version,
                 published=first.published,
                 verdicts=verdicts,
-                until=_until(first.published, verdicts[-1], ages),
+                until=_until(first.published, verdicts[-1], ages, now),
             )
         )
     return found
@@ -148,11 +148,14 @@ def _cool_downs(policy: Policy | None) -> Mapping[str, float]:
     }
 
 
-def _until(published: float | None, verdict: Verdict, ages: Mapping[str, float]) -> float | None:
-    """When the file will be old enough: at the first step of time behind that."""
+def _until(
+    published: float | None, verdict: Verdict, ages: Mapping[str, float], now: float
+) -> float | None:
+    """When the file will be old enough: at the first step of time behind that. None: it is."""
     if published is None or not verdict.hides or verdict.rule not in ages:
         return None
-    return math.ceil((published + ages[verdict.rule]) / STEP) * STEP
+    end = math.ceil((published + ages[verdict.rule]) / STEP) * STEP
+    return end if end > now else None
 
 
 def spelt(name: str) -> str:

@@ -8,6 +8,8 @@ reason, too. No error text names a secret: errors are redacted where they are ma
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
@@ -89,6 +91,24 @@ RETRY_AFTER = 5
 
 _PLAIN = ":;,()!*'@/?"
 """What may stand in a query as it is (RFC 3986 section 3.4), and is read better so."""
+
+_LIKENESSES = str.maketrans(
+    {
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015", "-"),
+        **dict.fromkeys("\u2018\u2019\u201a\u201b", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb", '"'),
+        **dict.fromkeys([*map(chr, range(32)), "\x7f"], " "),
+        "ß": "ss",
+        "ø": "o",
+        "Ø": "O",
+        "æ": "ae",
+        "Æ": "AE",
+        "ł": "l",
+        "Ł": "L",
+        "đ": "d",
+    }
+)
+_UNSHOWN = re.compile(r"\?(?:\s*\?)+")  # several in a row say no more than one
 
 NEGATIVE_MAX_AGE = 10
 """Seconds for which a client may keep a 404 of ours: short, a mirror may be added any time."""
@@ -182,6 +202,10 @@ def _headers(error: ProxyError, status: int) -> dict[str, str]:
 
 
 def _phrase(text: str) -> str:
-    """A reason phrase (RFC 9112 section 4): printable ASCII in one line, and not endless."""
-    kept = "".join(c if " " <= c <= "~" else " " for c in text)
-    return " ".join(kept.split())[:200]
+    """A reason phrase (RFC 9112 section 4): printable ASCII in one line, and not endless.
+
+    Letters lose their accents; what has no likeness in ASCII is a question mark.
+    """
+    plain = unicodedata.normalize("NFKD", text).translate(_LIKENESSES)
+    shown = "".join(c if " " <= c <= "~" else "?" for c in plain if not unicodedata.combining(c))
+    return " ".join(_UNSHOWN.sub("?", shown).split())[:200]

@@ -1,11 +1,13 @@
-"""`pkgproxy policy check` says what is wrong, and what a file that is right does."""
+"""`pkgproxy policy` says what is wrong, and what a policy does, or that there is nothing to see."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from proxy.cli import app
 from proxy.cli.policy import checked
 from proxy.errors import ConfigError
 
@@ -49,3 +51,49 @@ def test_a_rule_that_is_wrong_for_the_type_it_names_is_an_error(
         checked(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "name the mirror types" not in str(error.value)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "policies").mkdir()
+    closed = '[[rule]]\nname = "some"\nallow = { specs = ["a"], dependencies = true }\n'
+    (tmp_path / "policies" / "closed.toml").write_text(f'default = "deny"\n{closed}')
+    path = tmp_path / "pkgproxy.toml"
+    path.write_text(
+        f"""
+        cache.path = "{tmp_path}/cache"
+        [[mirror]]
+        type = "conda"
+        name = "lab"
+        source = "https://c.example.org/lab"
+        policy = "closed"
+        [[mirror]]
+        type = "pypi"
+        name = "lab"
+        source = "https://p.example.org/simple/"
+        """
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("diff", "none", "closed", "-m", "conda/lab"), 1, "No index of conda/lab is here"),
+        (("diff", "none", "closed", "-m", "conda/lab", "--json"), 1, "No index of conda/lab"),
+        (("dependencies", "conda/lab"), 1, "No index of conda/lab"),
+        (("explain", "conda/lab", "a"), 1, "No index of conda/lab"),
+        (("summary", "lab"), 2, "several mirrors lab; write one of conda/lab, pypi/lab"),
+    ],
+)
+def test_what_cannot_be_answered_is_said(
+    config: Path, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    result = CliRunner().invoke(app, ["policy", *arguments, "--config", str(config)])
+    assert (result.exit_code, result.stdout) == (status, "")
+    assert words in result.stderr
+
+
+def test_a_summary_is_of_the_mirror_that_is_meant(config: Path) -> None:
+    result = CliRunner().invoke(app, ["policy", "summary", "pypi/lab", "--config", str(config)])
+    assert result.stdout == "Everything is allowed.\n"

@@ -281,6 +281,7 @@ def test_the_command_line_explains_and_compares(world: World) -> None:
     changed = policy("diff", "none", "house", "--mirror", "conda/c")
     assert "2 files would be hidden, 0 brought back." in changed
     assert "- noarch/repodata.json: web-2.0-0.conda" in changed
+    assert "Indexes that are here and were looked at: " in changed
     back = json.loads(policy("diff", "house", "none", "--mirror", "conda/c", "--json"))
     assert {one["filename"] for one in back} == {"web-2.0-0.conda", "secret-1.0-0.conda"}
     summed_up = policy("summary", "conda/c")

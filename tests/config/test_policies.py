@@ -172,6 +172,20 @@ def test_a_policy_that_a_mirror_cannot_have_is_told(
         settings(tmp_path, mirror, house=policy)
 
 
+def test_a_rule_about_vulnerabilities_needs_advisories(tmp_path: Path) -> None:
+    """Else it refuses everything, for a reason that is not true."""
+    asking = RULE + "deny = { any = [{ vulnerability = true }, { names = ['a'] }] }"
+    with pytest.raises(ConfigError, match="set osv under") as error:
+        settings(tmp_path, PYPI + 'policy = "house"\n', house=asking)
+    assert "mirror p, policy: policy house, rule r: " in str(error.value)
+    settings(tmp_path, FILES + PYPI, house=asking)  # nobody has it
+    excepting = "deny = { younger_than = '7d', not = { fixes_vulnerability = true } }"
+    settings(tmp_path, PYPI + 'policy = "house"\n', house=RULE + excepting)
+    (tmp_path / "osv").mkdir()
+    advised = f'policy = "house"\n[advisories]\nosv = "{tmp_path}/osv"\n{PYPI}'
+    settings(tmp_path, advised, house=asking)
+
+
 def test_a_mirror_is_not_to_blame_for_the_policy_that_it_names(tmp_path: Path) -> None:
     for broken in ("[[rule]", RULE):
         with pytest.raises(ConfigError, match=r"house\.toml") as error:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from proxy.core.advisories import Advisories, Advisory
-from proxy.core.policy import Effect, Names, Policy, Specs, Vulnerable, YoungerThan
+from proxy.core.policy import Effect, Names, Not, Policy, Specs, Vulnerable, YoungerThan
 from proxy.gateway import freezing
 from proxy.gateway.contexts import STEP
 from proxy.gateway.explaining import Compared, Question, as_row, difference
@@ -131,5 +131,8 @@ def test_ages_stand_still_in_explanations_as_in_the_index(tmp_path: Path) -> Non
             assert (NAME not in await listed(world)) is is_hidden
             assert (NAME not in await shown(world)) is is_hidden
             await world.settled()
+        world.rule(policy(deny(Not(YoungerThan(STEP)), "too-old")))
+        found = (await asked(world))[NAME]
+        assert (found.verdicts[-1].rule, found.until) == ("too-old", None)
 
     play(tmp_path, script, files)

@@ -88,6 +88,24 @@ def test_a_reason_is_one_short_line_of_ascii(text: str) -> None:
     assert len(reason) <= 200
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            "Gesperrt für alle \u2013 „größer“ als nötig…",
+            'Gesperrt fur alle - "grosser" als notig...',
+        ),
+        ("Défense d'accès", "Defense d'acces"),
+        ("问 https://wiki.example.org/a?b=1", "? https://wiki.example.org/a?b=1"),
+        ("нет", "?"),
+    ],
+)
+def test_a_reason_is_read_without_its_accents(said: str, shown: str) -> None:
+    told = problem(errors.Denied("f", rule="r", reason=said), ecosystem="pypi")
+    assert told.reason == f"Refused by policy: f is refused by rule r: {shown}"
+    assert told.detail == f"f is refused by rule r: {said}"
+
+
 R_AGENT = "R (4.5.1 x86_64-pc-linux-gnu x86_64 linux-gnu)"
 
 

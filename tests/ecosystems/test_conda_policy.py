@@ -106,6 +106,8 @@ VERSIONS = channel(
         (Specs(("a 1.*", "b")), {"a-1.0-0.conda", "b-1.0-0.conda"}),
         (Specs(("* * cuda*",)), {"a-2.0-0.conda"}),
         (Specs(("a[build=py_0]",)), {"a-1.0-0.conda"}),
+        (Specs(("a[subdir=linux-64]", "b[subdir=win-64]")), {"a-1.0-0.conda", "a-2.0-0.conda"}),
+        (Specs(("*[subdir=noarch]",)), set()),
         (Builds(("cuda*",)), {"a-2.0-0.conda"}),
         (Platforms(("linux-*",)), {"a-1.0-0.conda", "a-2.0-0.conda", "b-1.0-0.conda"}),
         (Platforms(("noarch",)), set()),
@@ -118,6 +120,39 @@ def test_a_condition_hides_what_it_says_and_what_it_cannot_know(
     condition: Condition, hidden: set[str]
 ) -> None:
     assert hidden_by(condition, VERSIONS) == hidden
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("a[license=MIT]", "license; write licences"),
+        ("a[license_family=MIT]", "license_family; write licence_families"),
+        ("https://c.example.org/c/linux-64/a-1.0-0.conda", "url; write its name"),
+        ("a[fn='a-1.0-0.conda']", "fn; write its name"),
+        ("a >=1[track_features=mkl]", "track_features"),
+        ("a[extras=[x]]", "extras"),
+        ("a[when='python']", "when"),
+        ("there:a 1.*", "namespace"),
+        ("c::a", "names a channel"),
+    ],
+)
+def test_a_spec_that_would_hold_of_more_than_it_says_is_wrong(spec: str, words: str) -> None:
+    assert words in str(CONDA.wrong(Specs((spec,))))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "a",
+        "*",
+        "a >=1,<2|3.*",
+        "a[version='>=1', build='py*_0', build_number='>2']",
+        f"a[subdir=linux-64, sha256={'a' * 64}, md5={'b' * 32}]",
+        "^a.*[bc]$",
+    ],
+)
+def test_a_spec_of_what_is_compared_is_right(spec: str) -> None:
+    assert CONDA.wrong(Specs((spec,))) is None
 
 
 def test_the_refusal_names_the_rule_and_its_reason() -> None:

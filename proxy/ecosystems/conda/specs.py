@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -12,18 +13,29 @@ from proxy.ecosystems.conda.records import Judgeable
 if TYPE_CHECKING:  # 40 ms that nobody without such a rule needs
     from rattler import MatchSpec, PackageRecord
 
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKETED = re.compile(r"[\[,]\s*([a-z0-9_]+)=")
+_COMPARED = frozenset({"version", "build", "build_number", "subdir", "md5", "sha256"})
+_INSTEAD = {
+    "license": "write licences",
+    "license_family": "write licence_families",
+    "fn": "write its name, version and build, or its sha256",
+    "url": "write its name, version and build, or its sha256",
+}
+"""What to write in place of keys that are not compared."""
+
 
 class Candidate:
     """A record as py-rattler has it; `package` is None where it cannot be read as one."""
 
     def __init__(self, record: Judgeable, subdir: str) -> None:
         self._record = record
-        self._subdir = subdir
+        self.subdir = subdir
 
     @cached_property
     def package(self) -> PackageRecord | None:
         try:
-            return _package_record(self._record, self._subdir)
+            return _package_record(self._record, self.subdir)
         except _unreadable():
             return None
 
@@ -35,6 +47,7 @@ class Spec:
     spec: MatchSpec
     exact: str | None  # the name, where it is no pattern
     is_name_only: bool
+    subdir: str | None = None
 
     @classmethod
     def of(cls, text: str) -> Spec:
@@ -50,6 +63,11 @@ class Spec:
             return str(error)
         if spec.channel is not None:
             return f"{text!r} names a channel; a rule is for the mirrors that its policy is for"
+        # What no record tells, or is not compared by `matches`, would hold of any.
+        for key in _BRACKETED.findall(_QUOTED.sub("", str(spec))):
+            if key not in _COMPARED:
+                instead = _INSTEAD.get(key, "leave it out")
+                return f"{text!r} is not judged by its {key}; {instead}"
         return None
 
     def is_for(self, name: str) -> bool:
@@ -64,6 +82,8 @@ class Spec:
 
     def matches_candidate(self, candidate: Candidate) -> bool | None:
         """The same of a record that many specs are tried on."""
+        if self.subdir is not None and self.subdir != candidate.subdir:  # rattler takes any
+            return False
         package = candidate.package
         return None if package is None else self.spec.matches(package)
 
@@ -103,6 +123,7 @@ def _read(text: str) -> Spec:
         spec=spec,
         exact=None if exact is None else exact.normalized,
         is_name_only=str(spec) == name.normalized,
+        subdir=spec.subdir,
     )
 
 

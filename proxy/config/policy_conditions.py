@@ -189,7 +189,7 @@ CONDITIONS = (
         name="fixes_vulnerability",
         kind=FLAG,
         make=FixesVulnerability,
-        help="A vulnerability of earlier versions is fixed in it, and it has none itself.",
+        help="It is the version that fixes a known vulnerability, and has none itself.",
     ),
     ConditionKey(
         name="needs_compilation",

@@ -64,9 +64,13 @@ class Range:
         return sorted(events, key=lambda event: _place(event, order))
 
     def fixed_in(self, version: str, order: Order) -> bool:
-        """Whether the fix is in *version*. Raises ValueError where it cannot be ordered."""
-        key = order(version)
-        return any(kind == "fixed" and key >= order(at) for kind, at in self.events)
+        """Whether *version*, or what it is a local build of, is the first that has a fix.
+
+        Later ones have it as well, but are not what people wait for: of a package that once had a
+        vulnerability every release would be. Raises ValueError where it cannot be ordered.
+        """
+        bare = order(_public(version))
+        return any(kind == "fixed" and bare == order(at) for kind, at in self.events)
 
 
 def _place(event: tuple[str, str], order: Order) -> tuple[bool, Any, bool]:
@@ -116,7 +120,7 @@ class Advisory:
             return True
 
     def fixed_by(self, version: str, order: Order) -> bool:
-        """Whether *version* is one in which it is fixed; in doubt it is not."""
+        """Whether *version* is the one that fixes it; in doubt it is not."""
         try:
             fixed = any(one.fixed_in(version, order) for one in self.ranges)
         except ValueError:

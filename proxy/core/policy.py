@@ -167,7 +167,7 @@ class Vulnerable:
 
 @dataclass(frozen=True, slots=True)
 class FixesVulnerability:
-    """A known vulnerability of earlier versions is fixed in it, and it has none itself."""
+    """It is the version in which a known vulnerability was fixed, and has none itself."""
 
     fixes: bool = True
 

@@ -49,7 +49,7 @@ def record_of(record: dict[str, Any]) -> Record:
         ([{"introduced": "0"}], ["0.1", "99"], [], []),
         ([{"introduced": "0"}, {"fixed": "1.2"}], ["0.1", "1.1.9", "1.2rc1"], ["1.2"], ["1.2"]),
         ([{"introduced": "1"}, {"last_affected": "2.0"}], ["1", "2"], ["0.9", "2.0.1"], []),
-        ([{"fixed": "1.2"}, {"introduced": "0"}], ["1"], ["1.2", "3"], ["3"]),
+        ([{"fixed": "1.2"}, {"introduced": "0"}], ["1"], ["1.2", "3"], ["1.2", "1.2.0"]),
         (
             [{"introduced": "0"}, {"fixed": "1.1"}, {"introduced": "2.0"}, {"fixed": "2.1"}],
             ["1.0", "2.0"],
@@ -65,7 +65,7 @@ def record_of(record: dict[str, Any]) -> Record:
             ["3"],
             ["3"],
         ),
-        ([{"introduced": "2"}, {"fixed": "2"}], [], ["1", "2", "3"], ["2", "3"]),
+        ([{"introduced": "2"}, {"fixed": "2"}], [], ["1", "2", "3"], ["2"]),
         ([{"fixed": "2"}], ["1"], ["2"], ["2"]),
         ([{"introduced": "1"}, {"last_affected": "2.0"}], ["2.0+cu118"], ["2.0.post1"], []),
         ([{"introduced": "1"}, {"fixed": "2.0"}], ["1.9+cu118"], ["2.0+cu118"], ["2.0+cu118"]),
@@ -79,6 +79,7 @@ def test_ranges_are_evaluated_as_osv_says(
     assert not any(found.affects(version, Version) for version in clean)
     assert all(found.fixed_by(version, Version) for version in fixed)
     assert not any(found.fixed_by(version, Version) for version in affected)
+    assert not any(found.fixed_by(version, Version) for version in ("3.1", "99"))  # long since
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ class Cran:
     """See `proxy.ecosystems.base.Ecosystem`."""
 
     name = "cran"
-    recipe = 3
+    recipe = 4
 
     def classify(self, mirror: str, path: str) -> Resource:
         """See `cran.paths`."""

@@ -33,7 +33,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?i?b)?", re.IGNORECASE)
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*")
 _HOST_AND_PORT = re.compile(r"(?:\[([^\]]+)\]|([^\[\]:]+|[^\[\]]*:[^\[\]]*:[^\[\]]*))(:\d{1,5})?")
-_VERSIONED = re.compile(r"\S\s*(?:[<>=~]|!=)=?\s*[\d*]|\S\s+\S")
+_VERSIONED = re.compile(r"\S\s*(?:[<>=~]|!=)=?\s*[\d*]|\S\s+\S|\[")  # or extras
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

@@ -13,6 +13,10 @@ from proxy.config.files import ConfigFile
 from proxy.config.findings import Findings
 from proxy.config.policy_conditions import BY_NAME
 from proxy.core.policy import (
+    ABSENT,
+    MALICIOUS,
+    UNLISTED,
+    UNRULED,
     All,
     AnyOf,
     Blocked,
@@ -35,6 +39,12 @@ FOLDER = "policies"
 
 NONE = "none"
 """What a mirror says that wants no policy at all."""
+
+EXCLUDE = "exclude"
+"""What the rule of a mirror's own lists is called."""
+
+RESERVED = frozenset({EXCLUDE, MALICIOUS.name, ABSENT.name, UNRULED.rule, UNLISTED})
+"""Names of rules that no file has: people and the gate know the proxy's own by them."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _TOP = ("description", "default", "blocked", "rule", "override")
@@ -90,7 +100,7 @@ def filtered(
     condition = All((names, Not(Names(tuple(include))))) if include else names
     base = policy or Policy(name=mirror)
     reason = f"the mirror {mirror} excludes it"
-    rule = Rule(name="exclude", effect=Effect.DENY, condition=condition, reason=reason)
+    rule = Rule(name=EXCLUDE, effect=Effect.DENY, condition=condition, reason=reason)
     return replace(base, overrides=(rule, *base.overrides))
 
 
@@ -191,6 +201,8 @@ class Reader:
         name = self._text(at, table, "name")
         if name is None or not _NAME.fullmatch(name):
             self._wrong((*at, "name"), "give the rule a name in lower-case letters, digits and -")
+        if name in RESERVED:
+            self._wrong((*at, "name"), f"{name} is what the proxy's own refusals are called by")
         given = [effect for effect in effects if effect in table]
         if len(given) != 1:
             self._wrong(at, f"write {_one_of(effects)} with the rule's condition")
@@ -205,7 +217,7 @@ class Reader:
             condition=condition,
             reason=self._text(at, table, "reason"),
             expires=self._expires((*at, "expires"), table.get("expires")),
-            types=self._types((*at, "types"), table.get("types", [])),
+            types=self._types((*at, "types"), table.get("types")),
         )
 
     def _expires(self, at: tuple[str | int, ...], value: Any) -> float | None:
@@ -223,7 +235,9 @@ class Reader:
         return moment.timestamp()
 
     def _types(self, at: tuple[str | int, ...], value: Any) -> frozenset[str]:
-        if not isinstance(value, list) or not set(map(str, value)) <= set(ECOSYSTEMS):
+        if value is None:
+            return frozenset()
+        if not isinstance(value, list) or not value or not set(map(str, value)) <= set(ECOSYSTEMS):
             self._wrong(at, f"write a list of mirror types: {', '.join(ECOSYSTEMS)}")
             return frozenset()
         return frozenset(value)

@@ -272,6 +272,9 @@ ABSENT = Rule(
 )
 """The rule of mirrors that are offline and list only what is here."""
 
+UNLISTED = "unlisted"
+"""What refuses a file that its index does not list, so that it cannot be judged."""
+
 UNRULED = Verdict(effect=Effect.ALLOW, rule="default", reason="no rule speaks of it")
 """What holds where no rule does and the policy allows by default."""
 

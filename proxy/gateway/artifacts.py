@@ -12,6 +12,7 @@ from typing import assert_never
 
 from proxy.core.cache_status import CacheStatus
 from proxy.core.model import Absence, Artifact, Entry, Index, Mirror, Plain, Source, View
+from proxy.core.policy import UNLISTED
 from proxy.core.rows import Row, decode_row
 from proxy.errors import (
     UNOBTAINABLE,
@@ -309,7 +310,7 @@ def _unlisted(artifact: Artifact) -> ProxyError:
     if artifact.fallback is None:
         return UpstreamMissing(f"{artifact.index.path} of {artifact.mirror} lists no {filename}")
     reason = "the index does not list it, so that the policy cannot judge it"
-    return Denied(filename, rule="unlisted", reason=reason)
+    return Denied(filename, rule=UNLISTED, reason=reason)
 
 
 def _as_plain(artifact: Artifact, source: Source) -> Plain:

@@ -102,12 +102,13 @@ def test_whoever_stops_waiting_for_a_reload_does_not_stop_it(tmp_path: Path) -> 
     async def main() -> None:
         server = _Server(_settings(tmp_path, "old"))
         server.next = new = _settings(tmp_path, "new")
+        taken: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
+        server.in_force.followed_by(taken.set_result)
         waiting = asyncio.create_task(server.in_force.reload())
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         async with asyncio.timeout(10):
-            await server.in_force.begin_to_reload()
-        assert server.in_force.settings == new
+            assert await taken == new
 
     asyncio.run(main())

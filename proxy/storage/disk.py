@@ -9,6 +9,7 @@ leaves both alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import threading
@@ -21,8 +22,8 @@ from proxy.core.model import Digest
 from proxy.errors import StorageError
 from proxy.storage.folder import READING, blob_name, blob_path, prepared, verified
 from proxy.storage.leftovers import Ahead, collect
-from proxy.storage.ports import Stored
-from proxy.storage.spool import DiskSpool, as_storage_error
+from proxy.storage.ports import Spool, Stored
+from proxy.storage.spool import SHORT, DiskSpool, ShortSpool, as_storage_error, written
 from proxy.storage.tally import Tally
 from proxy.storage.trouble import Trouble
 from proxy.storage.uses import Uses
@@ -98,6 +99,8 @@ class DiskBlobs:
         with as_storage_error():
             self.tally = Tally(root / "tally")
         self._ahead = Ahead(self._spools)
+        # What is in memory has no other name by which siblings could open it.
+        self._has_memory = hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
 
     def __repr__(self) -> str:
         return f"<DiskBlobs {self.root}>"
@@ -109,12 +112,12 @@ class DiskBlobs:
         self.tally.close()
         self._ahead.close()
 
-    async def spool(self, reserve: int | None = None) -> DiskSpool:
+    async def spool(self, reserve: int | None = None) -> Spool:
         # Like `open`, on the event loop: it takes less than a turn in a thread would.
         with as_storage_error():
             return self._spool(reserve or 0)
 
-    async def needed(self, reserve: int | None = None) -> DiskSpool:
+    async def needed(self, reserve: int | None = None) -> Spool:
         return await self.spool(reserve)
 
     async def open(self, digest: Digest, size: int) -> DiskBlob | None:
@@ -202,6 +205,20 @@ class DiskBlobs:
         if grown:
             self.tally.add(grown)
 
+    def put(self, chunks: list[bytes], digest: Digest) -> None:
+        """Write a file and give it its digest for a name. Raises OSError."""
+        path, descriptor = self._ahead.take()
+        try:
+            for chunk in chunks:
+                written(descriptor, chunk)
+            self.place(path, digest)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+        self.closing()
+
     def released(self, count: int) -> None:
         """*count* reserved bytes are written or given up."""
         with self._guard:
@@ -209,7 +226,9 @@ class DiskBlobs:
 
     def closing(self) -> None:
         """A body is done with, by its readers, too: time to think of the next one."""
-        self._ahead.make()
+        # In a thread, and nobody waits for it: it takes the file system up to a millisecond.
+        with contextlib.suppress(RuntimeError):  # they have ended
+            self._threads.submit(self._ahead.make)
 
     def failed(self, size: int, error: StorageError) -> None:
         """A body could not be written any further, having *size* bytes; told once."""
@@ -222,7 +241,7 @@ class DiskBlobs:
             self._failed = 0
             self._trouble.over("bodies")
 
-    def _spool(self, reserve: int) -> DiskSpool:
+    def _spool(self, reserve: int) -> Spool:
         self._check_room(reserve)
         if not self._is_within_quota(reserve):
             # Room is made for the next one of its size.
@@ -231,9 +250,12 @@ class DiskBlobs:
                 f"{reserve} bytes wanted, {self.tally.read()} of cache.max_size, {self.limit}, "
                 f"are used in {self.root}"
             )
-        path, descriptor = self._ahead.take()
+        if 0 < reserve <= SHORT and self._has_memory:
+            spool: Spool = ShortSpool(self, os.memfd_create("spool", os.MFD_CLOEXEC), reserve)
+        else:
+            spool = DiskSpool(self, *self._ahead.take(), reserve)
         self.released(-reserve)
-        return DiskSpool(self, path, descriptor, reserve)
+        return spool
 
     def _check_room(self, reserve: int) -> None:
         """Raises OSError, and StorageError where *reserve* bytes must not be stored."""

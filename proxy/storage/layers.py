@@ -13,9 +13,8 @@ from pathlib import Path
 from proxy.core.model import Digest
 from proxy.errors import StorageError
 from proxy.storage.disk import DiskBlob, DiskBlobs
-from proxy.storage.ports import Stored
+from proxy.storage.ports import Spool, Stored
 from proxy.storage.read_only import ReadOnlyBlobs
-from proxy.storage.spool import DiskSpool
 from proxy.storage.trouble import Trouble
 
 SPARE = 1 << 30
@@ -44,7 +43,7 @@ class LayeredBlobs:
     def __repr__(self) -> str:
         return f"<LayeredBlobs {list(self.layers)}>"
 
-    async def spool(self, reserve: int | None = None) -> DiskSpool:
+    async def spool(self, reserve: int | None = None) -> Spool:
         try:
             spool = await self.main.spool(reserve)
         except StorageError as error:
@@ -58,7 +57,7 @@ class LayeredBlobs:
             self._trouble.over("blobs")
         return spool
 
-    async def needed(self, reserve: int | None = None) -> DiskSpool:
+    async def needed(self, reserve: int | None = None) -> Spool:
         try:
             return await self.spool(reserve)
         except StorageError:

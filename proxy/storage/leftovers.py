@@ -67,13 +67,18 @@ class Ahead:
 
     def make(self) -> None:
         """Make the next one."""
+        if self._spare is not None or not self._able:
+            return
+        try:
+            made = os.open(self._folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o640)
+        except OSError:  # it is not made by this file system, or not at the moment
+            self._able = False
+            return
         with self._guard:
-            if self._spare is not None or not self._able:
+            if self._spare is None and self._able:
+                self._spare = made
                 return
-            try:
-                self._spare = os.open(self._folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o640)
-            except OSError:  # it is not made by this file system, or not at the moment
-                self._able = False
+        os.close(made)  # there is one meanwhile, or none is wanted any more
 
     def close(self) -> None:
         """Make no more."""

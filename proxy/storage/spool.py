@@ -1,4 +1,4 @@
-"""One body being written into a cache folder: hashed on the way, checked, renamed into place."""
+"""One body on its way into a cache folder: hashed on the way, checked, renamed into place."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ INLINE = 64 << 10
 """Bytes up to which hashing and writing is done on the event loop: it takes a tenth of a
 millisecond, less than a turn in a thread, and most packages' first bytes wait for it."""
 
+SHORT = 64 << 10
+"""Bytes up to which a body is in memory until it is whole: those of which the gateway releases
+nothing before."""
+
 _COPY = 1 << 20  # bytes hashed at a time when a file is read again
 
 
@@ -33,6 +37,10 @@ class Home(Protocol):
 
     def place(self, path: Path, digest: Digest) -> None:
         """Rename a finished file to its digest. Raises OSError."""
+        ...
+
+    def put(self, chunks: list[bytes], digest: Digest) -> None:
+        """Write a file and give it its digest for a name. Raises OSError."""
         ...
 
     def released(self, count: int) -> None:
@@ -52,6 +60,49 @@ class Home(Protocol):
         ...
 
 
+def written(descriptor: int, chunk: bytes) -> None:
+    """Write all of it. Raises OSError."""
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+class Written:
+    """What has been written to a descriptor so far: how much, and what it is."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, descriptor: int, chunks: list[bytes]) -> None:
+        """Append *chunks*. Raises OSError."""
+        for chunk in chunks:
+            self._hash.update(chunk)  # releases the interpreter lock for what is over 2 KiB
+            written(descriptor, chunk)
+            self.size += len(chunk)
+
+    def check(self, descriptor: int, expected: Expected) -> Stored:
+        """See `proxy.storage.ports.Spool.check`. Raises OSError where it must be read again."""
+        digest = Digest(self._hash.hexdigest())
+        if expected.size is not None and expected.size != self.size:
+            raise IntegrityError(f"got {self.size} bytes, was promised {expected.size}")
+        for name, wanted in expected.hashes.items():
+            got = digest if name == "sha256" else self._hashed(descriptor, name)
+            if got is not None and got != wanted.lower():
+                raise IntegrityError(f"got {name} {got}, was promised {wanted}")
+        return Stored(digest=digest, size=self.size)
+
+    def _hashed(self, descriptor: int, name: str) -> str | None:
+        """Another digest of what was written; None for an algorithm that is not to be had."""
+        try:
+            hashed = hashlib.new(name, usedforsecurity=False)
+        except ValueError:
+            return None
+        for offset in range(0, self.size, _COPY):
+            hashed.update(os.pread(descriptor, _COPY, offset))
+        return hashed.hexdigest()
+
+
 class DiskSpool:
     """One body being written. Its lock tells a later start that its writer still lives.
 
@@ -61,8 +112,7 @@ class DiskSpool:
 
     def __init__(self, home: Home, path: Path, descriptor: int, reserved: int) -> None:
         self._home = home
-        self._hash = hashlib.sha256()
-        self._size = 0
+        self._written = Written()
         self._promised = self._reserved = reserved
         self._descriptor = descriptor
         self._guard = threading.Lock()  # over the two below and what is reserved
@@ -71,7 +121,7 @@ class DiskSpool:
         self.path = path
 
     def __repr__(self) -> str:
-        return f"<DiskSpool {self.path.name} {self._size}>"
+        return f"<DiskSpool {self.path.name} {self._written.size}>"
 
     def fileno(self) -> int:
         return self._descriptor
@@ -87,14 +137,14 @@ class DiskSpool:
     async def check(self, expected: Expected) -> Stored:
         with self._telling():
             # Only digests beside our own are made of all of it again.
-            if self._size <= INLINE or not expected.hashes.keys() - {"sha256"}:
+            if self._written.size <= INLINE or not expected.hashes.keys() - {"sha256"}:
                 with as_storage_error():
                     return self._check(expected)
             return await self._home.run(self._held, self._check, expected)
 
     async def place(self, checked: Stored) -> None:
         with self._telling():
-            if self._size <= INLINE:  # a rename, for which the next one waits
+            if self._written.size <= INLINE:  # a rename, for which the next one waits
                 with as_storage_error():
                     self._held(self._place, checked.digest)
             else:
@@ -123,7 +173,7 @@ class DiskSpool:
         try:
             yield
         except StorageError as error:
-            self._home.failed(self._size, error)
+            self._home.failed(self._written.size, error)
             raise
 
     def _held(self, work: Callable[[A], R], argument: A) -> R:
@@ -147,37 +197,15 @@ class DiskSpool:
         self._settle()
 
     def _write(self, chunks: list[bytes]) -> None:
-        for chunk in chunks:
-            self._hash.update(chunk)  # releases the interpreter lock for what is over 2 KiB
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-            self._size += len(chunk)
-        self._settle(keeping=max(0, self._promised - self._size))
+        self._written.write(self._descriptor, chunks)
+        self._settle(keeping=max(0, self._promised - self._written.size))
 
     def _check(self, expected: Expected) -> Stored:
-        digest = Digest(self._hash.hexdigest())
-        if expected.size is not None and expected.size != self._size:
-            raise IntegrityError(f"got {self._size} bytes, was promised {expected.size}")
-        for name, wanted in expected.hashes.items():
-            got = digest if name == "sha256" else self._hashed(name)
-            if got is not None and got != wanted.lower():
-                raise IntegrityError(f"got {name} {got}, was promised {wanted}")
-        return Stored(digest=digest, size=self._size)
+        return self._written.check(self._descriptor, expected)
 
     def _place(self, digest: Digest) -> None:
         self._home.place(self.path, digest)
         self._settle()
-
-    def _hashed(self, name: str) -> str | None:
-        """Another digest of what was written; None for an algorithm that is not to be had."""
-        try:
-            hashed = hashlib.new(name, usedforsecurity=False)
-        except ValueError:
-            return None
-        for offset in range(0, self._size, _COPY):
-            hashed.update(os.pread(self._descriptor, _COPY, offset))
-        return hashed.hexdigest()
 
     def _discard(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -187,6 +215,72 @@ class DiskSpool:
         """Give back what was reserved, but for *keeping* bytes."""
         with self._guard:
             given, self._reserved = self._reserved - keeping, keeping
+        self._home.released(given)
+
+
+class ShortSpool:
+    """A body of which readers get nothing before it is checked: it is in memory until then, and has
+    a file when they have it. A new file takes a file system up to a millisecond.
+    """
+
+    def __init__(self, home: Home, descriptor: int, reserved: int) -> None:
+        """*descriptor*: of a file in memory, without a name."""
+        self._home = home
+        self._descriptor = descriptor
+        self._reserved = reserved
+        self._written = Written()
+        self._chunks: list[bytes] = []
+
+    def __repr__(self) -> str:
+        return f"<ShortSpool {self._written.size}>"
+
+    @property
+    def path(self) -> Path:
+        return Path(f"/proc/{os.getpid()}/fd/{self._descriptor}")
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    async def write(self, chunks: list[bytes]) -> None:
+        """Raises IntegrityError, too: what goes on and on is not taken into memory."""
+        with as_storage_error():
+            self._written.write(self._descriptor, chunks)
+        if self._written.size > SHORT:
+            raise IntegrityError(f"got more than {SHORT} bytes, was promised fewer")
+        self._chunks += chunks
+
+    async def check(self, expected: Expected) -> Stored:
+        with as_storage_error():
+            return self._written.check(self._descriptor, expected)
+
+    async def place(self, checked: Stored) -> None:
+        try:
+            with as_storage_error():
+                self._home.put(self._chunks, checked.digest)
+        except StorageError as error:
+            self._home.failed(checked.size, error)
+            raise
+        self._settle()
+        self._home.kept(checked.size)
+
+    async def commit(self, expected: Expected) -> Stored:
+        stored = await self.check(expected)
+        await self.place(stored)
+        return stored
+
+    async def discard(self) -> None:
+        self._settle()
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Give back what was reserved."""
+        given, self._reserved = self._reserved, 0
+        self._chunks = []
         self._home.released(given)
 
 

@@ -20,7 +20,7 @@ from proxy.gateway.answer import IMMUTABLE, Want
 from proxy.gateway.fetching import SUSPECT_FOR
 from proxy.gateway.fill import HELD_BACK
 from proxy.storage.disk import DiskBlobs
-from proxy.storage.spool import DiskSpool
+from proxy.storage.ports import Spool
 from tests.gateway.world import (
     HOST,
     NAME,
@@ -248,7 +248,7 @@ def _cut_short(path: Path) -> None:
 class _Full(DiskBlobs):
     """A store that has room for indexes and for nothing larger."""
 
-    async def spool(self, reserve: int | None = None) -> DiskSpool:
+    async def spool(self, reserve: int | None = None) -> Spool:
         if reserve is not None and reserve > 10_000:
             raise StorageError("the disk is full")
         return await super().spool(reserve)

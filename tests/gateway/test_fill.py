@@ -119,10 +119,9 @@ def test_the_last_reader_closes_the_file_and_late_ones_are_sent_to_the_catalog(
         with fill.reader():
             await fill.run(pieces(b"body"))
             with fill.reader():
-                descriptor = fill.fileno()
-            os.fstat(descriptor)
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(descriptor)
+                assert fill.fileno() >= 0
+            os.fstat(fill.fileno())
+        assert fill.fileno() < 0  # closed: its number may be another file's by now
         with pytest.raises(Landed), fill.reader():
             pass
         await blobs.aclose()

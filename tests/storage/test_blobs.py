@@ -23,6 +23,7 @@ from proxy.errors import IntegrityError, StorageError
 from proxy.storage import disk, leftovers
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.ports import Stored
+from proxy.storage.spool import SHORT
 from proxy.storage.trouble import Trouble
 
 BODY = b"a body" * 40_000
@@ -216,6 +217,60 @@ def test_a_disk_that_is_full_while_writing_is_our_failure_and_leaves_nothing(
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert blobs.reserved == 0
+
+    play(tmp_path, script)
+
+
+def test_a_short_body_has_no_file_before_it_is_whole_and_is_read_all_the_while(
+    tmp_path: Path,
+) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        spool = await blobs.spool(len(SMALL))
+        await spool.write([SMALL])
+        held = [Path(path).name for path in _descriptors(tmp_path)]
+        assert held == ["tally"]
+        assert spool.path.read_bytes() == SMALL
+        kept = await spool.commit(Expected(size=len(SMALL)))
+        assert os.pread(spool.fileno(), 99, 0) == SMALL
+        assert blobs.path(kept.digest).read_bytes() == SMALL
+        spool.close()
+        assert blobs.reserved == 0
+
+    play(tmp_path, script)
+
+
+def test_a_short_body_that_cannot_be_kept_is_told_and_read_all_the_same(tmp_path: Path) -> None:
+    told: list[tuple[str, bool]] = []
+    trouble = Trouble(lambda what, text: told.append((what, bool(text))))
+
+    async def main() -> None:
+        blobs = DiskBlobs(tmp_path, trouble=trouble)
+        spool = await blobs.spool(len(SMALL))
+        await spool.write([SMALL])
+        checked = await spool.check(Expected())
+        home = blobs.path(checked.digest)
+        home.mkdir(parents=True)  # no file can take its name
+        with pytest.raises(StorageError, match="store failed"):
+            await spool.place(checked)
+        assert told == [("bodies", True)]
+        assert not list((tmp_path / "spool").iterdir())
+        assert os.pread(spool.fileno(), 99, 0) == SMALL
+        await spool.discard()
+        spool.close()
+        assert blobs.reserved == 0
+        await blobs.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_body_that_was_announced_as_short_and_goes_on_is_given_up(tmp_path: Path) -> None:
+    async def script(blobs: DiskBlobs) -> None:
+        spool = await blobs.spool(1)
+        await spool.write([BODY[:SHORT]])
+        with pytest.raises(IntegrityError, match="more than"):
+            await spool.write([SMALL])
+        await spool.discard()
+        spool.close()
 
     play(tmp_path, script)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -164,7 +165,8 @@ def prefetch(  # noqa: PLR0917 - typer's options
 def check_config(
     file: Annotated[Path, typer.Argument(help="Configuration file (TOML).")],
 ) -> None:
-    """Check a configuration file and those of conf.d beside it."""
+    """Check a configuration file, those of conf.d beside it, and the policies."""
+    from proxy.cli.policy import standing  # noqa: PLC0415
     from proxy.config import load  # noqa: PLC0415
 
     try:
@@ -174,6 +176,8 @@ def check_config(
     names = ", ".join(mirror.key for mirror in loaded.settings.mirrors)
     files, mirrors = len(loaded.files), len(loaded.settings.mirrors)
     typer.echo(f"{_counted(files, 'file')}, {_counted(mirrors, 'mirror')}: {names}")
+    for line in standing(loaded.settings, time.time()):
+        typer.echo(line)
 
 
 @config.command()

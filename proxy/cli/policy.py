@@ -66,6 +66,14 @@ def checked(path: Path) -> Told:
     )
 
 
+def standing(settings: Settings, now: float) -> Iterator[str]:
+    """For which mirrors each policy is, and which of its rules are over at *now*."""
+    for name, policy in sorted(settings.policies.items()):
+        mirrors = [one.key for one in settings.mirrors if one.policy and one.policy.name == name]
+        yield f"policy {name}: {', '.join(mirrors) or 'no mirror has it'}"
+        yield from (f"policy {name}: {line}" for line in ended(policy, now))
+
+
 def summed_up(settings: Settings, name: str) -> Iterator[str]:
     """What now holds for a mirror, or what a policy that is named or in a file says, in words.
 

@@ -97,3 +97,17 @@ def test_what_cannot_be_answered_is_said(
 def test_a_summary_is_of_the_mirror_that_is_meant(config: Path) -> None:
     result = CliRunner().invoke(app, ["policy", "summary", "pypi/lab", "--config", str(config)])
     assert result.stdout == "Everything is allowed.\n"
+
+
+def test_the_check_of_a_configuration_tells_which_policy_is_for_which_mirror(
+    config: Path, tmp_path: Path
+) -> None:
+    over = f'{RULE}deny = {{ names = ["a"] }}\nexpires = 2020-01-01\n'
+    (tmp_path / "policies" / "spare.toml").write_text(over)
+    result = CliRunner().invoke(app, ["check-config", str(config)])
+    assert result.stdout.splitlines() == [
+        "1 file, 2 mirrors: conda/lab, pypi/lab",
+        "policy closed: conda/lab",
+        "policy spare: no mirror has it",
+        "policy spare: Rule r ended on 2020-01-01: it no longer holds.",
+    ]

@@ -122,6 +122,31 @@ def test_a_condition_hides_what_it_says_and_what_it_cannot_know(
     assert made.shown == {WHEEL, LINUX, SDIST, EGG} - hidden
 
 
+@pytest.mark.parametrize(
+    ("filename", "kind"),
+    [
+        ("sample-1.0.zip", "sdist"),
+        ("sample-1.0.tar.bz2", "sdist"),
+        ("sample-1.0.tgz", "sdist"),
+        ("sample-1.0.TAR.XZ", "sdist"),
+        ("sample-1.0.linux-x86_64.tar.gz", "sdist"),  # pip would build it
+        ("sample-of-old.tar.gz", "sdist"),
+        ("sample-1.0.win32-py2.7.exe", "other"),
+        ("sample-1.0-py3-none-any.whl", "wheel"),
+        ("sample-what.whl", "wheel"),
+    ],
+)
+def test_a_kind_is_what_an_installer_would_make_of_a_file(filename: str, kind: str) -> None:
+    kinds = ("wheel", "sdist", "other")
+    page = page_of(file_of(filename), file_of(EGG))
+    hiding = [
+        one
+        for one in kinds
+        if filename not in views(page, under(CONTEXT, deny(Kinds((one,))))).shown
+    ]
+    assert hiding == [kind]
+
+
 def test_versions_are_those_that_have_a_file_left() -> None:
     made = views(PAGE, under(CONTEXT, deny(Kinds(("wheel",)))))
     assert made.json["versions"] == ["0.9", "2.0"]

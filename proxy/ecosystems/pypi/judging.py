@@ -104,7 +104,7 @@ class Candidate:
         """See `KINDS`."""
         if self.filename.endswith(".whl"):
             return "wheel"
-        return "sdist" if names.version_of(self.filename) else "other"
+        return "sdist" if names.is_archive(self.filename) else "other"
 
     @cached_property
     def version(self) -> Version | None:

@@ -32,6 +32,10 @@ _MEDIA_TYPES = {
     ".dmg": _BINARY,
 }
 _ENDINGS = tuple(_MEDIA_TYPES)
+_ARCHIVES = (  # as pip has them
+    *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz"),
+    *(".tlz", ".tar.lz", ".tar.lzma", ".tar.z"),
+)
 _COMPANIONS = {
     ".metadata": "text/plain; charset=utf-8",  # core metadata is UTF-8
     ".asc": "application/pgp-signature",
@@ -59,6 +63,13 @@ def is_file_name(name: str) -> bool:
 def is_distribution(filename: str) -> bool:
     """Whether *filename* ends like a file that an installer could use (or could once)."""
     return filename.lower().endswith(_ENDINGS)
+
+
+def is_archive(filename: str) -> bool:
+    """Whether an installer would unpack *filename* and build what is in it, whatever it is called:
+    sdists were not always `.tar.gz` (PEP 625), nor named after a version that can be read.
+    """
+    return filename.lower().endswith(_ARCHIVES)
 
 
 def media_type(filename: str) -> str:

@@ -76,6 +76,14 @@ def _size(value: Any) -> int:
     return int(float(found[1]) * _SIZES[found[2].lower()])
 
 
+def _age(value: Any) -> float:
+    """A number alone is a number of seconds in other settings, and of days to who writes this."""
+    if not isinstance(value, str) or value.strip().isdigit():
+        raise ValueError('write a text with a unit, such as "12h" or "7d"')
+    seconds: float = DURATION.read(value)
+    return seconds
+
+
 def _vulnerability(value: Any) -> Vulnerable:
     if value is True:
         return _VULNERABLE
@@ -95,6 +103,7 @@ STATUSES = ("active", "reported", "mitigated", "cleared", "disputed")
 
 SOME = Kind("list of texts", _some)
 SOME_NAMES = Kind("list of texts", _names)
+AGE = Kind("duration with a unit", _age)
 SIZE = Kind("size", _size)
 _VULNERABILITY_KIND = Kind("true, or table of `score` and `status`", _vulnerability)
 
@@ -150,13 +159,13 @@ CONDITIONS = (
     ),
     ConditionKey(
         name="younger_than",
-        kind=DURATION,
+        kind=AGE,
         make=YoungerThan,
         help="It appeared less than so long ago.",
     ),
     ConditionKey(
         name="older_than",
-        kind=DURATION,
+        kind=AGE,
         make=OlderThan,
         help="It appeared more than so long ago.",
     ),

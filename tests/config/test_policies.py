@@ -101,6 +101,8 @@ RULE = '[[rule]]\nname = "r"\n'
         (RULE + "deny = {}", 3, "table of conditions"),
         (RULE + "deny = { any = [] }", 3, "list of tables"),
         (RULE + "deny = { younger_than = 'soon' }", 3, "duration|seconds"),
+        (RULE + "deny = { younger_than = 7 }", 3, "with a unit"),
+        (RULE + "deny = { older_than = '7' }", 3, "with a unit"),
         (RULE + "deny = { larger_than = '5 elephants' }", 3, "bytes"),
         (RULE + "deny = { vulnerability = { score = 11 } }", 3, "0 to 10"),
         (RULE + "deny = { vulnerability = { status = ['odd'] } }", 3, "mitigated"),

@@ -50,7 +50,7 @@ from proxy.ecosystems.conda.records import (
     built,
     identities,
     identity,
-    pypi_project,
+    pypi_projects,
     seconds,
 )
 from proxy.ecosystems.conda.specs import Spec
@@ -277,16 +277,22 @@ class Judging:
                 return None
 
     def _subject(self, record: Judgeable) -> Subject:
-        """The project at PyPI that a record says it is made of, or that its name is mapped to."""
+        """The projects at PyPI that a record says it is made of, or that its name is mapped to.
+
+        Of several that are of different versions those count that are of the first one's of which
+        something is known: a file has one version.
+        """
         if self._advisories is None:
             return (), None
-        project, version = pypi_project(record.purls)
-        project = project or self._advisories.conda_names.get(record.name)
-        known = self._advisories.of(project) if project else ()
+        mapped = self._advisories.conda_names.get(record.name)
+        projects = pypi_projects(record.purls) or ({mapped: None} if mapped else {})
+        about = [(self._advisories.of(one), given) for one, given in projects.items()]
+        known = [(some, given or record.version) for some, given in about if some]
         if not known:
             return (), None
-        text = version or record.version
-        return known, osv.version("PyPI", text) if isinstance(text, str) else None
+        text = known[0][1]
+        together = tuple(one for some, given in known if given == text for one in some)
+        return together, osv.version("PyPI", text) if isinstance(text, str) else None
 
     def _kept(self, texts: Sequence[str]) -> Node:
         """Whether a record is in the closure of a list of specs; None where there is none yet."""

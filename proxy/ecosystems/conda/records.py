@@ -176,10 +176,11 @@ def built(record: Dated) -> float:
     return seconds(record.timestamp) or 0.0
 
 
-def pypi_project(purls: object) -> tuple[str | None, str | None]:
-    """The name and version at PyPI that one of *purls* gives; what is not given is None."""
+def pypi_projects(purls: object) -> dict[str, str | None]:
+    """The projects at PyPI that *purls* name, with their versions; None where none is given."""
+    found: dict[str, str | None] = {}
     for purl in purls if isinstance(purls, list) else ():
         if isinstance(purl, str) and purl.startswith(_PYPI):
             name, _, version = purl.removeprefix(_PYPI).partition("?")[0].partition("@")
-            return canonicalize_name(unquote(name)), unquote(version) or None
-    return None, None
+            found.setdefault(canonicalize_name(unquote(name)), unquote(version) or None)
+    return found

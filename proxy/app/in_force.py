@@ -22,7 +22,7 @@ Reload = Callable[[str | None], Settings]
 """Reads the configuration again, with mirrors made at run time as they stand in their file, or as
 in that text. Raises ConfigError."""
 
-AT_START = ("server", "cache", "upstream", "log", "admin")
+AT_START = ("server", "cache", "upstream", "log", "admin", "advisories")
 """Sections that are only read then."""
 
 

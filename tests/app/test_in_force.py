@@ -87,13 +87,18 @@ def test_a_bad_configuration_is_told_to_the_operator_and_to_nobody_else(
     asyncio.run(main())
 
 
-def test_what_is_only_read_at_the_start_is_named_where_it_has_changed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("section", "key"), [("server", "port = 9"), ("advisories", 'osv = "/var/lib/osv"')]
+)
+def test_what_is_only_read_at_the_start_is_named_where_it_has_changed(
+    tmp_path: Path, section: str, key: str
+) -> None:
     async def main() -> None:
         server = _Server(_settings(tmp_path, "old"))
-        server.next = _settings(tmp_path, "new", more="[server]\nport = 9\n")
+        server.next = _settings(tmp_path, "new", more=f"[{section}]\n{key}\n")
         await server.in_force.reload()
         (line,) = (it for it in server.said() if "needs_restart" in it)
-        assert "section=server" in line
+        assert f"section={section}" in line
 
     asyncio.run(main())
 

@@ -40,7 +40,9 @@ def _records() -> st.SearchStrategy[dict[str, Any]]:
             {},
             optional={
                 "size": st.none() | st.integers(0, 10**9),
-                "timestamp": st.none() | st.integers(0, 2 * int(MOMENT) * 1000),
+                "timestamp": st.none() | st.integers(0, 2 * int(MOMENT) * 1000) | st.just(1e12),
+                "arch": st.sampled_from(["x86_64", None]),
+                "version": st.sampled_from(["1", "2.0", 3]),
                 "license": st.sampled_from(["MIT", "GPL-3.0-only", None]),
                 "sha256": st.sampled_from(["AB" * 32, "a b" * 21 + "c", "short", None]),
                 "depends": st.lists(

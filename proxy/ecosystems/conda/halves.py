@@ -20,9 +20,10 @@ from proxy.core.rows import Table, build, joined
 from proxy.ecosystems.base import Aside
 from proxy.ecosystems.conda import shards
 from proxy.ecosystems.conda.batches import boundary, key_at
+from proxy.ecosystems.conda.packing import Exports
 from proxy.ecosystems.conda.reader import Part, Reader
 from proxy.ecosystems.conda.sections import Section, Sections
-from proxy.ecosystems.conda.shards import Exports, Piece, Shard
+from proxy.ecosystems.conda.shards import Piece, Shard
 from proxy.ecosystems.conda.taking import Noted
 from proxy.errors import BadIndex, StorageError
 

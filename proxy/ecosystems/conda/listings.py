@@ -11,9 +11,9 @@ import msgspec
 from proxy.core.model import Index
 from proxy.ecosystems.base import Body
 from proxy.ecosystems.conda.gate import known
+from proxy.ecosystems.conda.packing import Exports
 from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
 from proxy.ecosystems.conda.sections import sections
-from proxy.ecosystems.conda.shards import Exports
 from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, objects, plain_text
 from proxy.errors import BadIndex
 

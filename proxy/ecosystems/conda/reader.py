@@ -18,8 +18,10 @@ import msgspec
 
 from proxy.core.policy import Verdict
 from proxy.core.rows import patched
+from proxy.ecosystems.conda import packing
 from proxy.ecosystems.conda.batches import WHOLE, Batch
 from proxy.ecosystems.conda.gate import Gate
+from proxy.ecosystems.conda.packing import Exports
 from proxy.ecosystems.conda.pieces import Kept
 from proxy.ecosystems.conda.records import (
     Judgeable,
@@ -29,7 +31,7 @@ from proxy.ecosystems.conda.records import (
     row_values,
 )
 from proxy.ecosystems.conda.sections import Section, Sections
-from proxy.ecosystems.conda.shards import ByName, Exports, Piece, merged, packed
+from proxy.ecosystems.conda.shards import ByName, Piece, merged, packed
 from proxy.ecosystems.conda.taking import Earlier, Noted, Stretch, noted
 from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.ecosystems.conda.wheels import Wheel, link
@@ -176,7 +178,8 @@ class Reader:
             denied = {} if hiding is None else hiding(records)
             if self._rowed and section.kind is not None:
                 self.rows.update(self._rows(section, records, denied))
-            pieces = self._pieces(section, batch, records, denied)
+            until, newest = self._holds(found, records)
+            pieces = self._pieces(section, batch, records, denied)  # digests are bytes from here on
             if self._sharded:
                 found.by_name.add(pieces)
                 found.names.update([name for name, _ in pieces])
@@ -184,11 +187,14 @@ class Reader:
             found.kept += [piece for _, piece in pieces] if denied else whole
             found.hidden |= denied
             if found.noted is not None:
-                until, newest = (
-                    (math.inf, None) if self._gate is None else self._gate.holds(records)
-                )
                 found.note(noted(batch, list(records), pieces, denied, until))
                 found.newest = found.newest or newest
+
+    def _holds(self, found: Part, records: Mapping[str, Any]) -> tuple[float, bytes | None]:
+        """See `Gate.holds`; it is asked for notes alone."""
+        if self._gate is None or found.noted is None:
+            return math.inf, None
+        return self._gate.holds(records)
 
     def _batches(
         self, section: Section, model: type[Named], span: slice
@@ -197,10 +203,9 @@ class Reader:
         if not self._packs(section):
             yield from ((batch, batch.records) for batch in section.batches(model, span))
             return
-        kind = dict[str, model]  # type: ignore[valid-type]
-        for batch in section.batches(dict[str, Any], span):
+        for batch in section.read(packing.decode, span):
             try:
-                yield batch, msgspec.convert(batch.records, kind)
+                yield batch, packing.judgeable(batch.records)
             except UNREADABLE as error:
                 raise _misread(section, batch.records, model) from error
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from proxy.core.policy import Verdict
-from proxy.ecosystems.conda.batches import WHOLE, Batch, batches
+from proxy.ecosystems.conda.batches import WHOLE, Batch, Decode, batches
 from proxy.ecosystems.conda.pieces import Kept, Piece
 from proxy.ecosystems.conda.records import Named
 from proxy.ecosystems.conda.text import objects
@@ -69,9 +69,13 @@ class Section:
 
     def batches(self, model: type[R], span: slice = WHOLE) -> Iterator[Batch[R]]:
         """The records in *span* of the text, some fifty at a time, as *model*. Raises BadIndex."""
+        decode = msgspec.json.Decoder(dict[str, model]).decode  # type: ignore[valid-type]
+        return self.read(decode, span)
+
+    def read(self, decode: Decode[R], span: slice = WHOLE) -> Iterator[Batch[R]]:
+        """The same as *decode* reads an object of them."""
         if bytes(memoryview(self._raw)[:1]) != b"{":
             objects(self._raw, self.where)  # tells what is wrong
-        decode = msgspec.json.Decoder(dict[str, model]).decode  # type: ignore[valid-type]
         return batches(memoryview(self._raw), decode, self.where, span=span)
 
     @property

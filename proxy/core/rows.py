@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import struct
 from array import array
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain, pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,7 +22,7 @@ import msgspec
 from proxy.core.model import Expected
 from proxy.errors import StorageError
 
-_MAGIC = b"ROWS2\0\0\0"
+MAGIC = b"ROWS2\0\0\0"
 _COUNT = struct.Struct("<8sQ")
 _OFFSETS = struct.Struct("<2Q")
 _OFFSET = 8  # bytes
@@ -57,6 +56,8 @@ _WITHOUT = (b"\x93", b"\x92", b"\x91", b"\x90")  # arrays of 3, 2, 1 and 0
 
 def encode_row(row: Row) -> bytes:
     """A row as the value of a table."""
+    if row.denied is None and not row.derived:
+        return _encoder.encode((row.url, row.size, row.hashes))
     return _encoder.encode(row)
 
 
@@ -81,129 +82,29 @@ def build(rows: Mapping[str, Value] | Iterable[tuple[str, Value]]) -> Iterator[b
     """Yield the table's bytes. Of two rows with one key the later one counts."""
     table = rows if isinstance(rows, dict) else dict(rows)
     keys = sorted(table)  # the order of code points is that of their UTF-8
-    joined, lengths = _encoded(keys)
     values = [table[key] for key in keys]
-    start = _COUNT.size + 2 * _OFFSET * (len(keys) + 1)
-    yield _COUNT.pack(_MAGIC, len(keys))
-    yield _packed(accumulate(lengths, initial=start))
-    yield _packed(accumulate(map(len, values), initial=start + len(joined)))
-    yield joined
+    yield head(keys, map(len, values))
     for at in range(0, len(values), _BATCH):
         yield b"".join(values[at : at + _BATCH])
 
 
-def joined(*buffers: Value) -> Iterator[Value]:
-    """One table of what is in several, which have no key in common. Raises StorageError.
-
-    Where all keys of one come before those of the next, as they do when a sorted list was cut,
-    nothing is looked at but the offsets.
+def head(keys: Sequence[str], lengths: Iterable[int], magic: bytes = MAGIC) -> bytes:
+    """All of a table but its values, which follow, each of one of the *lengths* (in bytes); *keys*
+    are sorted.
     """
-    tables = [table for table in map(Table, buffers) if len(table)]
-    ends = [(table.key(0), table.key(len(table) - 1)) for table in tables]
-    if all(last < first for (_, last), (first, _) in pairwise(ends)):
-        return _side_by_side(tables)
-    rows = dict(chain.from_iterable(table.items() for table in tables))
-    if len(rows) != sum(map(len, tables)):
-        raise StorageError("two row tables have a key in common")
-    return build(rows)
+    joined, sizes = _encoded(keys)
+    start = _COUNT.size + 2 * _OFFSET * (len(keys) + 1)
+    return b"".join(
+        (
+            _COUNT.pack(magic, len(keys)),
+            _packed(accumulate(sizes, initial=start)),
+            _packed(accumulate(lengths, initial=start + len(joined))),
+            joined,
+        )
+    )
 
 
-def patched(
-    table: Table, gone: Collection[str], more: Mapping[str, Value]
-) -> Iterable[bytes | memoryview]:
-    """The table without the keys *gone* and with *more*; most of both is usually the same.
-
-    Raises StorageError where a key that is gone was not there, or one of *more* stays.
-    """
-    columns = table.columns()
-    keys = _texts(columns)
-    first = columns.values[0]
-    edits: list[tuple[int, int, str]] = []  # place, how many keys end there, and the new one
-    for key in sorted({*gone, *more}):
-        place = bisect_left(keys, key)
-        was = place < len(keys) and keys[place] == key
-        if was != (key in gone):
-            raise StorageError(f"{key} is listed twice, or not at all")
-        value = columns.held[columns.values[place] - first : columns.values[place + was] - first]
-        if not was or value != more.get(key):
-            edits.append((place, int(was), key))
-    return _edited(columns, edits, more)
-
-
-def _edited(
-    columns: Columns, edits: Iterable[tuple[int, int, str]], more: Mapping[str, Value]
-) -> Iterator[bytes | memoryview]:
-    names, held = _Column(columns.keys, columns.names), _Column(columns.values, columns.held)
-    for place, ending, key in edits:
-        names.keep(place)
-        held.keep(place)
-        if key in more:
-            names.add(key.encode())
-            held.add(more[key])
-        names.skip(ending)
-        held.skip(ending)
-    count = len(columns.keys) - 1
-    names.keep(count)
-    held.keep(count)
-    start = _COUNT.size + 2 * _OFFSET * len(names.ends)
-    yield _COUNT.pack(_MAGIC, len(names.ends) - 1)
-    yield _shifted([names.ends], start)
-    yield _shifted([held.ends], start + names.ends[-1])
-    yield from names.pieces
-    yield from held.pieces
-
-
-class _Column:
-    """A column of a table that is put together of another's stretches and what is new."""
-
-    def __init__(self, offsets: array[int], content: memoryview) -> None:
-        self._offsets = offsets
-        self._content = content
-        self._place = 0
-        self.ends = array("Q", [0])
-        self.pieces: list[Value] = []
-
-    def keep(self, place: int) -> None:
-        """Take what comes before the old one's entry with that number."""
-        offsets, first = self._offsets, self._offsets[0]
-        start = offsets[self._place]
-        shift = self.ends[-1] - start
-        ends = offsets[self._place + 1 : place + 1]
-        self.ends.extend([end + shift for end in ends])
-        self.pieces.append(self._content[start - first : offsets[place] - first])
-        self._place = place
-
-    def skip(self, count: int) -> None:
-        """Leave out the next of the old entries."""
-        self._place += count
-
-    def add(self, value: Value) -> None:
-        """A new entry."""
-        self.ends.append(self.ends[-1] + len(value))
-        self.pieces.append(value)
-
-
-def _side_by_side(tables: Sequence[Table]) -> Iterator[Value]:
-    columns = [table.columns() for table in tables]
-    count = sum(map(len, tables))
-    start = _COUNT.size + 2 * _OFFSET * (count + 1)
-    yield _COUNT.pack(_MAGIC, count)
-    yield _shifted([one.keys for one in columns], start)
-    yield _shifted([one.values for one in columns], start + sum(len(one.names) for one in columns))
-    yield from (one.names for one in columns)
-    yield from (one.held for one in columns)
-
-
-def _shifted(columns: Sequence[array[int]], start: int) -> bytes:
-    """Offsets that begin at *start*, one column after another."""
-    found = array("Q", [start])
-    for column in columns:
-        shift = found[-1] - column[0]
-        found.extend([offset + shift for offset in column[1:]])
-    return _little(found).tobytes()
-
-
-def _encoded(keys: list[str]) -> tuple[bytes, Iterable[int]]:
+def _encoded(keys: Sequence[str]) -> tuple[bytes, Iterable[int]]:
     """All keys in UTF-8, and how long each is."""
     joined = "".join(keys)
     if joined.isascii():
@@ -250,8 +151,10 @@ def _texts(columns: Columns) -> list[str]:
 class Table:
     """Look-up in a table's bytes (usually a memory map). Raises StorageError if it is not one."""
 
-    def __init__(self, buffer: Any) -> None:  # anything with the buffer protocol: bytes, mmap
+    def __init__(self, buffer: Any, magic: bytes = MAGIC) -> None:
+        """*buffer*: anything with the buffer protocol: bytes, mmap."""
         self._view = memoryview(buffer)
+        self._magic = magic
         try:
             self._count = self._checked()
         except StorageError:
@@ -264,16 +167,21 @@ class Table:
     def find(self, key: str) -> tuple[int, int] | None:
         """Where *key*'s value lies: (offset, length) in the buffer, or None."""
         wanted = key.encode(errors="surrogatepass")
+        number = self.number_of(wanted)
+        if number == len(self) or self.key(number) != wanted:
+            return None
+        return self.place(number)
+
+    def number_of(self, key: bytes) -> int:
+        """How many keys are below that one."""
         low, high = 0, len(self)
         while low < high:
             middle = (low + high) // 2
-            if self.key(middle) < wanted:
+            if self.key(middle) < key:
                 low = middle + 1
             else:
                 high = middle
-        if low == len(self) or self.key(low) != wanted:
-            return None
-        return self._place(low)
+        return low
 
     def get(self, key: str) -> bytes | None:
         """*key*'s value, or None."""
@@ -327,7 +235,7 @@ class Table:
         if len(self._view) < _COUNT.size:
             raise StorageError("a row table is cut short")
         magic, count = _COUNT.unpack_from(self._view)
-        if magic != _MAGIC:
+        if magic != self._magic:
             raise StorageError("a row table has the wrong magic")
         self._values = _COUNT.size + _OFFSET * (count + 1)  # where the values' offsets lie
         self._start = self._values + _OFFSET * (count + 1)  # where the keys do
@@ -345,7 +253,8 @@ class Table:
             raise StorageError("a row table is damaged")
         return int(start), int(end)
 
-    def _place(self, number: int) -> tuple[int, int]:
+    def place(self, number: int) -> tuple[int, int]:
+        """Where the value with that number lies. Raises StorageError."""
         start, end = self._span(self._values, number)
         return start, end - start
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import zstandard
@@ -24,6 +25,7 @@ from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import Aside, Body, Context, Rendered
 from proxy.errors import BadIndex, StorageError
 from proxy.gateway.aside import aside, beside
+from proxy.gateway.earlier import Earlier
 
 CODINGS = ("zstd", "gzip")
 """Content codings that we make of compressible forms, best first."""
@@ -53,7 +55,7 @@ class RenderJob:
     gates: tuple[tuple[str, Path], ...] = ()
     closure: Path | None = None
     supplement: tuple[Path, str] | None = None  # and the path that it came from
-    earlier: Mapping[str, Path] = field(default_factory=dict)  # forms of an earlier generation
+    earlier: Mapping[str, tuple[Path, Digest]] = field(default_factory=dict)  # see `Earlier`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ def render(job: RenderJob) -> list[Output]:
                 gates={path: stack.enter_context(mapped(rows)) for path, rows in job.gates},
                 closure=stack.enter_context(mapped(job.closure)) if job.closure else None,
                 supplement=_supplement(stack, job),
-                earlier=_earlier(stack, job),
+                earlier=Earlier(job.earlier, partial(_if_here, stack)),
                 beside=beside,
                 aside=_aside(job),
             )
@@ -149,11 +151,6 @@ def _if_here(stack: contextlib.ExitStack, path: Path | None) -> bytes | memoryvi
         return stack.enter_context(mapped(path))
     except OSError:
         return None
-
-
-def _earlier(stack: contextlib.ExitStack, job: RenderJob) -> dict[str, bytes | memoryview]:
-    found = {form: _if_here(stack, path) for form, path in job.earlier.items()}
-    return {form: content for form, content in found.items() if content is not None}
 
 
 def _supplement(stack: contextlib.ExitStack, job: RenderJob) -> Body | None:

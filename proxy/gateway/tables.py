@@ -13,8 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+from proxy.core.blocks import Rows, opened
 from proxy.core.model import Digest
-from proxy.core.rows import Table
 from proxy.errors import StorageError
 
 MOST = 256
@@ -30,13 +30,13 @@ class Tables:
     def __init__(self, *, unused: float = UNUSED, clock: Callable[[], float] | None = None) -> None:
         self._unused = unused
         self._clock = clock or asyncio.get_running_loop().time
-        self._mapped: OrderedDict[Digest, tuple[Table, float]] = OrderedDict()
+        self._mapped: OrderedDict[Digest, tuple[Rows, float]] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._mapped)
 
-    async def open(self, digest: Digest, path: Path) -> Table:
+    async def open(self, digest: Digest, path: Path) -> Rows:
         """The table that lies at *path*. Raises StorageError where it cannot be read."""
         found = self._mapped.get(digest)
         table = await asyncio.to_thread(_mapped, path) if found is None else found[0]
@@ -67,9 +67,9 @@ class Tables:
             self._timer = None
 
 
-def _mapped(path: Path) -> Table:
+def _mapped(path: Path) -> Rows:
     try:
         with path.open("rb") as file:
-            return Table(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return opened(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:  # an empty file cannot be mapped
         raise StorageError(f"a row table cannot be read: {error}") from error

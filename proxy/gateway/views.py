@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from proxy.core.model import Entry, Form, Index, View
-from proxy.core.rows import Table
+from proxy.core.blocks import Rows
+from proxy.core.model import Digest, Entry, Form, Index, View
 from proxy.ecosystems.base import ROWS, Context, Ecosystem
 from proxy.errors import StorageError
 from proxy.gateway.flights import Flights
@@ -120,7 +120,7 @@ class Views:
             if isinstance(result, BaseException):
                 raise result
 
-    async def table(self, generation: Generation, form: str = ROWS) -> Table:
+    async def table(self, generation: Generation, form: str = ROWS) -> Rows:
         """The row table (or pack) of this generation, mapped. Raises BadIndex, StorageError."""
         found = await self.readable(await self._named(generation, form))
         if found is not None:
@@ -131,7 +131,7 @@ class Views:
         """The row table itself. Raises BadIndex, StorageError."""
         return await self._named(generation, ROWS)
 
-    async def readable(self, view: View) -> Table | None:
+    async def readable(self, view: View) -> Rows | None:
         """The table that *view* is; one that was swept, is damaged or is of an older version of
         this proxy is forgotten.
         """
@@ -142,7 +142,7 @@ class Views:
             await self._blobs.remove([view.digest])
             return None
 
-    async def open_table(self, view: View) -> Table:
+    async def open_table(self, view: View) -> Rows:
         """Map the table that *view* is."""
         self._blobs.used(view.digest)
         return await self._tables.open(view.digest, self._blobs.path(view.digest))
@@ -239,7 +239,7 @@ class Views:
         found = supplement_of(generation.entry)
         return None if found is None else (self._blobs.path(found[0]), found[1])
 
-    async def _earlier(self, index: Index, forms: frozenset[str]) -> dict[str, Path]:
+    async def _earlier(self, index: Index, forms: frozenset[str]) -> dict[str, tuple[Path, Digest]]:
         """Those *forms* of the newest generation of which there is a pack."""
         pack = next((form for form in forms if form in PACKS), None)
         found = [] if pack is None else await self.packs(index, pack)
@@ -247,7 +247,7 @@ class Views:
             return {}
         name = found[0].key.removeprefix(family(index, pack))
         views = {form: await self._find(f"{family(index, form)}{name}") for form in forms}
-        return {form: self._blobs.path(one.digest) for form, one in views.items() if one}
+        return {f: (self._blobs.path(one.digest), one.digest) for f, one in views.items() if one}
 
     async def _encode(
         self, key: str, view: View, coding: str, publish: Callable[[None], None]

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy.core.active import Scope
+from proxy.core.blocks import Rows
 from proxy.core.model import Index
-from proxy.core.rows import Row, Table, decode_row
+from proxy.core.rows import Row, decode_row
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import Body, Context, Ecosystem
 from proxy.errors import StorageError
@@ -101,12 +102,12 @@ def survey(job: SurveyJob) -> Surveyed:
         raise StorageError(f"planning {job.index.path}: {error}") from error
 
 
-def _planned(job: SurveyJob, ecosystem: Ecosystem, body: Body, table: Table) -> Iterator[Planned]:
+def _planned(job: SurveyJob, ecosystem: Ecosystem, body: Body, table: Rows) -> Iterator[Planned]:
     offers = list(_offers(job, ecosystem, body, table))
     return planned(offers, job.scope.newest, ecosystem.newest_first)
 
 
-def _offers(job: SurveyJob, ecosystem: Ecosystem, body: Body, table: Table) -> Iterator[Offer]:
+def _offers(job: SurveyJob, ecosystem: Ecosystem, body: Body, table: Rows) -> Iterator[Offer]:
     context = Context(
         mirror=job.index.mirror,
         policy=policy_of(job.scope, ecosystem.name),
@@ -131,7 +132,7 @@ def _offers(job: SurveyJob, ecosystem: Ecosystem, body: Body, table: Table) -> I
 
 
 def _wanted(
-    job: SurveyJob, ecosystem: Ecosystem, plan: list[Planned], table: Table
+    job: SurveyJob, ecosystem: Ecosystem, plan: list[Planned], table: Rows
 ) -> Iterator[Wanted]:
     for one in plan:
         if not one.is_wanted:
@@ -176,6 +177,6 @@ def add(into: dict[str, Left], rule: str, left: Left) -> None:
     into[rule] = left if known is None else known.and_(left)
 
 
-def _row(table: Table, key: str) -> Row | None:
+def _row(table: Rows, key: str) -> Row | None:
     value = table.get(key)
     return None if value is None else decode_row(value)

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from proxy.core.rows import Table
+from proxy.core.blocks import Rows, opened
 from proxy.errors import StorageError
 
 
 @contextmanager
-def mapped_table(path: Path) -> Iterator[Table]:
+def mapped_table(path: Path) -> Iterator[Rows]:
     """The row table at *path*. Raises StorageError."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as it:
-            table = Table(it)
+            table = opened(it)
             try:
                 yield table
             finally:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.rows import Row, Table, build, decode_row, encode_row, is_denied, joined, patched
+from proxy.core.rows import Row, Table, build, decode_row, encode_row, is_denied
 from proxy.errors import StorageError
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -39,41 +39,6 @@ def test_a_place_is_where_the_value_lies(rows: dict[str, bytes]) -> None:
 
 def test_the_later_of_two_equal_keys_counts() -> None:
     assert Table(b"".join(build([("k", b"old"), ("k", b"new")]))).get("k") == b"new"
-
-
-@given(st.dictionaries(keys, st.binary(max_size=20)), keys, st.booleans())
-def test_tables_joined_are_the_table_of_all(
-    rows: dict[str, bytes], middle: str, mixed: bool
-) -> None:
-    def in_first(key: str) -> bool:
-        return len(key) % 2 == 0 if mixed else key < middle
-
-    first = {key: value for key, value in rows.items() if in_first(key)}
-    second = {key: value for key, value in rows.items() if not in_first(key)}
-    assert b"".join(joined(made(first), made(second))) == made(rows)
-
-
-def test_tables_with_a_key_in_common_are_not_joined() -> None:
-    with pytest.raises(StorageError):
-        joined(made({"a": b"1", "b": b"2"}), made({"b": b"2", "c": b"3"}))
-
-
-@given(st.dictionaries(keys, st.binary(max_size=9)), st.dictionaries(keys, st.binary(max_size=9)))
-def test_a_patched_table_is_that_of_what_is_left_and_what_is_new(
-    rows: dict[str, bytes], more: dict[str, bytes]
-) -> None:
-    gone = {key for number, key in enumerate(rows) if number % 3 == 0 or key in more}
-    left = {key: value for key, value in rows.items() if key not in gone}
-    same = {key: rows[key] for number, key in enumerate(rows) if number % 6 == 0}
-    new = same | more
-    assert b"".join(patched(Table(made(rows)), gone, new)) == made(left | new)
-
-
-def test_a_table_is_not_patched_with_what_it_has_or_without_what_it_lacks() -> None:
-    table = Table(made({"a": b"1", "b": b"2"}))
-    for gone, more in ((set[str](), {"a": b"3"}), ({"c"}, {}), ({"c"}, {"c": b"3"})):
-        with pytest.raises(StorageError):
-            patched(table, gone, more)
 
 
 def test_a_table_cut_short_anywhere_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import zstandard
 
+from proxy.core.blocks import opened
 from proxy.core.model import Index
 from proxy.core.rows import Row, Table, decode_row
 from proxy.ecosystems.base import Body, Context
@@ -88,6 +89,11 @@ def render(
     return {view.form: b"".join(view.chunks) for view in views}
 
 
+def entries(made: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The row table among some forms, however it is divided into blocks."""
+    return dict(opened(made["rows"]).items())
+
+
 def shown(content: object, *, context: Context = CONTEXT, path: str = PATH) -> Any:
     """The JSON that clients get."""
     made = render(body_of(content, path=path), "json", context=context, path=path)
@@ -96,7 +102,7 @@ def shown(content: object, *, context: Context = CONTEXT, path: str = PATH) -> A
 
 def rows_of(content: object, **options: Any) -> dict[str, Row]:
     """What serving a file is told of every file."""
-    table = Table(render(body_of(content, **options), "zst", "rows")["rows"])
+    table = opened(render(body_of(content, **options), "zst", "rows")["rows"])
     return {key: decode_row(table.get(key) or b"") for key in table.keys()}  # noqa: SIM118
 
 

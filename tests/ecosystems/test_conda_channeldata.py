@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.advisories import Advisories
+from proxy.core.blocks import opened
 from proxy.core.policy import (
     MALICIOUS,
     Condition,
@@ -21,7 +22,7 @@ from proxy.core.policy import (
     Policy,
     Specs,
 )
-from proxy.core.rows import Table, decode_row
+from proxy.core.rows import decode_row
 from tests.ecosystems.conda_channels import CONDA, CONTEXT, body_of, index_of, record, render
 from tests.ecosystems.policies import MOMENT, allow, deny, policy, random_policies, under
 
@@ -168,7 +169,7 @@ def test_it_names_what_the_gates_let_through_and_twice_is_once(files: Files, rul
     assert {**found, "packages": None} == {**data, "packages": None}
     through: dict[str, dict[str, set[str]]] = {}
     for path, rows in tables.items():
-        for filename, value in Table(rows).items():
+        for filename, value in opened(rows).items():
             if decode_row(value).denied is None:
                 name, version, _ = filename.rsplit("-", 2)
                 there = through.setdefault(name, {})

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.core import first_seen
 from proxy.core.advisories import Advisories, Advisory, Range
+from proxy.core.blocks import opened
 from proxy.core.policy import (
     Builds,
     Condition,
@@ -65,7 +66,7 @@ class views:  # noqa: N801 - reads as a function: views(content, context).gate
         self.json = json.loads(self.text)
         self.shards = render(upstream, "shards", "shardpack", context=context)
         self.gate: Mapping[str, tuple[str, str] | None] = {
-            key: decode_row(value).denied for key, value in Table(self.main["rows"]).items()
+            key: decode_row(value).denied for key, value in opened(self.main["rows"]).items()
         }
 
     @property

@@ -13,8 +13,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.blocks import opened
 from proxy.core.policy import Names
-from proxy.core.rows import Row, Table, decode_row
+from proxy.core.rows import Row, decode_row
 from proxy.ecosystems.base import Body
 from proxy.ecosystems.conda.text import RATIO, SMALL, plain_text
 from proxy.errors import BadIndex
@@ -205,7 +206,7 @@ def test_of_a_key_that_is_there_twice_the_later_counts() -> None:
         "b-1-0.tar.bz2": {"name": "x", "size": 1, "name": "y", "size": 2},
         "b-1-0.tar.bz2": {"name": "z", "name": "b", "size": 3, "size": 4}}}"""
     made = render(body_of(raw), "zst", "rows") | render(body_of(raw), "shards", "shardpack")
-    table = Table(made["rows"])
+    table = opened(made["rows"])
     assert list(table.keys()) == ["b-1-0.tar.bz2"]
     assert decode_row(table.get("b-1-0.tar.bz2") or b"").size == 4
     assert list(unpacked(made["shards"])["shards"]) == ["b"]
@@ -218,7 +219,7 @@ def test_of_a_key_that_is_there_twice_far_apart_the_later_counts() -> None:
     raw = b'{"packages.conda": {%b}}' % b", ".join([twice[0], *many, twice[1]])
     hiding = replace(CONTEXT, policy=policy(deny(Names(("bad", "p7")))))
     made = render(body_of(raw), "json", "rows", "shards", "shardpack", context=hiding)
-    table = Table(made["rows"])
+    table = opened(made["rows"])
     assert decode_row(table.get("a-1-0.conda") or b"") == Row(size=2)
     assert len(table) == 5001
     assert {"a", "p8"} <= unpacked(made["shards"])["shards"].keys()
@@ -324,7 +325,7 @@ def test_our_own_output_is_left_as_it_is(more: dict[str, Any]) -> None:
         first, second = _again(json.dumps(upstream).encode(), URL)
         for form in ("json", "zst", "shards", "shardpack"):
             assert first[form] == second[form]
-        assert list(Table(first["rows"]).keys()) == list(Table(second["rows"]).keys())
+        assert list(opened(first["rows"]).keys()) == list(opened(second["rows"]).keys())
 
 
 def test_our_own_output_of_real_indexes_is_left_as_it_is() -> None:

@@ -383,16 +383,14 @@ def test_shards_taken_from_an_earlier_pack_are_those_that_would_be_made() -> Non
     anew = render(body_of(after), *FORMS)
     taken = render(replace(body_of(after), earlier=earlier), *FORMS)
     assert taken == anew
-    # It is really taken: another one in its place shows up, unless that is not what it should be.
+    # It is really taken: another one in its place shows up.
     entries = dict(Table(earlier["shardpack"]).items())
     other = hashlib.sha256(b"other")
-    made_of = entries["=zlib"]
-    for packed, is_taken in ((b"other", True), (b"damaged", False)):
-        forged = entries | {
-            other.hexdigest(): packed,
-            "=zlib": made_of[: -other.digest_size] + other.digest(),
-        }
-        pack = b"".join(build(forged))
-        shown = render(replace(body_of(after), earlier={"shardpack": pack}), *FORMS)
-        assert Table(shown["shardpack"]).get(other.hexdigest()) == (b"other" if is_taken else None)
-        assert (shown == anew) is not is_taken
+    forged = entries | {
+        other.hexdigest(): b"other",
+        "=zlib": entries["=zlib"][: -other.digest_size] + other.digest(),
+    }
+    pack = b"".join(build(forged))
+    shown = render(replace(body_of(after), earlier={"shardpack": pack}), *FORMS)
+    assert Table(shown["shardpack"]).get(other.hexdigest()) == b"other"
+    assert shown != anew

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.core.blocks import Rows
 from proxy.core.model import Digest
-from proxy.core.rows import Table, build
+from proxy.core.rows import build
 from proxy.errors import StorageError
 from proxy.gateway import tables
 from proxy.gateway.tables import Tables
@@ -81,7 +82,7 @@ def test_there_are_never_more_than_a_bound(
 ) -> None:
     monkeypatch.setattr(tables, "MOST", 2)
 
-    async def main() -> Table:
+    async def main() -> Rows:
         kept = Tables()
         for path in paths:
             await kept.open(digest(path), path)

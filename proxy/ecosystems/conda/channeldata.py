@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
+from proxy.core.blocks import opened
 from proxy.core.model import Index
-from proxy.core.rows import Table, is_denied
+from proxy.core.rows import is_denied
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda.judging import Judging
 from proxy.ecosystems.conda.listings import Text, changed
@@ -86,7 +87,7 @@ def _left(here: Mapping[str, bytes | memoryview]) -> Mapping[str, _Left]:
     """Of every package of which something is hidden, what is left."""
     found: defaultdict[str, _Left] = defaultdict(_Left)
     for subdir, rows in here.items():
-        for filename, value in Table(rows).items():
+        for filename, value in opened(rows).items():
             parts = filename.rsplit("-", 2)  # CEP 26: neither version nor build has a hyphen
             if len(parts) != 3 or filename.endswith(".whl"):
                 continue

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from proxy.core.blocks import opened
 from proxy.core.model import Index
 from proxy.core.policy import Effect, Policy, Verdict
-from proxy.core.rows import Table, decode_row
+from proxy.core.rows import decode_row
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda.judging import JudgeOfName, Judging
 from proxy.ecosystems.conda.records import Judgeable
@@ -95,4 +96,4 @@ def _known(
 
 def known(table: bytes | memoryview) -> dict[str, tuple[str, str] | None]:
     """Every file in a row table: None, or the rule and the reason why it is hidden."""
-    return {key: decode_row(value).denied for key, value in Table(table).items()}
+    return {key: decode_row(value).denied for key, value in opened(table).items()}

@@ -9,14 +9,15 @@ process that was killed) is no error: the index is then read by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from proxy.core.blocks import Block, is_run
 from proxy.core.model import Index
 from proxy.core.policy import Effect, Verdict
-from proxy.core.rows import Table, build, joined
+from proxy.core.rows import Table, build
 from proxy.ecosystems.base import Aside
 from proxy.ecosystems.conda import shards
 from proxy.ecosystems.conda.batches import boundary, key_at
@@ -34,14 +35,6 @@ Path = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
-    """What two processes have made: the row table, and the shards that are done."""
-
-    rows: Iterable[bytes | memoryview]
-    shards: Mapping[str, Shard]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What is to be read, and what shards are made of besides the records."""
 
@@ -51,14 +44,6 @@ class Task:
     exports: Exports
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Half:
-    """The rows and the shards of half of the records."""
-
-    rows: bytes
-    shards: dict[str, Shard]
-
-
 class _Told(msgspec.Struct):
     """What the other process says of its half of a table; texts are pairs of place and length."""
 
@@ -66,12 +51,16 @@ class _Told(msgspec.Struct):
     kept: list[int]
     names: dict[str, list[int]]
     count: int
+    blocks: list[tuple[str, str, int]]  # the first and the last key, and the length
     noted: list[Noted] | None
     newest: bytes | None
 
 
-def read(task: Task, reader: Reader, aside: Aside) -> Whole | None:
-    """Read the sections with *reader*, half of them *aside*; None: it cannot be done so."""
+def read(task: Task, reader: Reader, aside: Aside) -> Mapping[str, Shard] | None:
+    """Read the sections with *reader*, half of them *aside*; None: it cannot be done so.
+
+    Gives the shards that are done.
+    """
     cuts = _cuts(task.sections)
     if cuts is None:
         return None
@@ -80,7 +69,7 @@ def read(task: Task, reader: Reader, aside: Aside) -> Whole | None:
         first = {
             path: reader.part(one, slice(1, cuts[path])) for path, one in task.sections.items()
         }
-        mine = _half(task, reader, first)
+        mine = _shards(task, first)
     except BadIndex:  # told by who reads it alone
         mine = None
     finally:
@@ -89,35 +78,31 @@ def read(task: Task, reader: Reader, aside: Aside) -> Whole | None:
         return None
     try:
         return _whole(task, reader, first, mine, answer)
-    except StorageError:  # a file is in both halves
+    except StorageError:  # what is in both halves, or out of order
         return None
 
 
 def _second(task: Task, reader: Reader, cuts: Mapping[Path, int]) -> Iterator[bytes]:
     """All of the other half. Raises BadIndex."""
     parts = {path: reader.part(one, slice(cuts[path], -1)) for path, one in task.sections.items()}
-    made = _half(task, reader, parts)
+    made = _shards(task, parts)
     told = [_told(part) for part in parts.values()]
+    rows = [block.table for part in parts.values() for block in part.blocks]
     yield from build(
         {
             "told": msgspec.msgpack.encode(told),
-            "rows": made.rows,
-            "pack": b"".join(build(shards.pack(made.shards))),
+            "rows": b"".join(rows),
+            "pack": b"".join(build(shards.pack(made))),
         }
     )
 
 
-def _half(task: Task, reader: Reader, parts: Mapping[Path, Part]) -> _Half:
-    """What is made of half of every table. Raises BadIndex."""
-    if not all(part.is_distinct for part in parts.values()):
-        raise BadIndex("a key is there twice")
-    for part in parts.values():
-        part.keys.clear()
+def _shards(task: Task, parts: Mapping[Path, Part]) -> dict[str, Shard]:
+    """The shards of half of every table. Raises BadIndex."""
+    if not all(is_run(part.blocks) for part in parts.values()):
+        raise BadIndex("a key is there twice, or out of order")
     tables = {path: part.by_name for path, part in parts.items()}
-    made = shards.made(task.index, tables, task.removed, task.exports)  # which sets memory free
-    rows = b"".join(build(reader.rows))
-    reader.rows.clear()
-    return _Half(rows=rows, shards=made)
+    return shards.made(task.index, tables, task.removed, task.exports)
 
 
 def _told(part: Part) -> _Told:
@@ -128,6 +113,7 @@ def _told(part: Part) -> _Told:
         kept=_places(part.kept),
         names=names,
         count=part.count,
+        blocks=[(one.first, one.last, len(one.table)) for one in part.blocks],
         noted=part.noted,
         newest=part.newest,
     )
@@ -140,28 +126,46 @@ def _places(pieces: Sequence[Piece]) -> list[int]:
 
 
 def _whole(
-    task: Task, reader: Reader, first: Mapping[Path, Part], mine: _Half, answer: memoryview
-) -> Whole:
+    task: Task,
+    reader: Reader,
+    first: Mapping[Path, Part],
+    mine: Mapping[str, Shard],
+    answer: memoryview,
+) -> Mapping[str, Shard]:
     """Both halves together. Raises StorageError."""
     table = Table(answer)
     told = msgspec.msgpack.decode(_entry(table, "told"), type=list[_Told])
-    rows = joined(mine.rows, _entry(table, "rows"))
     done = shards.unpacked(dict(Table(_entry(table, "pack")).views()))
+    rows = _entry(table, "rows")
     for (path, part), second in zip(first.items(), told, strict=True):
+        rows = _add_blocks(part, second, rows)
         _add(task.sections[path], part, second)
+    for path, part in first.items():
         reader.note(task.sections[path], part)
-    both = mine.shards.keys() & done.keys()
+    both = mine.keys() & done.keys()
     for (path, part), second in zip(first.items(), told, strict=True):
         text = task.sections[path].text
         names = both.intersection(second.names)
         part.by_name.add(
             (name, piece) for name in names for piece in _pieces(text, second.names[name])
         )
-    made = {**mine.shards, **done}
-    return Whole(rows=rows, shards={n: one for n, one in made.items() if n not in both})
+    made = {**mine, **done}
+    return {n: one for n, one in made.items() if n not in both}
+
+
+def _add_blocks(part: Part, second: _Told, rows: memoryview) -> memoryview:
+    """Add the first of *rows*; gives the rest. Raises StorageError."""
+    at = 0
+    for first, last, length in second.blocks:
+        part.blocks.append(Block(first, last, rows[at : at + length]))
+        at += length
+    if not is_run(part.blocks):
+        raise StorageError("the halves are not one after the other")
+    return rows[at:]
 
 
 def _add(section: Section, part: Part, second: _Told) -> None:
+    part.count += second.count
     part.hidden |= {
         key: Verdict(effect=Effect(effect), rule=rule, reason=reason)
         for key, effect, rule, reason in second.hidden

@@ -12,12 +12,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
-from urllib.parse import urljoin
 
 import msgspec
 
+from proxy.core.blocks import Block, is_run
 from proxy.core.policy import Verdict
-from proxy.core.rows import patched
+from proxy.core.rows import Table
 from proxy.ecosystems.conda import packing
 from proxy.ecosystems.conda.batches import WHOLE, Batch
 from proxy.ecosystems.conda.gate import Gate
@@ -27,27 +27,16 @@ from proxy.ecosystems.conda.records import (
     Judgeable,
     Named,
     Record,
-    row_value,
-    row_values,
 )
+from proxy.ecosystems.conda.rowing import Links
 from proxy.ecosystems.conda.sections import Section, Sections
 from proxy.ecosystems.conda.shards import ByName, Piece, merged, packed
 from proxy.ecosystems.conda.taking import Earlier, Noted, Stretch, noted
 from proxy.ecosystems.conda.text import UNREADABLE
-from proxy.ecosystems.conda.wheels import Wheel, link
-from proxy.errors import BadIndex, StorageError
+from proxy.ecosystems.conda.wheels import Wheel
+from proxy.errors import BadIndex
 
 Hiding = Callable[[Mapping[str, Any]], dict[str, Verdict]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Links:
-    """Where upstream's files are: what its relative addresses refer to, and its `base_url`, made
-    absolute; None where packages lie beside the index.
-    """
-
-    url: str
-    base_url: str | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,16 +46,22 @@ class Part:
     by_name: ByName
     hidden: dict[str, Verdict] = field(default_factory=dict)
     kept: list[Piece] = field(default_factory=list)  # what is left of the text
-    keys: set[str] = field(default_factory=set)  # of what has been read
-    names: set[str] = field(default_factory=set)  # the packages of that which are shown
+    blocks: list[Block] = field(default_factory=list)  # of the row table
+    keys: set[str] = field(default_factory=set)  # of what is not in blocks under its key
+    names: set[str] = field(default_factory=set)  # the packages of what is shown of it
     count: int = 0  # of records that have been read
     noted: list[Noted] | None = None  # for the next generation; None: that is not to be
     newest: bytes | None = None  # what stands for a file first seen with this generation
 
     @property
     def is_distinct(self) -> bool:
-        """Whether every key is there but once."""
-        return len(self.keys) == self.count
+        """Whether every key is there but once. Raises StorageError."""
+        if self.keys or not self.blocks:
+            return len(self.keys) == self.count
+        if is_run(self.blocks):
+            return True
+        tables = (Table(one.table).keys() for one in self.blocks)
+        return len(set(chain.from_iterable(tables))) == self.count
 
     def note(self, one: Noted | None) -> None:
         """The next batch came to that; None: it cannot be told, so that nothing is."""
@@ -74,16 +69,6 @@ class Part:
             self.noted.append(one)
         else:
             self.noted = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """What has become of an earlier generation: the row table, and the packages of which a record
-    has been read or is gone; all others have the shards that they had.
-    """
-
-    rows: Iterable[bytes | memoryview]
-    changed: AbstractSet[str]
 
 
 class Reader:
@@ -108,7 +93,7 @@ class Reader:
         self._sharded = sharded
         self._packing = packing
         self._noting = noting
-        self.rows: dict[str, bytes] = {}
+        self.blocks: dict[tuple[str, ...], list[Block]] = {}
         self.shards: dict[tuple[str, ...], ByName] = {}
         self.noted: dict[tuple[str, ...], list[Noted] | None] = {}
         self.newest: bytes | None = None
@@ -118,7 +103,7 @@ class Reader:
         part = self.part(section)
         if not part.is_distinct:
             section.make_distinct()
-            part = self.part(section)  # what has been kept is rows, which are made anew
+            part = self.part(section)
         self.note(section, part)
 
     def note(self, section: Section, part: Part) -> None:
@@ -129,65 +114,73 @@ class Reader:
             section.kept = Kept([piece.text for piece in merged(part.kept, section.text)])
         if self._sharded:
             self.shards[section.path] = part.by_name
+        self.blocks[section.path] = part.blocks
         self.noted[section.path] = part.noted
         self.newest = part.newest or self.newest
 
-    def take(self, sections: Sections, earlier: Earlier) -> Taken | None:
-        """Read the sections, but for what can be taken over of *earlier*; None: that cannot be."""
+    def take(self, sections: Sections, earlier: Earlier) -> AbstractSet[str] | None:
+        """Read the sections, but for what can be taken over of *earlier*; None: that cannot be.
+
+        Gives the packages of which a record has been read or is gone; all others have the shards
+        that they had.
+        """
         if (self._links.base_url or "") != earlier.notes.base_url:
             return None
         try:
             plans = {path: earlier.plan(path, one.text) for path, one in sections.items()}
-            gone = list(earlier.gone(plans))
-            parts = {path: self._part(one, plans[path]) for path, one in sections.items()}
-            keys = {f"{key}{ending}" for ending, one in gone for key in one.keys}
-            rows = patched(earlier.rows, keys, self.rows)
-        except (BadIndex, StorageError):  # told by who reads it whole
+            parts = {path: self._part(one, plans[path], earlier) for path, one in sections.items()}
+        except BadIndex:  # told by who reads it whole
             return None
-        if len(self.rows) != sum(part.count for part in parts.values()):  # a file is there twice
+        if not all(is_run(part.blocks) for part in parts.values()):  # a file may be there twice
             return None
         self.newest = earlier.notes.newest
         for path, part in parts.items():
             self.note(sections[path], part)
-        changed = {name for _, one in gone for name in one.names}
-        changed.update(name for part in parts.values() for name in part.names)
-        return Taken(rows=rows, changed=changed)
+        changed = {name for one in earlier.gone(plans) for name in one.names}
+        return changed.union(*[part.names for part in parts.values()])
 
     def part(self, section: Section, span: slice = WHOLE) -> Part:
         """Read the records in *span* of the section's text. Raises BadIndex."""
         start, stop, _ = span.indices(len(section.text))
         return self._part(section, [Stretch(start, stop, None)])
 
-    def _part(self, section: Section, stretches: Iterable[Stretch]) -> Part:
-        """Read what of *stretches* is not known. Raises BadIndex."""
+    def _part(
+        self, section: Section, stretches: Iterable[Stretch], earlier: Earlier | None = None
+    ) -> Part:
+        """Read what of *stretches* is not known of *earlier*. Raises BadIndex."""
         found = Part(by_name=ByName(section.text, section.ending))
         found.noted = [] if self._noting and section.is_plain else None
         hiding = None if self._gate is None else self._gate.hiding(section)
         for start, stop, same in stretches:
-            if same is None:
+            if same is None or earlier is None:
                 self._read(section, slice(start, stop), hiding, found)
             else:
-                _take_over(section, start, same, found)
+                known, block = earlier.batch(section.path, same)
+                _take_over(section, start, known, found)
+                found.blocks.append(block)
         return found
 
     def _read(self, section: Section, span: slice, hiding: Hiding | None, found: Part) -> None:
         """Add the records in *span* to what was *found*. Raises BadIndex."""
         for batch, records in self._batches(section, self._model(section), span):
-            found.keys.update(records)
             found.count += len(records)
             denied = {} if hiding is None else hiding(records)
             if self._rowed and section.kind is not None:
-                self.rows.update(self._rows(section, records, denied))
+                found.blocks.append(self._links.rows(section, records, denied))
+            if not (self._rowed and section.is_plain):
+                found.keys.update(records)
             until, newest = self._holds(found, records)
             pieces = self._pieces(section, batch, records, denied)  # digests are bytes from here on
             if self._sharded:
                 found.by_name.add(pieces)
                 found.names.update([name for name, _ in pieces])
-            whole = [Piece(batch.text, batch.at)]
-            found.kept += [piece for _, piece in pieces] if denied else whole
+            kept = [Piece(batch.text, batch.at)]
+            if denied:
+                kept = merged([piece for _, piece in pieces], section.text)
+            found.kept += kept
             found.hidden |= denied
             if found.noted is not None:
-                found.note(noted(batch, list(records), pieces, denied, until))
+                found.note(noted(batch, pieces, kept, denied, until))
                 found.newest = found.newest or newest
 
     def _holds(self, found: Part, records: Mapping[str, Any]) -> tuple[float, bytes | None]:
@@ -246,33 +239,11 @@ class Reader:
             return packed(runs, batch.records, self._packing, section.ending)
         return [(run.label, Piece(run.text, run.at)) for run in runs]
 
-    def _rows(
-        self, section: Section, records: Mapping[str, Any], denied: Mapping[str, Verdict]
-    ) -> Iterable[tuple[str, bytes]]:
-        base = self._links.base_url
-        is_flat, is_wheel = len(section.path) == 1, section.kind == "wheel"
-        get = denied.get
-        if is_flat and base is None:
-            values = zip(records, row_values(list(records.values())), strict=True)
-            hidden = [(key, row_value(records[key], None, one)) for key, one in denied.items()]
-            return chain(values, hidden)
-        rows = []
-        for key, record in records.items():
-            filename = key if is_flat else section.filename(key)
-            url = base and base + link(filename)
-            if is_wheel:
-                where = f"{section.where}, {key}"
-                url = absolute(self._links.url, record.url or link(filename), where)
-            rows.append((filename, row_value(record, url, get(key))))
-        return rows
-
 
 def _take_over(section: Section, start: int, same: Noted, found: Part) -> None:
     """Add what the batch at *start*, which stands there as it did, came to."""
-    pieces = same.pieces(section.text, start)
-    found.by_name.add(pieces)
-    whole = [Piece(section.text[start : start + same.size], start)]
-    found.kept += [piece for _, piece in pieces] if same.denied else whole
+    found.by_name.take(start, same)
+    found.kept += same.kept_of(section.text, start)
     found.hidden |= same.hidden
     found.note(same)
 
@@ -285,11 +256,3 @@ def _misread(section: Section, records: Mapping[str, Any], model: type[Named]) -
         except UNREADABLE as error:
             return BadIndex(f"{section.where}, {key}: {error}")
     return BadIndex(f"{section.where} cannot be read")
-
-
-def absolute(base: str, reference: str, where: str) -> str:
-    """*reference* as a URL, where it is relative to *base*. Raises BadIndex."""
-    try:
-        return urljoin(base, reference)
-    except ValueError as error:
-        raise BadIndex(f"{where}: {reference!r} is not a URL: {error}") from error

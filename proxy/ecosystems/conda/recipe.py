@@ -1,4 +1,4 @@
 """Which code made a view of a channel, or judged what was noted for the next one."""
 
-RECIPE = 11
+RECIPE = 12
 """See `Ecosystem.recipe`."""

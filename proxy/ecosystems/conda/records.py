@@ -13,13 +13,10 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from proxy.core import first_seen
-from proxy.core.policy import Verdict
-from proxy.core.rows import Row, encode_row
 from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex
 
 _fromhex = bytes.fromhex
-_encode = msgspec.msgpack.Encoder().encode
 _PYPI = "pkg:pypi/"
 _LENGTHS = {"sha256": 64, "md5": 32}
 
@@ -73,48 +70,6 @@ def records(raw: msgspec.Raw | None, kind: type[Any], where: str) -> dict[str, A
     except UNREADABLE as error:
         raise BadIndex(f"{where}: {error}") from error
     return found
-
-
-def row(record: Record, url: str | None, verdict: Verdict | None = None) -> Row:
-    """The row of a file that lies at *url*; None: beside the index. *verdict*: if it is hidden."""
-    denied = None if verdict is None else (verdict.rule, verdict.reason)
-    return Row(url=url, size=record.size, hashes=_hashes(record), denied=denied)
-
-
-def row_value(record: Record, url: str | None, verdict: Verdict | None) -> bytes:
-    """The row as its table has it. Nearly all are alike, and made without a detour."""
-    sha256 = record.sha256
-    if url is None and verdict is None and type(sha256) is str and len(sha256) == 64:
-        try:
-            if len(_fromhex(sha256)) == 32:
-                return _encode((None, record.size, {"sha256": sha256.lower()}))
-        except ValueError:
-            pass  # no digest: what else there is decides
-    return encode_row(row(record, url, verdict))
-
-
-def row_values(records: Sequence[Record]) -> list[bytes]:
-    """The rows of files beside the index of which none is hidden."""
-    digests = [one.sha256 for one in records]
-    raw = digests_of(digests, 32)
-    is_lower = raw is not None and raw.hex() == "".join(digests)  # type: ignore[arg-type]
-    if not is_lower:
-        return [row_value(one, None, None) for one in records]
-    return [_encode((None, one.size, {"sha256": one.sha256})) for one in records]
-
-
-def _hashes(record: Record) -> dict[str, str]:
-    """The better of the digests; what is not one says nothing of the file."""
-    if sha256 := hex_digest("sha256", record.sha256):
-        return {"sha256": sha256}
-    if md5 := hex_digest("md5", record.md5):
-        return {"md5": md5}
-    return {}
-
-
-def hex_digest(algorithm: str, value: object) -> str | None:
-    """*value* in lower case if it is a digest of that algorithm in hex; else None."""
-    return None if digest(algorithm, value) is None else str(value).lower()
 
 
 def digest(algorithm: str, value: object) -> bytes | None:

@@ -15,16 +15,16 @@ from typing import Any
 import msgspec
 
 from proxy.core.model import Index
-from proxy.core.rows import build
 from proxy.ecosystems.base import Body, Context
-from proxy.ecosystems.conda import halves, relations, taking
+from proxy.ecosystems.conda import halves, relations, rowing, taking
 from proxy.ecosystems.conda.gate import Gate
 from proxy.ecosystems.conda.listings import exports_by_name
 from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
-from proxy.ecosystems.conda.reader import Links, Reader, absolute
+from proxy.ecosystems.conda.reader import Reader
 from proxy.ecosystems.conda.records import Judgeable
+from proxy.ecosystems.conda.rowing import Links, absolute
 from proxy.ecosystems.conda.sections import Sections, sections
-from proxy.ecosystems.conda.shards import Sharding
+from proxy.ecosystems.conda.shards import Shard, Sharding
 from proxy.ecosystems.conda.text import EMPTY, UNREADABLE, objects, plain_text, values
 from proxy.errors import BadIndex
 
@@ -63,6 +63,7 @@ def read(
     unpacked = body.beside(lambda: plain_text(index, body))  # which is not Python's work
     gate = None if context.policy is None else Gate(index, body, context, context.policy)
     known = taking.earlier(body, context) if noting else None
+    pack = body.earlier.get("shardpack", b"") if sharded else b""
     text = unpacked()
     top = objects(text, index.path)
     info = values(top.get("info"), f"{index.path}, info")
@@ -71,23 +72,19 @@ def read(
 
     links = _links(index, body, info)
     exports = exports_by_name(index, body.supplement) if sharded else {}
-    pack = body.earlier.get("shardpack", b"")
-    whole = None
     reader = Reader(gate, links, rowed=rowed, sharded=sharded, noting=noting)
-    taken = None if known is None else reader.take(found, known)
-    if taken is not None:
-        whole = halves.Whole(rows=taken.rows, shards={})
-    elif body.aside is not None and len(pack) * _PER_SHARD < len(text) and rowed and sharded:
+    changed_names = None if known is None else reader.take(found, known)
+    made: Mapping[str, Shard] | None = None if changed_names is None else {}
+    if made is None and body.aside and len(pack) * _PER_SHARD < len(text) and rowed and sharded:
         # What is packed at once takes memory, of which each of two processes has half.
         reader = Reader(gate, links, rowed=True, sharded=True, packing=exports, noting=noting)
         task = halves.Task(index=index, sections=found, removed=removed, exports=exports)
-        whole = halves.read(task, reader, body.aside)
-    if whole is None:
+        made = halves.read(task, reader, body.aside)
+    if made is None:
         reader = Reader(gate, links, rowed=rowed, sharded=sharded, noting=noting)
         if rowed or sharded or gate is not None:
             for section in found.values():
                 reader.read(section)
-        whole = halves.Whole(rows=build(reader.rows), shards={})
     changes = _Changes(index, top, context, found)
     shown_info = changes.info(info)
     changed = changes.all(info, shown_info)
@@ -96,14 +93,14 @@ def read(
         text=pieces({**top, **changed}) if changed else [text],
         changed=bool(changed) or text is EMPTY,
         hidden=Counter(rules),
-        rows=whole.rows,
+        rows=rowing.table(reader.blocks.values()) if rowed else (),
         sharding=Sharding(
             info=shown_info,
             removed=removed,
             tables=reader.shards,
             exports=exports,
-            made=whole.shards,
-            changed=None if taken is None else taken.changed,
+            made=made or {},
+            changed=changed_names,
         ),
         notes=taking.encoded(context, links.base_url or "", reader.noted, reader.newest),
     )

@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -64,6 +65,17 @@ def merged(pieces: Iterable[Piece], table: memoryview) -> list[Piece]:
     return found
 
 
+class Known(Protocol):
+    """Records of a batch that came to what they came to in an earlier generation."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The packages of those that are shown."""
+
+    def of(self, names: AbstractSet[str], table: memoryview, start: int) -> list[tuple[str, Piece]]:
+        """Those with one of *names*, where the batch stands at *start* in *table*."""
+
+
 class ByName:
     """The records of one table by package name, as they stand in the index."""
 
@@ -72,6 +84,26 @@ class ByName:
         self._table = table
         self._ending = ending
         self.pieces: defaultdict[str, list[Piece]] = defaultdict(list)
+        self._taken: list[tuple[int, Known]] = []
+
+    @property
+    def names(self) -> Iterable[str]:
+        """All that have a record here."""
+        return chain(self.pieces, chain.from_iterable(one.names for _, one in self._taken))
+
+    def take(self, start: int, known: Known) -> None:
+        """More records, which are *known* and stand at *start*; `find` is for their pieces."""
+        self._taken.append((start, known))
+
+    def find(self, names: AbstractSet[str]) -> None:
+        """Find all pieces of these *names*; after this no others are looked for."""
+        taken, self._taken = self._taken, []
+        found = defaultdict(list)
+        for start, known in taken:
+            for name, piece in known.of(names, self._table, start):
+                found[name].append(piece)
+        for name, pieces in found.items():
+            self.pieces[name] = sorted([*self.pieces[name], *pieces], key=attrgetter("at"))
 
     def add(self, runs: Iterable[tuple[str, Piece]]) -> None:
         """More records."""
@@ -142,7 +174,7 @@ class Shard(NamedTuple):
 
 def names(tables: Tables) -> Iterable[str]:
     """All that have a record in one of *tables*."""
-    return dict.fromkeys(chain.from_iterable(table.pieces for table in tables.values()))
+    return dict.fromkeys(chain.from_iterable(table.names for table in tables.values()))
 
 
 def made(
@@ -163,14 +195,21 @@ def made(
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
     known = _known(earlier)
     found: dict[str, Shard] = {}
+    left: list[str] = []
     for name in names(tables):
-        gone = removed.get(name, [])
-        exported = exports.get(name, {})
-        was = known.get(name)
-        is_same = was is not None and changed is not None and name not in changed
-        text = was.text if was and is_same else _text(_texts(tables, name))
+        was = known.get(name) if changed is not None and name not in changed else None
+        if was and was.source == _source(was.text, removed.get(name, []), exports.get(name, {})):
+            found[name] = was
+        else:
+            left.append(name)
+    for table in tables.values():
+        table.find(frozenset(left))
+    for name in left:
+        gone, exported = removed.get(name, []), exports.get(name, {})
+        text = _text(_texts(tables, name))
         source = _source(text, gone, exported)
-        if was and was.source == source and hashlib.sha256(was.packed).digest() == was.digest:
+        was = known.get(name)
+        if was and was.source == source:
             found[name] = was
             continue
         where = f"{index.path}: the shard of {name}"

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
 
 from proxy.core import first_seen
+from proxy.core.blocks import Block, Blocks, opened
 from proxy.core.policy import Effect, Verdict
-from proxy.core.rows import Table
 from proxy.ecosystems.base import ROWS, Body, Context
 from proxy.ecosystems.conda.batches import BETWEEN, SIZE, WHOLE, Batch
 from proxy.ecosystems.conda.recipe import RECIPE
@@ -33,7 +34,6 @@ _FAR = 64 * SIZE
 _AHEAD = (*range(16), 32, 64, 128, 256, 512, 1024)  # those of the next batches that are looked for
 
 _encode = msgspec.msgpack.Encoder().encode
-_keys = msgspec.msgpack.Decoder(list[str]).decode
 
 
 class Denied(msgspec.Struct, frozen=True, array_like=True):
@@ -54,46 +54,51 @@ class Noted(msgspec.Struct, frozen=True, array_like=True):
 
     `until` is the first moment at which a verdict on one of its records may be another one (seconds
     since the epoch). `names` are the package names of the records that are shown, `places` where
-    their text begins in the batch and how long it is, in pairs.
+    their text begins in the batch and how long it is, in pairs; `kept` are such pairs of all that
+    is shown.
     """
 
     size: int
     head: bytes
     digest: bytes
-    count: int
-    packed_keys: bytes
     until: float
     names: list[str]
     places: list[int]
+    kept: list[int]
     denied: list[Denied]
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys of all its records."""
-        return _keys(self.packed_keys)
 
     @property
     def hidden(self) -> dict[str, Verdict]:
         """The verdicts that hide some of its records."""
         return {key: one.verdict for one in self.denied for key in one.keys}
 
-    def pieces(self, table: memoryview, start: int) -> list[tuple[str, Piece]]:
-        """What is shown of it where it stands at *start* in *table*."""
-        places = zip(self.places[::2], self.places[1::2], strict=True)
-        return [
-            (name, Piece(table[start + at : start + at + length], start + at))
-            for name, (at, length) in zip(self.names, places, strict=True)
-        ]
+    def of(self, names: AbstractSet[str], table: memoryview, start: int) -> list[tuple[str, Piece]]:
+        """What is shown of it with one of *names*, where it stands at *start* in *table*."""
+        if names.isdisjoint(self.names):
+            return []
+        pieces = zip(self.names, _pieces(self.places, table, start), strict=True)
+        return [(name, piece) for name, piece in pieces if name in names]
+
+    def kept_of(self, table: memoryview, start: int) -> list[Piece]:
+        """The text of all that is shown of it."""
+        return _pieces(self.kept, table, start)
+
+
+def _pieces(places: Sequence[int], table: memoryview, start: int) -> list[Piece]:
+    return [
+        Piece(table[start + at : start + at + length], start + at)
+        for at, length in zip(places[::2], places[1::2], strict=True)
+    ]
 
 
 def noted(
     batch: Batch[Any],
-    keys: Sequence[str],
     pieces: Sequence[tuple[str, Piece]],
+    kept: Sequence[Piece],
     denied: Mapping[str, Verdict],
     until: float,
 ) -> Noted | None:
-    """The note on *batch*; None: its text does not stand in the index."""
+    """The note on *batch*, of which *kept* is shown; None: its text does not stand in the index."""
     text, start = batch.text, batch.at
     if start < 0 or any(piece.at < 0 for _, piece in pieces):
         return None
@@ -104,11 +109,10 @@ def noted(
         size=len(text),
         head=bytes(text[:_HEAD]),
         digest=_digest(text),
-        count=len(keys),
-        packed_keys=_encode(keys),
         until=until,
         names=[name for name, _ in pieces],
         places=[n for _, piece in pieces for n in (piece.at - start, len(piece.text))],
+        kept=[n for piece in kept for n in (piece.at - start, len(piece.text))],
         denied=[
             Denied(one.effect.value, one.rule, one.reason, some) for one, some in by_verdict.items()
         ],
@@ -162,24 +166,28 @@ def encoded(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
-    """What can be taken over of an earlier generation: its notes and its row table."""
+    """What can be taken over of an earlier generation: its notes, and the blocks of its rows, one
+    for each batch.
+    """
 
     moment: float  # of the generation to come
     notes: Notes
-    rows: Table
+    blocks: Mapping[str, Sequence[Block]]
 
     def plan(self, path: tuple[str, ...], text: memoryview) -> list[Stretch]:
         """See `stretches`, of the table that *path* leads to."""
         return list(stretches(text, self.notes.tables.get("/".join(path), ()), self.moment))
 
-    def gone(
-        self, plans: Mapping[tuple[str, ...], Sequence[Stretch]]
-    ) -> Iterator[tuple[str, Noted]]:
-        """What *plans* do not take over, with what the keys lack of file names."""
+    def batch(self, path: tuple[str, ...], number: int) -> tuple[Noted, Block]:
+        """The batch with that number of the table that *path* leads to."""
+        name = "/".join(path)
+        return self.notes.tables[name][number], self.blocks[name][number]
+
+    def gone(self, plans: Mapping[tuple[str, ...], Sequence[Stretch]]) -> Iterator[Noted]:
+        """What *plans* do not take over."""
         for path, known in self.notes.tables.items():
-            *above, name = keys = path.split("/")
-            same = {id(one.same) for one in plans.get(tuple(keys), ())}
-            yield from ((f".{name}" if above else "", one) for one in known if id(one) not in same)
+            same = {one.same for one in plans.get(tuple(path.split("/")), ())}
+            yield from (one for number, one in enumerate(known) if number not in same)
 
 
 def earlier(body: Body, context: Context) -> Earlier | None:
@@ -189,7 +197,10 @@ def earlier(body: Body, context: Context) -> Earlier | None:
         return None
     try:
         found = _notes(notes)
-        table = Table(rows)
+        table = opened(rows)
+        if not isinstance(table, Blocks):
+            return None
+        blocks = {name: table.run(number) for number, name in enumerate(found.tables)}
     except (msgspec.MsgspecError, UnicodeDecodeError, StorageError):  # of another version, damaged
         return None
     holds = (
@@ -197,9 +208,9 @@ def earlier(body: Body, context: Context) -> Earlier | None:
         and found.basis == _basis(context)
         and found.moment <= context.moment
         and _continues(found, body, context)
-        and len(table) == sum(one.count for some in found.tables.values() for one in some)
+        and all(len(blocks[name]) == len(known) for name, known in found.tables.items())
     )
-    return Earlier(moment=context.moment, notes=found, rows=table) if holds else None
+    return Earlier(moment=context.moment, notes=found, blocks=blocks) if holds else None
 
 
 def _continues(notes: Notes, body: Body, context: Context) -> bool:
@@ -216,13 +227,13 @@ def _sight(context: Context) -> tuple[str, float]:
 
 
 class Stretch(NamedTuple):
-    """A stretch of a table's text: a batch that stands there as it did, or (None) what is to be
-    read.
+    """A stretch of a table's text: the number of a batch that stands there as it did, or (None)
+    what is to be read.
     """
 
     start: int
     stop: int
-    same: Noted | None
+    same: int | None
 
 
 def stretches(text: memoryview, known: Sequence[Noted], moment: float) -> Iterator[Stretch]:
@@ -237,12 +248,13 @@ def stretches(text: memoryview, known: Sequence[Noted], moment: float) -> Iterat
         start, place = found
         one = known[place]
         at = start + one.size
+        number = place
         place += 1
         if moment >= one.until:
             continue
         if bytes(text[waiting:start]).strip(BETWEEN):
             yield Stretch(waiting, start, None)
-        yield Stretch(start, at, one)
+        yield Stretch(start, at, number)
         waiting = at
     if bytes(text[waiting:end]).strip(BETWEEN):
         yield Stretch(waiting, end, None)

@@ -23,12 +23,12 @@ from proxy.core.policy import (
 
 def is_like(text: str, patterns: Iterable[str]) -> bool:
     """Whether *text* as a whole is like one of *patterns* (`*`, `?`, `[…]`)."""
-    return any(_pattern(pattern).match(text) for pattern in patterns)
+    return _any(tuple(patterns)).match(text) is not None
 
 
 @cache
-def _pattern(pattern: str) -> re.Pattern[str]:
-    return re.compile(translate(pattern))
+def _any(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, patterns)) if patterns else r"(?!)")
 
 
 def any_of(results: Iterable[Truth]) -> Truth:
@@ -105,8 +105,10 @@ def by_size(leaf: LargerThan | SmallerThan, size_of: Callable[[Any], int | None]
         return None if size is None else size > limit
 
     def larger_ones(records: Sequence[Any]) -> Iterable[int]:
-        sizes = enumerate(map(size_of, records))
-        return [at for at, size in sizes if size is None or size > limit]
+        sizes = list(map(size_of, records))
+        if None not in sizes and max(sizes) <= limit:  # type: ignore[type-var, operator]
+            return ()
+        return [at for at, size in enumerate(sizes) if size is None or size > limit]
 
     def smaller(record: Any) -> Truth:
         size = size_of(record)

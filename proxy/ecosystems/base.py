@@ -90,7 +90,7 @@ def when_asked(work: Callable[[], T], /) -> Callable[[], T]:
     return work
 
 
-Aside = Callable[[Callable[[], Iterable[bytes]]], Callable[[], memoryview | None]]
+Aside = Callable[[Callable[[], Iterable[bytes | memoryview]]], Callable[[], memoryview | None]]
 """Begins work in another process that has all that this one has, and gives what waits for the
 result: the bytes of the work, or None where it failed, for whatever reason.
 """

@@ -31,7 +31,7 @@ def aside(workspace: Path) -> Aside | None:
     if len(os.sched_getaffinity(0)) < 2 or threading.active_count() > 1:
         return None
 
-    def begin(work: Callable[[], Iterable[bytes]]) -> Callable[[], memoryview | None]:
+    def begin(work: Callable[[], Iterable[bytes | memoryview]]) -> Callable[[], memoryview | None]:
         file = tempfile.TemporaryFile(dir=workspace)  # noqa: SIM115 - closed in `end`
         pid = os.fork()
         if not pid:
@@ -68,7 +68,7 @@ def beside(work: Callable[[], T], /) -> Callable[[], T]:
     return end
 
 
-def _work(work: Callable[[], Iterable[bytes]], descriptor: int) -> None:
+def _work(work: Callable[[], Iterable[bytes | memoryview]], descriptor: int) -> None:
     """All that the copy does; it never returns."""
     status = 1
     with contextlib.suppress(BaseException):

@@ -52,10 +52,10 @@ def test_what_stays_keeps_its_bytes(
     runs: list[bytes] = []
     for batch in _read(text, size):
         labels = [None if key in gone else key[:1] for key in batch.records]
-        for label, text_of_run, *_ in batch.parted(labels):
-            runs.append(bytes(text_of_run))
-            assert {key[:1] for key in json.loads(b"{%b}" % runs[-1])} == {label}
-    assert all(run in text for run in runs)
+        for run in batch.parted(labels):
+            runs.append(bytes(run.text))
+            assert {key[:1] for key in json.loads(b"{%b}" % runs[-1])} == {run.label}
+    assert all(one in text for one in runs)
     kept = json.loads(b"{%b}" % b",".join(runs))
     assert list(kept.items()) == [(key, one) for key, one in table.items() if key not in gone]
 

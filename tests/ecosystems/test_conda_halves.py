@@ -90,7 +90,7 @@ EXPORTS = {
 def beside(asked: list[int]) -> Aside:
     """Does the other half here; notes how long its result was."""
 
-    def begin(work: Callable[[], Iterable[bytes]]) -> Callable[[], memoryview | None]:
+    def begin(work: Callable[[], Iterable[bytes | memoryview]]) -> Callable[[], memoryview | None]:
         try:
             made = b"".join(work())
         except Exception:  # noqa: BLE001 - so does the other process
@@ -101,7 +101,7 @@ def beside(asked: list[int]) -> Aside:
     return begin
 
 
-def failing(work: Callable[[], Iterable[bytes]]) -> Callable[[], memoryview | None]:
+def failing(work: Callable[[], Iterable[bytes | memoryview]]) -> Callable[[], memoryview | None]:
     """Another process that was killed."""
     return lambda: None
 
@@ -165,7 +165,7 @@ def test_a_sorted_channel_is_cut_before_one_name() -> None:
     body = _sorted_channel()
     halves: list[Table] = []
 
-    def begin(work: Callable[[], Iterable[bytes]]) -> Callable[[], memoryview | None]:
+    def begin(work: Callable[[], Iterable[bytes | memoryview]]) -> Callable[[], memoryview | None]:
         made = memoryview(b"".join(work()))
         halves.append(Table(made))
         return lambda: made

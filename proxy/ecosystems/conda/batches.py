@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -37,7 +37,7 @@ _KEY = re.compile(rb'[, \t\r\n]*(?P<key>"[^"\\]*")')
 _BORDER = re.compile(rb'\}\s*,\s*(?P<key>"[^"\\]*")\s*:\s*\{')
 
 
-class Run(NamedTuple):
+class Run(msgspec.Struct, frozen=True, gc=False):
     """Neighbours in a batch, the members from *start* to *stop*, that have the same label.
 
     Their text is at *at* in the table; -1: it does not stand there.

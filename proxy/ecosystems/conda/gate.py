@@ -7,8 +7,9 @@ next to none; judged by themselves they would show other files than the gate let
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from proxy.core.blocks import opened
@@ -23,6 +24,9 @@ from proxy.ecosystems.conda.sections import Section
 UNKNOWN = Verdict(
     effect=Effect.DENY, rule="unknown-kind", reason="no policy can judge files of this kind yet"
 )
+
+
+_name = attrgetter("name")
 
 
 class Gate:
@@ -46,10 +50,10 @@ class Gate:
             if rows is not None:
                 found, keys = _known(rows, section, records)
                 rest = [records[key] for key in keys]
-            names = [one.name for one in rest]
+            names = list(map(_name, rest))
             for name in {*names}.difference(of_name):
                 of_name[name] = of(kind, name)
-            denied = _denied(keys, rest, [of_name[name] for name in names])
+            denied = _denied(keys, rest, list(map(of_name.__getitem__, names)))
             return found | {key: told(one, records[key]) for key, one in denied.items()}
 
         return hidden
@@ -66,8 +70,8 @@ def _denied(
     deny = Effect.DENY
     found: dict[str, Verdict] = {}
     stop = 0
-    for judge, group in groupby(judges):
-        start, stop = stop, stop + len(list(group))
+    for judge, count in _runs(judges):
+        start, stop = stop, stop + count
         if isinstance(judge, Verdict):
             if judge.effect is deny:
                 found |= dict.fromkeys(keys[start:stop], judge)
@@ -77,6 +81,12 @@ def _denied(
             if verdict.effect is deny:
                 found[keys[start + at]] = verdict
     return found
+
+
+def _runs(judges: Sequence[JudgeOfName]) -> Iterable[tuple[JudgeOfName, int]]:
+    if judges and judges.count(judges[0]) == len(judges):
+        return ((judges[0], len(judges)),)
+    return [(judge, len(list(group))) for judge, group in groupby(judges)]
 
 
 def _known(

@@ -17,7 +17,7 @@ import msgspec
 from proxy.core.blocks import Block, is_run
 from proxy.core.model import Index
 from proxy.core.policy import Effect, Verdict
-from proxy.core.rows import Table, build
+from proxy.core.rows import Table, build, head
 from proxy.ecosystems.base import Aside
 from proxy.ecosystems.conda import shards
 from proxy.ecosystems.conda.batches import boundary, key_at
@@ -82,19 +82,18 @@ def read(task: Task, reader: Reader, aside: Aside) -> Mapping[str, Shard] | None
         return None
 
 
-def _second(task: Task, reader: Reader, cuts: Mapping[Path, int]) -> Iterator[bytes]:
+def _second(task: Task, reader: Reader, cuts: Mapping[Path, int]) -> Iterator[bytes | memoryview]:
     """All of the other half. Raises BadIndex."""
     parts = {path: reader.part(one, slice(cuts[path], -1)) for path, one in task.sections.items()}
     made = _shards(task, parts)
-    told = [_told(part) for part in parts.values()]
+    told = msgspec.msgpack.encode([_told(part) for part in parts.values()])
+    pack = list(build(shards.pack(made)))
     rows = [block.table for part in parts.values() for block in part.blocks]
-    yield from build(
-        {
-            "told": msgspec.msgpack.encode(told),
-            "rows": b"".join(rows),
-            "pack": b"".join(build(shards.pack(made))),
-        }
-    )
+    # A table of these three, which are not joined for it.
+    yield head(["pack", "rows", "told"], (sum(map(len, pack)), sum(map(len, rows)), len(told)))
+    yield from pack
+    yield from rows
+    yield told
 
 
 def _shards(task: Task, parts: Mapping[Path, Part]) -> dict[str, Shard]:

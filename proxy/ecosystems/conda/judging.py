@@ -152,8 +152,8 @@ class Judging:
             return published(record) > cutoff
 
         def suspects(records: Sequence[Judgeable]) -> Iterable[int]:
-            indexed = [one.indexed_timestamp for one in records]
-            times = [one.timestamp for one in records]
+            indexed = list(map(_indexed, records))
+            times = list(map(_built, records))
             is_plain = indexed.count(None) == len(indexed) and set(map(type, times)) == {int}
             if is_plain and min(times) > LATEST_IN_SECONDS and max(times) <= milliseconds:
                 return ()
@@ -332,6 +332,8 @@ def _licence_test(leaf: Licences, may: bool) -> Screened:  # noqa: FBT001 - see 
     """The test of one condition; a channel has few distinct licences, each is judged once."""
     wanted = LicenceSet(leaf.ids, leaf.families)
     known: dict[tuple[Any, Any], Truth] = {}
+    no: set[tuple[Any, Any]] = set()  # those of which it does not hold
+    said = attrgetter("license", "license_family")
 
     def test(record: Judgeable) -> Truth:
         key = record.license, record.license_family
@@ -346,13 +348,12 @@ def _licence_test(leaf: Licences, may: bool) -> Screened:  # noqa: FBT001 - see 
         return truth
 
     def suspects(records: Sequence[Judgeable]) -> Iterable[int]:
-        get = known.get
         try:
-            return [
-                at
-                for at, one in enumerate(records)
-                if get((one.license, one.license_family)) is not False
-            ]
+            keys = list(map(said, records))
+            if no.issuperset(keys):
+                return ()
+            no.update(key for key in keys if known.get(key) is False)
+            return [at for at, key in enumerate(keys) if key not in no]
         except TypeError:
             return range(len(records))
 
@@ -361,6 +362,10 @@ def _licence_test(leaf: Licences, may: bool) -> Screened:  # noqa: FBT001 - see 
 
 def _with_a_date(records: Sequence[Judgeable]) -> Iterable[int]:
     return [at for at, one in enumerate(records) if one.indexed_timestamp is not None]
+
+
+_indexed = attrgetter("indexed_timestamp")
+_built = attrgetter("timestamp")
 
 
 def _lower(patterns: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ itself, as it is written.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -101,19 +101,19 @@ def with_digests(records: Records) -> None:
         else:
             _put("sha256", record)
             _put("md5", record)
-    _set("sha256", 32, wholes)
-    _set("md5", 16, wholes)
+    sha256s = _digests("sha256", 32, wholes)
+    md5s = _digests("md5", 16, wholes)
+    for record, sha256, md5 in zip(wholes, sha256s, md5s, strict=True):
+        record.sha256 = sha256
+        record.md5 = md5
 
 
-def _set(algorithm: str, length: int, records: Sequence[Any]) -> None:
+def _digests(algorithm: str, length: int, records: Sequence[Whole]) -> list[bytes | None]:
     values = list(map(attrgetter(algorithm), records))
     raw = digests_of(values, length)
     if raw is None:
-        digests: Iterable[bytes | None] = [digest(algorithm, value) for value in values]
-    else:
-        digests = [raw[at : at + length] for at in range(0, len(raw), length)]
-    for record, value in zip(records, digests, strict=True):
-        setattr(record, algorithm, value)
+        return [digest(algorithm, value) for value in values]
+    return [raw[at : at + length] for at in range(0, len(raw), length)]
 
 
 def _put(algorithm: str, record: Loose) -> None:
@@ -153,9 +153,9 @@ def head(count: int) -> bytes:
     return b"\xdf" + count.to_bytes(4, "big")
 
 
-def packed(records: Iterable[tuple[str, Whole | Loose]], count: int) -> bytes:
-    """*count* records as msgpack, without the head of their map.
+def packed(records: Collection[tuple[str, Whole | Loose]]) -> bytes:
+    """Some *records* as msgpack, without the head of their map.
 
     Raises OverflowError for an integer of more than 64 bits, and RecursionError.
     """
-    return _encode(dict(records))[len(head(count)) :]
+    return _encode(dict(records))[len(head(len(records))) :]

@@ -36,7 +36,7 @@ _RECIPE = b"4"  # raised whenever the same records would give another shard
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Piece(NamedTuple):
+class Piece(msgspec.Struct, frozen=True, gc=False):
     """Some records of one name that stand together in a table.
 
     `text` are the members as the index has them, at *at* in the table (-1: they are not there as
@@ -206,16 +206,15 @@ def made(
         table.find(frozenset(left))
     for name in left:
         gone, exported = removed.get(name, []), exports.get(name, {})
-        text = _text(_texts(tables, name))
+        texts = _texts(tables, name)
+        text = _text(texts)
         source = _source(text, gone, exported)
         was = known.get(name)
         if was and was.source == source:
             found[name] = was
             continue
         where = f"{index.path}: the shard of {name}"
-        records = {
-            path: tables[path].packed(name, exported, where) for path in _texts(tables, name)
-        }
+        records = {path: tables[path].packed(name, exported, where) for path in texts}
         packed = compressor.compress(_packed(_shard(records, gone), where))
         found[name] = Shard(text, source, hashlib.sha256(packed).digest(), packed)
     return found
@@ -365,15 +364,16 @@ def packed(
     members = list(records.items())
     packing.with_digests(records)
     found = []
-    for name, text, at, start, stop in runs:
-        some = members[start:stop]
-        packing.with_exports(some, exports.get(name, {}), ending)
+    for run in runs:
+        some = members[run.start : run.stop]
+        if exports:
+            packing.with_exports(some, exports.get(run.label, {}), ending)
         try:
-            packed = packing.packed(some, stop - start)
+            packed = packing.packed(some)
         except (OverflowError, RecursionError):  # told when the shard is made
-            found.append((name, Piece(text, at)))
+            found.append((run.label, Piece(run.text, run.at)))
         else:
-            found.append((name, Piece(text, at, packed, stop - start)))
+            found.append((run.label, Piece(run.text, run.at, packed, len(some))))
     return found
 
 

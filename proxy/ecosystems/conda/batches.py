@@ -24,6 +24,8 @@ SIZE = 1 << 15
 BETWEEN = b", \t\r\n"
 """What stands between two members (RFC 8259 section 2)."""
 
+_SPACE = b" \t\r\n"
+
 WHOLE = slice(1, -1)
 """All that stands between the braces of an object."""
 
@@ -183,6 +185,18 @@ def _each(rest: memoryview, decode: Decode[R], where: str) -> Iterator[Batch[R]]
             yield Batch(memoryview(text), -1, decode(b"{%b}" % text))
         except UNREADABLE as error:
             raise BadIndex(f"{where}, {key}: {error}") from error
+
+
+def are_all(table: memoryview, spans: Sequence[int]) -> bool:
+    """Whether *spans*, pairs of places in the object *table*, are all of its members, with a comma
+    between any two.
+    """
+    at, between = 1, b""
+    for start, end in zip(spans[::2], spans[1::2], strict=True):
+        if start < at or bytes(table[at:start]).strip(_SPACE) != between:
+            return False
+        at, between = end, b","
+    return not bytes(table[at:-1]).strip(_SPACE)
 
 
 def boundary(text: memoryview, near: int) -> int | None:

@@ -51,6 +51,7 @@ class _Told(msgspec.Struct):
     kept: list[int]
     names: dict[str, list[int]]
     count: int
+    spans: list[int]
     blocks: list[tuple[str, str, int]]  # the first and the last key, and the length
     noted: list[Noted] | None
     newest: bytes | None
@@ -78,7 +79,7 @@ def read(task: Task, reader: Reader, aside: Aside) -> Mapping[str, Shard] | None
         return None
     try:
         return _whole(task, reader, first, mine, answer)
-    except StorageError:  # what is in both halves, or out of order
+    except (BadIndex, StorageError):  # out of order, or not whole
         return None
 
 
@@ -112,6 +113,7 @@ def _told(part: Part) -> _Told:
         kept=_places(part.kept),
         names=names,
         count=part.count,
+        spans=part.spans,
         blocks=[(one.first, one.last, len(one.table)) for one in part.blocks],
         noted=part.noted,
         newest=part.newest,
@@ -165,6 +167,7 @@ def _add_blocks(part: Part, second: _Told, rows: memoryview) -> memoryview:
 
 def _add(section: Section, part: Part, second: _Told) -> None:
     part.count += second.count
+    part.spans += second.spans
     part.hidden |= {
         key: Verdict(effect=Effect(effect), rule=rule, reason=reason)
         for key, effect, rule, reason in second.hidden

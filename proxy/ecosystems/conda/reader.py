@@ -19,7 +19,7 @@ from proxy.core.blocks import Block, is_run
 from proxy.core.policy import Verdict
 from proxy.core.rows import Table
 from proxy.ecosystems.conda import packing
-from proxy.ecosystems.conda.batches import WHOLE, Batch
+from proxy.ecosystems.conda.batches import WHOLE, Batch, are_all
 from proxy.ecosystems.conda.gate import Gate
 from proxy.ecosystems.conda.packing import Exports
 from proxy.ecosystems.conda.pieces import Kept
@@ -46,6 +46,7 @@ class Part:
     by_name: ByName
     hidden: dict[str, Verdict] = field(default_factory=dict)
     kept: list[Piece] = field(default_factory=list)  # what is left of the text
+    spans: list[int] = field(default_factory=list)  # where what is known of it begins and ends
     blocks: list[Block] = field(default_factory=list)  # of the row table
     keys: set[str] = field(default_factory=set)  # of what is not in blocks under its key
     names: set[str] = field(default_factory=set)  # the packages of what is shown of it
@@ -73,8 +74,8 @@ class Part:
 
 class Reader:
     """Reads sections. *rowed*, *sharded*, *noting*: whether rows, shards and notes for the next
-    generation are to be made; *packing*: shards are begun at once, with these run exports, as most
-    need that are not there yet.
+    generation are to be made; *strict*: nobody knows yet whether the sections are JSON. With
+    `packing`, run exports, shards are begun at once, for most are not there yet.
     """
 
     def __init__(
@@ -84,14 +85,15 @@ class Reader:
         *,
         rowed: bool,
         sharded: bool,
-        packing: Exports | None = None,
         noting: bool = False,
+        strict: bool = False,
     ) -> None:
         self._gate = gate
+        self._strict = strict
         self._links = links
         self._rowed = rowed
         self._sharded = sharded
-        self._packing = packing
+        self.packing: Exports | None = None
         self._noting = noting
         self.blocks: dict[tuple[str, ...], list[Block]] = {}
         self.shards: dict[tuple[str, ...], ByName] = {}
@@ -107,7 +109,9 @@ class Reader:
         self.note(section, part)
 
     def note(self, section: Section, part: Part) -> None:
-        """*part* is all of the section."""
+        """*part* is all of the section. Raises BadIndex where it is not, if that is to be told."""
+        if self._strict and len(section.path) == 1 and not are_all(section.text, part.spans):
+            raise BadIndex(f"{section.where} cannot be read")
         section.hidden = part.hidden
         section.kept = None
         if part.hidden:
@@ -164,6 +168,7 @@ class Reader:
         """Add the records in *span* to what was *found*. Raises BadIndex."""
         for batch, records in self._batches(section, self._model(section), span):
             found.count += len(records)
+            found.spans += (batch.at, batch.at + len(batch.text))
             denied = {} if hiding is None else hiding(records)
             if self._rowed and section.kind is not None:
                 found.blocks.append(self._links.rows(section, records, denied))
@@ -203,7 +208,7 @@ class Reader:
                 raise _misread(section, batch.records, model) from error
 
     def _packs(self, section: Section) -> bool:
-        return self._packing is not None and self._sharded and not section.rewritten
+        return self.packing is not None and self._sharded and not section.rewritten
 
     def _model(self, section: Section) -> type[Named]:
         """As what the records are read: the more, the longer it takes."""
@@ -235,13 +240,14 @@ class Reader:
                 if name is not None
             ]
         runs = batch.parted(names)
-        if self._packing is not None:
-            return packed(runs, batch.records, self._packing, section.ending)
+        if self.packing is not None:
+            return packed(runs, batch.records, self.packing, section.ending)
         return [(run.label, Piece(run.text, run.at)) for run in runs]
 
 
 def _take_over(section: Section, start: int, same: Noted, found: Part) -> None:
     """Add what the batch at *start*, which stands there as it did, came to."""
+    found.spans += (start, start + same.size)
     found.by_name.take(start, same)
     found.kept += same.kept_of(section.text, start)
     found.hidden |= same.hidden

@@ -7,6 +7,7 @@ policy hides is left out everywhere, and what counts records counts those that a
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda import halves, relations, rowing, taking
 from proxy.ecosystems.conda.gate import Gate
 from proxy.ecosystems.conda.listings import exports_by_name
+from proxy.ecosystems.conda.outline import outline
 from proxy.ecosystems.conda.pieces import Filtered, Piece, pieces
 from proxy.ecosystems.conda.reader import Reader
 from proxy.ecosystems.conda.records import Judgeable
@@ -61,49 +63,103 @@ def read(
     Raises BadIndex.
     """
     unpacked = body.beside(lambda: plain_text(index, body))  # which is not Python's work
-    gate = None if context.policy is None else Gate(index, body, context, context.policy)
-    known = taking.earlier(body, context) if noting else None
-    pack = body.earlier.get("shardpack", b"") if sharded else b""
+    reading = _Reading(
+        index=index,
+        body=body,
+        context=context,
+        gate=None if context.policy is None else Gate(index, body, context, context.policy),
+        known=taking.earlier(body, context) if noting else None,
+        pack=body.earlier.get("shardpack", b"") if sharded else b"",
+        rowed=rowed,
+        sharded=sharded,
+        noting=noting,
+    )
     text = unpacked()
-    top = objects(text, index.path)
-    info = values(top.get("info"), f"{index.path}, info")
-    found = sections(top, index.path)
-    removed = _removed(index, top)
+    quick = outline(text) if reading.reads_records else None
+    if quick is not None:
+        with contextlib.suppress(BadIndex):  # it is found out below what is wrong, if anything is
+            return reading.done(text, quick, strict=True)
+    return reading.done(text, objects(text, index.path), strict=False)
 
-    links = _links(index, body, info)
-    exports = exports_by_name(index, body.supplement) if sharded else {}
-    reader = Reader(gate, links, rowed=rowed, sharded=sharded, noting=noting)
-    changed_names = None if known is None else reader.take(found, known)
-    made: Mapping[str, Shard] | None = None if changed_names is None else {}
-    if made is None and body.aside and len(pack) * _PER_SHARD < len(text) and rowed and sharded:
-        # What is packed at once takes memory, of which each of two processes has half.
-        reader = Reader(gate, links, rowed=True, sharded=True, packing=exports, noting=noting)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """An index that is to be read, and what of it is to be made."""
+
+    index: Index
+    body: Body
+    context: Context
+    gate: Gate | None
+    known: taking.Earlier | None
+    pack: bytes | memoryview
+    rowed: bool
+    sharded: bool
+    noting: bool
+
+    @property
+    def reads_records(self) -> bool:
+        """Whether all records are looked at."""
+        return self.rowed or self.sharded or self.gate is not None
+
+    def done(
+        self, text: bytes | memoryview, top: dict[str, msgspec.Raw], *, strict: bool
+    ) -> Repodata:
+        """The index *text*, whose members are *top*; *strict*: its tables have not been looked at.
+
+        Raises BadIndex.
+        """
+        index, body = self.index, self.body
+        info = values(top.get("info"), f"{index.path}, info")
+        found = sections(top, index.path)
+        removed = _removed(index, top)
+        links = _links(index, body, info)
+        exports = exports_by_name(index, body.supplement) if self.sharded else {}
+        reader = Reader(
+            self.gate,
+            links,
+            rowed=self.rowed,
+            sharded=self.sharded,
+            noting=self.noting,
+            strict=strict,
+        )
         task = halves.Task(index=index, sections=found, removed=removed, exports=exports)
-        made = halves.read(task, reader, body.aside)
-    if made is None:
-        reader = Reader(gate, links, rowed=rowed, sharded=sharded, noting=noting)
-        if rowed or sharded or gate is not None:
+        changed_names = None if self.known is None else reader.take(found, self.known)
+        made = None if changed_names is not None else self._by_two(task, reader, len(text))
+        if changed_names is None and made is None and self.reads_records:
             for section in found.values():
                 reader.read(section)
-    changes = _Changes(index, top, context, found)
-    shown_info = changes.info(info)
-    changed = changes.all(info, shown_info)
-    rules = (verdict.rule for section in found.values() for verdict in section.hidden.values())
-    return Repodata(
-        text=pieces({**top, **changed}) if changed else [text],
-        changed=bool(changed) or text is EMPTY,
-        hidden=Counter(rules),
-        rows=rowing.table(reader.blocks.values()) if rowed else (),
-        sharding=Sharding(
-            info=shown_info,
-            removed=removed,
-            tables=reader.shards,
-            exports=exports,
-            made=made or {},
-            changed=changed_names,
-        ),
-        notes=taking.encoded(context, links.base_url or "", reader.noted, reader.newest),
-    )
+        changes = _Changes(index, top, self.context, found)
+        shown_info = changes.info(info)
+        changed = changes.all(info, shown_info)
+        rules = (verdict.rule for section in found.values() for verdict in section.hidden.values())
+        return Repodata(
+            text=pieces({**top, **changed}) if changed else [text],
+            changed=bool(changed) or text is EMPTY,
+            hidden=Counter(rules),
+            rows=rowing.table(reader.blocks.values()) if self.rowed else (),
+            sharding=Sharding(
+                info=shown_info,
+                removed=removed,
+                tables=reader.shards,
+                exports=exports,
+                made=made or {},
+                changed=changed_names,
+            ),
+            notes=taking.encoded(self.context, links.base_url or "", reader.noted, reader.newest),
+        )
+
+    def _by_two(self, task: halves.Task, reader: Reader, length: int) -> Mapping[str, Shard] | None:
+        """The shards that two processes made while they read it all; None: that cannot be."""
+        aside = self.body.aside
+        # What is packed at once takes memory, of which each of two processes has half.
+        is_worth_it = self.rowed and self.sharded and len(self.pack) * _PER_SHARD < length
+        if aside is None or not is_worth_it:
+            return None
+        reader.packing = task.exports
+        try:
+            return halves.read(task, reader, aside)
+        finally:
+            reader.packing = None
 
 
 def _links(index: Index, body: Body, info: Mapping[str, Any]) -> Links:

@@ -7,7 +7,6 @@ have changed, is not read again: its rows, its verdicts and its places in the sh
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from proxy.core.blocks import Block, Blocks, opened
 from proxy.core.policy import Effect, Verdict
 from proxy.ecosystems.base import ROWS, Body, Context
 from proxy.ecosystems.conda.batches import BETWEEN, SIZE, WHOLE, Batch
+from proxy.ecosystems.conda.marks import mark
 from proxy.ecosystems.conda.recipe import RECIPE
 from proxy.ecosystems.conda.shards import Piece
 from proxy.errors import StorageError
@@ -27,7 +27,6 @@ from proxy.errors import StorageError
 FORM = "batches"
 """The form of an index that the notes are; never served."""
 
-_DIGEST = 16  # bytes that stand for a batch's text
 _HEAD = 96  # bytes by which the beginning of a batch is looked for
 _NEAR = 4 * SIZE  # bytes after a batch that changed in which the next one is looked for
 _FAR = 64 * SIZE
@@ -60,7 +59,7 @@ class Noted(msgspec.Struct, frozen=True, array_like=True):
 
     size: int
     head: bytes
-    digest: bytes
+    mark: bytes
     until: float
     names: list[str]
     places: list[int]
@@ -108,7 +107,7 @@ def noted(
     return Noted(
         size=len(text),
         head=bytes(text[:_HEAD]),
-        digest=_digest(text),
+        mark=mark((text,)),
         until=until,
         names=[name for name, _ in pieces],
         places=[n for _, piece in pieces for n in (piece.at - start, len(piece.text))],
@@ -280,8 +279,4 @@ def _next(text: memoryview, at: int, known: Sequence[Noted], place: int) -> tupl
 
 def _is_at(text: memoryview, start: int, one: Noted) -> bool:
     piece = text[start : start + one.size]
-    return len(piece) == one.size and _digest(piece) == one.digest
-
-
-def _digest(text: memoryview) -> bytes:
-    return hashlib.sha256(text).digest()[:_DIGEST]
+    return len(piece) == one.size and mark((piece,)) == one.mark

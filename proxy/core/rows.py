@@ -14,7 +14,8 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
+from functools import cache
+from itertools import accumulate, chain, pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -51,7 +52,25 @@ class Row(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Row)
-_WITHOUT = (b"\x93", b"\x92", b"\x91", b"\x90")  # arrays of 3, 2, 1 and 0
+_PLAIN = b"\xc1"  # which nothing in MessagePack begins with
+_MARK = _PLAIN[0] << 56
+# Arrays of 3, 2, 1 and 0, and rows with a size and a digest alone.
+_WITHOUT = (b"\x93", b"\x92", b"\x91", b"\x90", _PLAIN)
+PLAIN = 40
+PLAIN_SIZE = 1 << 56
+
+
+def encode_plain(sizes: Sequence[int], digests: Sequence[bytes]) -> bytes:
+    """The values, end to end and each of `PLAIN` bytes, of as many rows of files beside their
+    index: their sizes in bytes, below `PLAIN_SIZE`, and their SHA-256.
+    """
+    fields = chain.from_iterable(zip(map(_MARK.__or__, sizes), digests, strict=True))
+    return _plain(len(sizes)).pack(*fields)
+
+
+@cache
+def _plain(count: int) -> struct.Struct:
+    return struct.Struct(">" + "Q32s" * count)
 
 
 def encode_row(row: Row) -> bytes:
@@ -68,7 +87,10 @@ def is_denied(value: bytes) -> bool:
 
 
 def decode_row(value: bytes | memoryview) -> Row:
-    """Read what `encode_row` wrote. Raises StorageError."""
+    """Read what `encode_row` or `encode_plain` wrote. Raises StorageError."""
+    if value[:1] == _PLAIN and len(value) == PLAIN:
+        marked, digest = _plain(1).unpack(value)
+        return Row(size=marked ^ _MARK, hashes={"sha256": digest.hex()})
     try:
         return _decoder.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

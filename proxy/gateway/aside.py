@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,15 +32,23 @@ def aside(workspace: Path) -> Aside | None:
     if len(os.sched_getaffinity(0)) < 2 or threading.active_count() > 1:
         return None
 
-    def begin(work: Callable[[], Iterable[bytes | memoryview]]) -> Callable[[], memoryview | None]:
+    def begin(
+        work: Callable[[], Iterable[bytes | memoryview]],
+    ) -> Callable[[], memoryview | None]:
         file = tempfile.TemporaryFile(dir=workspace)  # noqa: SIM115 - closed in `end`
+        done, tell = os.pipe()
         pid = os.fork()
         if not pid:
-            _work(work, file.fileno())
+            _work(work, file.fileno(), tell)
+        os.close(tell)
 
         def end() -> memoryview | None:
             with file:
-                if os.waitpid(pid, 0)[1] or not os.fstat(file.fileno()).st_size:
+                # It gives back its memory, which takes a while, after it has told.
+                is_done = os.read(done, 1)
+                os.close(done)
+                threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()
+                if not is_done or not os.fstat(file.fileno()).st_size:
                     return None
                 return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
@@ -68,14 +77,16 @@ def beside(work: Callable[[], T], /) -> Callable[[], T]:
     return end
 
 
-def _work(work: Callable[[], Iterable[bytes | memoryview]], descriptor: int) -> None:
+def _work(work: Callable[[], Iterable[bytes | memoryview]], descriptor: int, tell: int) -> None:
     """All that the copy does; it never returns."""
     status = 1
     with contextlib.suppress(BaseException):
         # Whoever waits for this process's parent to end must not wait for us.
-        os.closerange(3, descriptor)
-        os.closerange(descriptor + 1, _HIGHEST)
+        kept = sorted((descriptor, tell))
+        for before, after in pairwise((2, *kept, _HIGHEST)):
+            os.closerange(before + 1, after)
         with os.fdopen(descriptor, "wb") as file:
             file.writelines(work())
+        os.write(tell, b"1")
         status = 0
     os._exit(status)

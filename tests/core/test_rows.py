@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.rows import Row, Table, build, decode_row, encode_row, is_denied
+from proxy.core.rows import (
+    PLAIN,
+    PLAIN_SIZE,
+    Row,
+    Table,
+    build,
+    decode_row,
+    encode_plain,
+    encode_row,
+    is_denied,
+)
 from proxy.errors import StorageError
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -127,3 +137,19 @@ def test_whether_a_file_is_hidden_is_told_without_reading_its_row(
             derived=derived,
         )
         assert is_denied(encode_row(row)) is denied
+
+
+@given(st.lists(st.tuples(st.integers(0, PLAIN_SIZE - 1), st.binary(min_size=32, max_size=32))))
+def test_plain_rows_say_what_other_rows_do(files: list[tuple[int, bytes]]) -> None:
+    values = encode_plain([size for size, _ in files], [digest for _, digest in files])
+    for number, (size, digest) in enumerate(files):
+        value = values[number * PLAIN :][:PLAIN]
+        assert decode_row(value) == Row(size=size, hashes={"sha256": digest.hex()})
+        assert not is_denied(value)
+    assert len(values) == len(files) * PLAIN
+
+
+def test_a_plain_row_cut_short_is_damaged() -> None:
+    value = encode_plain([1], [bytes(32)])
+    with pytest.raises(StorageError):
+        decode_row(value[:-1])

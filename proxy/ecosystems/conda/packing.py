@@ -92,23 +92,26 @@ def judgeable(records: Records) -> Mapping[str, Judgeable]:
     }
 
 
-def with_digests(records: Records) -> None:
-    """Turn the digests into bytes, as shards have them; what is not one is left out."""
-    wholes: list[Any] = []
-    for record in records.values():
-        if isinstance(record, Whole):
-            wholes.append(record)
-        else:
-            _put("sha256", record)
-            _put("md5", record)
-    sha256s = _digests("sha256", 32, wholes)
+def with_digests(records: Records, sha256s: Sequence[bytes] | None = None) -> None:
+    """Turn the digests into bytes, as shards have them; what is not one is left out.
+
+    *sha256s*: those of all records, if they are known.
+    """
+    wholes: list[Any] = [one for one in records.values() if isinstance(one, Whole)]
+    if len(wholes) < len(records):
+        sha256s = None
+        for record in records.values():
+            if not isinstance(record, Whole):
+                _put("sha256", record)
+                _put("md5", record)
+    found = sha256s or _digests("sha256", 32, wholes)
     md5s = _digests("md5", 16, wholes)
-    for record, sha256, md5 in zip(wholes, sha256s, md5s, strict=True):
+    for record, sha256, md5 in zip(wholes, found, md5s, strict=True):
         record.sha256 = sha256
         record.md5 = md5
 
 
-def _digests(algorithm: str, length: int, records: Sequence[Whole]) -> list[bytes | None]:
+def _digests(algorithm: str, length: int, records: Sequence[Whole]) -> Sequence[bytes | None]:
     values = list(map(attrgetter(algorithm), records))
     raw = digests_of(values, length)
     if raw is None:

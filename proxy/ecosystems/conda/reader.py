@@ -7,7 +7,7 @@ text that is left, and what the shards hold.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
@@ -27,6 +27,7 @@ from proxy.ecosystems.conda.records import (
     Judgeable,
     Named,
     Record,
+    sha256s,
 )
 from proxy.ecosystems.conda.rowing import Links
 from proxy.ecosystems.conda.sections import Section, Sections
@@ -170,12 +171,15 @@ class Reader:
             found.count += len(records)
             found.spans += (batch.at, batch.at + len(batch.text))
             denied = {} if hiding is None else hiding(records)
+            digests = sha256s(records.values()) if section.is_plain else None
             if self._rowed and section.kind is not None:
-                found.blocks.append(self._links.rows(section, records, denied))
+                found.blocks.append(self._links.rows(section, records, denied, digests))
             if not (self._rowed and section.is_plain):
                 found.keys.update(records)
             until, newest = self._holds(found, records)
-            pieces = self._pieces(section, batch, records, denied)  # digests are bytes from here on
+            pieces = self._pieces(
+                section, batch, records, denied, digests
+            )  # digests are bytes from here on
             if self._sharded:
                 found.by_name.add(pieces)
                 found.names.update([name for name, _ in pieces])
@@ -224,6 +228,7 @@ class Reader:
         batch: Batch[Any],
         records: Mapping[str, Named],
         denied: Mapping[str, Verdict],
+        digests: Sequence[bytes] | None,
     ) -> list[tuple[str, Piece]]:
         """What clients get of the batch, neighbours of one name together."""
         if not (self._sharded or denied):
@@ -241,7 +246,7 @@ class Reader:
             ]
         runs = batch.parted(names)
         if self.packing is not None:
-            return packed(runs, batch.records, self.packing, section.ending)
+            return packed(runs, batch.records, digests, self.packing, section.ending)
         return [(run.label, Piece(run.text, run.at)) for run in runs]
 
 

@@ -5,7 +5,8 @@ Everything else in a record belongs to the clients and is never looked at here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -17,6 +18,7 @@ from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex
 
 _fromhex = bytes.fromhex
+_sha256 = attrgetter("sha256")
 _PYPI = "pkg:pypi/"
 _LENGTHS = {"sha256": 64, "md5": 32}
 
@@ -105,6 +107,12 @@ def identities(digests: Sequence[str | None]) -> list[bytes] | None:
     if raw is None:
         return None
     return [raw[at : at + 16] for at in range(0, len(raw), 32)]
+
+
+def sha256s(records: Iterable[Record]) -> list[bytes] | None:
+    """The SHA-256 of each record's file; None where one has none."""
+    raw = digests_of(list(map(_sha256, records)), 32)
+    return None if raw is None else [raw[at : at + 32] for at in range(0, len(raw), 32)]
 
 
 def digests_of(values: Sequence[object], length: int) -> bytes | None:

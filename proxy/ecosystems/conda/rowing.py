@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, pairwise
+from itertools import chain, count, repeat
 from operator import attrgetter
 from typing import Any
 from urllib.parse import urljoin
 
-import msgspec
-
 from proxy.core import rows
 from proxy.core.blocks import Block, block, build, is_run
 from proxy.core.policy import Verdict
-from proxy.core.rows import Row, Table, encode_row
-from proxy.ecosystems.conda.records import Record, digest, digests_of
+from proxy.core.rows import PLAIN, PLAIN_SIZE, Row, Table, encode_plain, encode_row
+from proxy.ecosystems.conda.records import Record, digest
 from proxy.ecosystems.conda.sections import Section
 from proxy.ecosystems.conda.wheels import link
 from proxy.errors import BadIndex
 
-_encode = msgspec.msgpack.Encoder().encode
-_REST = len(_encode((None, None, {"sha256": "0" * 64}))) - len(_encode(None))
-_MANY = range(1 << 16, 1 << 32)  # sizes in bytes that take as much room as each other
-_USUAL = len(_encode(_MANY[0]))
 _size = attrgetter("size")
-_sha256 = attrgetter("sha256")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,22 +31,27 @@ class Links:
     base_url: str | None
 
     def rows(
-        self, section: Section, records: Mapping[str, Any], denied: Mapping[str, Verdict]
+        self,
+        section: Section,
+        records: Mapping[str, Any],
+        denied: Mapping[str, Verdict],
+        digests: Sequence[bytes] | None,
     ) -> Block:
-        """The rows of some of the section's *records*. Raises BadIndex."""
-        keys = list(records)
+        """The rows of some of the section's *records*, those that are *denied* with the reason.
+
+        *digests*: the SHA-256 of their files, if all are known. Raises BadIndex.
+        """
         if len(section.path) > 1 or self.base_url is not None:
             return _block(self._each(section, records, denied))
-        values, lengths = _plain(list(records.values()))
-        if denied:
-            parts = _cut(values, lengths)
-            for place, key in enumerate(keys):
-                if key in denied:
-                    parts[place] = _value(records[key], None, denied[key])
-            values, lengths = b"".join(parts), list(map(len, parts))
-        if sorted(keys) != keys:
-            return _block(dict(zip(keys, _cut(values, lengths), strict=True)))
-        return block(keys, values, lengths)
+        keys = list(records)
+        sizes = list(map(_size, records.values()))
+        if digests is None or None in sizes or max(sizes) >= PLAIN_SIZE:
+            return _block({key: _value(records[key], None, denied.get(key)) for key in keys})
+        values = encode_plain(sizes, digests)
+        if not denied and sorted(keys) == keys:
+            return block(keys, values, repeat(PLAIN, len(keys)))
+        found = {key: values[at : at + PLAIN] for at, key in zip(count(0, PLAIN), keys)}
+        return _block(found | {key: _value(records[key], None, one) for key, one in denied.items()})
 
     def _each(
         self, section: Section, records: Mapping[str, Any], denied: Mapping[str, Verdict]
@@ -94,32 +92,17 @@ def _block(several: Mapping[str, bytes]) -> Block:
     return block(keys, b"".join(values), map(len, values))
 
 
-def _cut(values: bytes, lengths: Iterable[int]) -> list[bytes]:
-    return [values[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
-
-
-def _plain(records: Sequence[Record]) -> tuple[bytes, list[int]]:
-    """The rows of files beside the index of which none is hidden, end to end, and their lengths."""
-    digests = list(map(_sha256, records))
-    raw = digests_of(digests, 32)
-    if raw is None or raw.hex() != "".join(digests):  # not in lower case
-        values = [_value(one, None, None) for one in records]
-        return b"".join(values), list(map(len, values))
-    sizes = list(map(_size, records))
-    lengths = [
-        _REST + (_USUAL if size is not None and size in _MANY else len(_encode(size)))
-        for size in sizes
-    ]
-    packed = _encode(
-        [(None, size, {"sha256": sha256}) for size, sha256 in zip(sizes, digests, strict=True)]
-    )
-    return packed[len(packed) - sum(lengths) :], lengths
-
-
 def _value(record: Record, url: str | None, verdict: Verdict | None) -> bytes:
-    """The row of a file that lies at *url*; None: beside the index. *verdict*: if it is hidden."""
+    """The row of a file that lies at *url*; None: beside the index. *verdict*: if it is hidden.
+
+    It is the same whatever its neighbours are.
+    """
+    sha256 = digest("sha256", record.sha256)
+    size = record.size
+    if url is None and verdict is None and sha256 and size is not None and size < PLAIN_SIZE:
+        return encode_plain([size], [sha256])
     denied = None if verdict is None else (verdict.rule, verdict.reason)
-    return encode_row(Row(url=url, size=record.size, hashes=_hashes(record), denied=denied))
+    return encode_row(Row(url=url, size=size, hashes=_hashes(record), denied=denied))
 
 
 def _hashes(record: Record) -> dict[str, str]:

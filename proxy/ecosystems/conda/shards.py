@@ -351,14 +351,19 @@ def _records(text: bytes | memoryview, where: str) -> Records:
 
 
 def packed(
-    runs: Sequence[Run], records: Records, exports: Exports, ending: str
+    runs: Sequence[Run],
+    records: Records,
+    digests: Sequence[bytes] | None,
+    exports: Exports,
+    ending: str,
 ) -> list[tuple[str, Piece]]:
     """The *runs* of a batch with the records that are in them, packed. *records* are changed.
 
-    *ending* is what their keys lack of a file name.
+    *digests*: the SHA-256 of their files, if all are known. *ending* is what their keys lack of a
+    file name.
     """
     members = list(records.items())
-    packing.with_digests(records)
+    packing.with_digests(records, digests)
     found = []
     for run in runs:
         some = members[run.start : run.stop]

@@ -23,7 +23,7 @@ name = "large"
 deny = {{ larger_than = {LARGEST} }}
 [[rule]]
 name = "cool-down"
-deny = {{ younger_than = {COOL_DOWN} }}
+deny = {{ younger_than = "{COOL_DOWN:.0f}s" }}
 [[rule]]
 name = "licence"
 deny = {{ licence_families = {list(FAMILIES)} }}

@@ -30,9 +30,9 @@ class Block(NamedTuple):
     table: Value
 
 
-def block(keys: Sequence[str], values: bytes, lengths: Iterable[int]) -> Block:
+def block(keys: Sequence[str], values: bytes, lengths: Iterable[int] | int) -> Block:
     """The rows with these *keys*, which are sorted, and *values*, end to end, of these *lengths*
-    (in bytes).
+    (in bytes), or all of that length.
     """
     return Block(keys[0], keys[-1], head(keys, lengths) + values)
 

@@ -110,17 +110,23 @@ def build(rows: Mapping[str, Value] | Iterable[tuple[str, Value]]) -> Iterator[b
         yield b"".join(values[at : at + _BATCH])
 
 
-def head(keys: Sequence[str], lengths: Iterable[int], magic: bytes = MAGIC) -> bytes:
-    """All of a table but its values, which follow, each of one of the *lengths* (in bytes); *keys*
-    are sorted.
+def head(keys: Sequence[str], lengths: Iterable[int] | int, magic: bytes = MAGIC) -> bytes:
+    """All of a table but its values, which follow, each of one of the *lengths* (in bytes), or all
+    of that length; *keys* are sorted.
     """
     joined, sizes = _encoded(keys)
     start = _COUNT.size + 2 * _OFFSET * (len(keys) + 1)
+    first = start + len(joined)
+    ends = (
+        range(first, first + lengths * len(keys) + 1, lengths)
+        if isinstance(lengths, int)
+        else accumulate(lengths, initial=first)
+    )
     return b"".join(
         (
             _COUNT.pack(magic, len(keys)),
             _packed(accumulate(sizes, initial=start)),
-            _packed(accumulate(lengths, initial=start + len(joined))),
+            _packed(ends),
             joined,
         )
     )

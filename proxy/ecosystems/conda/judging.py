@@ -154,8 +154,9 @@ class Judging:
         def suspects(records: Sequence[Judgeable]) -> Iterable[int]:
             indexed = list(map(_indexed, records))
             times = list(map(_built, records))
-            is_plain = indexed.count(None) == len(indexed) and set(map(type, times)) == {int}
-            if is_plain and min(times) > LATEST_IN_SECONDS and max(times) <= milliseconds:
+            if indexed.count(None) == len(indexed) and _are_between(
+                LATEST_IN_SECONDS, times, milliseconds
+            ):
                 return ()
             # What has two times, or none that is plain, is tested by itself.
             return [
@@ -166,7 +167,7 @@ class Judging:
                 or not LATEST_IN_SECONDS < time <= milliseconds
             ]
 
-        return Screened(test, suspects)
+        return Screened(test, _remembered(suspects))
 
     def hides_all(self, name: str) -> bool:
         """Whether every file of that package name is hidden, whatever its record says."""
@@ -243,7 +244,7 @@ class Judging:
                 if file not in old or one.indexed_timestamp is not None
             ]
 
-        return Screened(test, suspects)
+        return Screened(test, _remembered(suspects))
 
     def _leaf(self, kind: str, name: str, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001, C901, PLR0912 - one line for each kind of condition
         match leaf:
@@ -366,6 +367,32 @@ def _with_a_date(records: Sequence[Judgeable]) -> Iterable[int]:
 
 _indexed = attrgetter("indexed_timestamp")
 _built = attrgetter("timestamp")
+
+
+def _are_between(low: float, times: Sequence[Any], high: float) -> bool:
+    try:
+        return bool(low < min(times) and max(times) <= high)
+    except TypeError:  # one that is no number
+        return False
+
+
+Suspects = Callable[[Sequence[Judgeable]], Iterable[int]]
+
+
+def _remembered(suspects: Suspects) -> Suspects:
+    """The same, for whoever asks twice of the same records."""
+    first: Judgeable | None = None
+    count = 0
+    last: Iterable[int] = ()
+
+    def remembered(records: Sequence[Judgeable]) -> Iterable[int]:
+        nonlocal first, count, last
+        if not records or records[0] is not first or len(records) != count:
+            last = suspects(records)
+            first, count = records[0] if records else None, len(records)
+        return last
+
+    return remembered
 
 
 def _lower(patterns: Iterable[str]) -> tuple[str, ...]:

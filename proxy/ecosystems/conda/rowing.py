@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count, repeat
+from itertools import chain, count
 from operator import attrgetter
 from typing import Any
 from urllib.parse import urljoin
@@ -49,7 +49,7 @@ class Links:
             return _block({key: _value(records[key], None, denied.get(key)) for key in keys})
         values = encode_plain(sizes, digests)
         if not denied and sorted(keys) == keys:
-            return block(keys, values, repeat(PLAIN, len(keys)))
+            return block(keys, values, PLAIN)
         found = {key: values[at : at + PLAIN] for at, key in zip(count(0, PLAIN), keys)}
         return _block(found | {key: _value(records[key], None, one) for key, one in denied.items()})
 

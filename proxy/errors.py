@@ -60,15 +60,20 @@ class Overlong(RequestError):
 
 
 class Denied(ProxyError):
-    """Policy refused this file. `rule` and `reason` are what the client is shown."""
+    """Policy refused this file. `rule` and `reason` are what the client is shown; `until`: where
+    it will be old enough one day, when (seconds since the epoch).
+    """
 
-    def __init__(self, filename: str, *, rule: str, reason: str = "") -> None:
+    def __init__(
+        self, filename: str, *, rule: str, reason: str = "", until: int | None = None
+    ) -> None:
         super().__init__(
             f"{filename} is refused by rule {rule}" + (f": {reason}" if reason else "")
         )
         self.filename = filename
         self.rule = rule
         self.reason = reason
+        self.until = until
 
 
 class Blocked(Denied):

@@ -245,15 +245,25 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a policy says of one file, and which rule says it."""
+    """What a policy says of one file, and which rule says it.
+
+    `until`, in seconds since the epoch, is when the file will be old enough not to be refused, or
+    not to be warned of, any more; None: it has no such end, or none that is known.
+    """
 
     effect: Effect
     rule: str
     reason: str
+    until: int | None = None
 
     @property
     def hides(self) -> bool:
         return self.effect is Effect.DENY
+
+    @property
+    def denied(self) -> tuple[str, str]:
+        """What a row says of a file that it hides."""
+        return self.rule, self.reason
 
 
 MALICIOUS = Rule(

@@ -35,7 +35,8 @@ class Row(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
     `url` is where upstream has it: absolute, or None for "beside the index, under its own
     name". `hashes` are lower-case hex by algorithm name. `denied` is (rule, reason) where
-    policy hides the file. `derived`: the file is to be read out of the one at `url`, which is what
+    policy hides the file, and `until` when it will be old enough to be shown (seconds since the
+    epoch), where it will. `derived`: the file is to be read out of the one at `url`, which is what
     `size` and `hashes` are of.
     """
 
@@ -44,6 +45,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     hashes: dict[str, str] = {}
     denied: tuple[str, str] | None = None
     derived: bool = False
+    until: int | None = None
 
     @property
     def expected(self) -> Expected:

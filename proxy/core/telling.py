@@ -1,13 +1,20 @@
-"""Verdicts that rest on known vulnerabilities say which: a rule's reason is for all its files."""
+"""What the verdict on one file says besides its rule's reason, which is for all its files: the
+vulnerabilities that it rests on, and until when it holds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
 from proxy.core.advisories import Advisory, Order
+from proxy.core.ages import Ages
 from proxy.core.conditions import Subject, is_meant
 from proxy.core.policy import Malicious, Policy, Verdict, Vulnerable, leaves
+
+R = TypeVar("R")
 
 NAMED = 3
 """Vulnerabilities that are named; more would not fit into a status line."""
@@ -16,7 +23,37 @@ Minding = Mapping[str, tuple[Vulnerable | Malicious, ...]]
 """The conditions on vulnerabilities in a policy's rules, by the rule's name."""
 
 
-def minding(policy: Policy) -> Minding:
+class Telling(Generic[R]):
+    """Completes verdicts of one policy as of one moment (seconds since the epoch)."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        moment: float,
+        *,
+        order: Order,
+        subject: Callable[[R], Subject],
+        published: Callable[[R], float],
+    ) -> None:
+        """*subject* and *published* (in seconds since the epoch) are what is known of a record."""
+        self.ages = Ages(policy, moment)
+        self._minding = _minding(policy)
+        self._order = order
+        self._subject = subject
+        self._published = published
+
+    def told(self, verdict: Verdict, record: R, as_of: Callable[[float, R], Verdict]) -> Verdict:
+        """*verdict* on *record*, complete; *as_of* judges it as of a later moment."""
+        if verdict.rule in self._minding:
+            minding, subject = self._minding[verdict.rule], self._subject(record)
+            verdict = _named(verdict, minding, subject, self._order)
+        if self.ages.may_yield(verdict):
+            end = self.ages.end(verdict, self._published(record), lambda then: as_of(then, record))
+            verdict = verdict if end is None else replace(verdict, until=end)
+        return verdict
+
+
+def _minding(policy: Policy) -> Minding:
     """The rules of *policy* that look at vulnerabilities."""
     found: dict[str, tuple[Vulnerable | Malicious, ...]] = {}
     for rule in (*policy.overrides, *policy.rules):
@@ -26,25 +63,48 @@ def minding(policy: Policy) -> Minding:
     return found
 
 
-def told(verdict: Verdict, minding: Minding, subject: Subject, order: Order) -> Verdict:
-    """*verdict* on a file, naming the vulnerabilities for which its rule holds, the worst first."""
+def _named(
+    verdict: Verdict,
+    minding: tuple[Vulnerable | Malicious, ...],
+    subject: Subject,
+    order: Order,
+) -> Verdict:
+    """*verdict* on a file, naming the vulnerabilities for which its rule, which looks at those of
+    *minding*, holds, the worst first.
+    """
     advisories, version = subject
     if version is None:
         return verdict
     found = [
         one
         for one in advisories
-        if any(is_meant(leaf, one) for leaf in minding.get(verdict.rule, ()))
-        and one.affects(version, order)
+        if any(is_meant(leaf, one) for leaf in minding) and one.affects(version, order)
     ]
     if not found:
         return verdict
     names = list(dict.fromkeys(map(_name, sorted(found, key=_weight))))
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    named = f"{', '.join(names[:NAMED])}{more}"
-    reason = verdict.reason
+    return replace(verdict, reason=remarked(verdict.reason, f"{', '.join(names[:NAMED])}{more}"))
+
+
+def refused_until(reason: str, until: int | None) -> str:
+    """*reason* for people who are refused, with the moment from which on they will not be."""
+    return reason if until is None else remarked(reason, f"allowed from {_minute(until)}")
+
+
+def warned_until(reason: str, until: int | None) -> str:
+    """*reason* for people who are warned, with the moment from which on they will not be."""
+    return reason if until is None else remarked(reason, f"until {_minute(until)}")
+
+
+def remarked(reason: str, remark: str) -> str:
+    """*reason* with something said of one file, in brackets before its full stop."""
     end = "." if reason.endswith(".") else ""
-    return replace(verdict, reason=f"{reason.removesuffix('.')} ({named}){end}")
+    return f"{reason.removesuffix('.')} ({remark}){end}"
+
+
+def _minute(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _name(advisory: Advisory) -> str:

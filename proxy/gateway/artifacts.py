@@ -301,7 +301,7 @@ def _check_allowed(artifact: Artifact, row: Row) -> None:
     if row.denied is None:
         return
     name = artifact.path.rpartition("/")[2]
-    raise refusal(artifact.mirror, artifact.path, row.denied, name=name)
+    raise refusal(artifact.mirror, artifact.path, row, name=name)
 
 
 def _unlisted(artifact: Artifact) -> ProxyError:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from proxy.core.advisories import Advisories
+from proxy.core.ages import STEP, stepped
 from proxy.core.digest import Digest
 from proxy.core.model import Entry, Index, Mirror
 from proxy.core.policy import ABSENT, MALICIOUS, Policy, Rule
@@ -20,9 +21,6 @@ from proxy.ecosystems.base import Context, Ecosystem
 from proxy.gateway.basis import holds_until
 from proxy.gateway.ports import Ports
 from proxy.gateway.sights import Sights
-
-STEP = 3600.0
-"""Seconds for which the ages of files stand still."""
 
 LEAD = 600.0
 """Seconds before a step in which the views behind it can be made."""
@@ -177,11 +175,6 @@ def _as_of(context: Context, now: float) -> _Current:
         moment = stepped(now)
         until = min(until, moment + STEP)
     return _Current(replace(context, policy=policy.at(now, kind), moment=moment), until)
-
-
-def stepped(now: float) -> float:
-    """The moment that ages are reckoned from at *now*."""
-    return math.floor(now / STEP) * STEP
 
 
 def _ends(policy: Policy, now: float) -> Iterable[float]:

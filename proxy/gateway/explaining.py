@@ -6,7 +6,6 @@ Judged are stored indexes: upstream is not asked, and what nobody has asked for 
 from __future__ import annotations
 
 import fnmatch
-import math
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from proxy.core.advisories import Advisories
+from proxy.core.ages import stepped
 from proxy.core.model import Entry, Index, Mirror
-from proxy.core.policy import Policy, Verdict, YoungerThan, leaves
+from proxy.core.policy import Policy, Verdict
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import ROWS, Body, Context, Ecosystem, Judged
 from proxy.errors import RequestError, StorageError, UnknownPath
 from proxy.gateway import freezing
 from proxy.gateway.closures import ClosureJob, closed, lists
-from proxy.gateway.contexts import STEP, concerning, in_force, stepped
+from proxy.gateway.contexts import concerning, in_force
 from proxy.gateway.present import look
 from proxy.gateway.render import mapped
 from proxy.gateway.sights import remembered
@@ -66,7 +66,7 @@ class Compared:
     """One file of an index, and the verdicts of each policy on it.
 
     `published` and `until`, seconds since the epoch: since when it is known, and until when the
-    rule of the last verdict hides it for being new.
+    last verdict hides it for its age.
     """
 
     index: str
@@ -115,7 +115,6 @@ def _compared(job: JudgeJob, body: Body) -> list[Compared]:
         is_wanted = _meant(job.package)
         columns.append([one for one in judged if is_wanted(one.name)])
     found: list[Compared] = []
-    ages, now = _cool_downs(job.policies[-1]), job.moment
     for row in zip(*columns, strict=True):
         if is_pattern(job.package) and len(found) > MOST:
             break  # `answer` refuses it
@@ -131,31 +130,10 @@ def _compared(job: JudgeJob, body: Body) -> list[Compared]:
                 version=first.version,
                 published=first.published,
                 verdicts=verdicts,
-                until=_until(first.published, verdicts[-1], ages, now),
+                until=verdicts[-1].until if verdicts[-1].hides else None,
             )
         )
     return found
-
-
-def _cool_downs(policy: Policy | None) -> Mapping[str, float]:
-    """The seconds for which rules hide what is new, by rule."""
-    rules = () if policy is None else policy.rules
-    return {
-        rule.name: leaf.seconds
-        for rule in rules
-        for leaf in leaves(rule.condition)
-        if isinstance(leaf, YoungerThan)
-    }
-
-
-def _until(
-    published: float | None, verdict: Verdict, ages: Mapping[str, float], now: float
-) -> float | None:
-    """When the file will be old enough: at the first step of time behind that. None: it is."""
-    if published is None or not verdict.hides or verdict.rule not in ages:
-        return None
-    end = math.ceil((published + ages[verdict.rule]) / STEP) * STEP
-    return end if end > now else None
 
 
 def spelt(name: str) -> str:

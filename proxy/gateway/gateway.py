@@ -186,9 +186,9 @@ class Gateway:
         if policy is None or form is None:
             return
         value = (await self._views.table(generation, form)).get(WHOLE)
-        if value is not None and (denied := decode_row(value).denied) is not None:
+        if value is not None and (row := decode_row(value)).denied is not None:
             kind = Blocked if policy.blocked is policies.Blocked.REFUSE else Denied
-            raise refusal(index.mirror, index.path, denied, name=index.path, kind=kind)
+            raise refusal(index.mirror, index.path, row, name=index.path, kind=kind)
 
     def _refusing(self, index: Index, policy: policies.Policy | None) -> str | None:
         """The form that says whether *index* is refused as a whole; None: it never is."""

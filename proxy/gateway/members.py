@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator
 from proxy.core.cache_status import CacheStatus
 from proxy.core.model import Member, Mirror, View
 from proxy.core.rows import decode_row
-from proxy.errors import Denied, UpstreamMissing
+from proxy.errors import UpstreamMissing
 from proxy.gateway.answer import IMMUTABLE, Answer, Slice
 from proxy.gateway.contexts import Contexts
 from proxy.gateway.indexes import Indexes
 from proxy.gateway.ports import Ports
+from proxy.gateway.refusals import denial
 from proxy.gateway.views import Views
 
 
@@ -58,9 +59,9 @@ class Members:
         table = await self._views.table(generation)
         for filename in self._ecosystems[mirror.type].listed(listed):
             value = table.get(filename)
-            denied = None if value is None else decode_row(value).denied
-            if denied is not None:
-                raise Denied(filename, rule=denied[0], reason=denied[1])
+            row = None if value is None else decode_row(value)
+            if row is not None and row.denied is not None:
+                raise denial(row.denied, row.until, name=filename)
 
     async def _packs(self, member: Member, mirror: Mirror) -> AsyncIterator[View]:
         """The packs that are here; first the newest generation's, nearly always the right one."""

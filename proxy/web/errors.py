@@ -11,6 +11,7 @@ import math
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from urllib.parse import quote_plus
 
 import msgspec
@@ -19,6 +20,12 @@ from aiohttp import web
 from proxy import errors
 from proxy.core.r_agent import may_be_r
 from proxy.errors import ProxyError
+
+_LONGEST = 200
+"""Characters of a reason phrase."""
+
+_END = 50
+"""Characters of its end that are kept: until when a file is refused is said last."""
 
 SERVER = "pkgproxy"
 """The Server header. renv looks for other products' names in it; it must not hold theirs."""
@@ -180,7 +187,10 @@ def _members(error: ProxyError) -> dict[str, str]:
     """What programs may want to know of a refusal."""
     if not isinstance(error, errors.Denied):
         return {}
-    return {"filename": error.filename, "rule": error.rule, "reason": error.reason}
+    found = {"filename": error.filename, "rule": error.rule, "reason": error.reason}
+    if error.until is not None:
+        found["until"] = datetime.fromtimestamp(error.until, UTC).isoformat(timespec="seconds")
+    return found
 
 
 def _headers(error: ProxyError, status: int) -> dict[str, str]:
@@ -208,4 +218,5 @@ def _phrase(text: str) -> str:
     """
     plain = unicodedata.normalize("NFKD", text).translate(_LIKENESSES)
     shown = "".join(c if " " <= c <= "~" else "?" for c in plain if not unicodedata.combining(c))
-    return " ".join(_UNSHOWN.sub("?", shown).split())[:200]
+    line = " ".join(_UNSHOWN.sub("?", shown).split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - _END - 4]}... {line[-_END:]}"

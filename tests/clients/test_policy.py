@@ -43,6 +43,12 @@ warn = {{ specs = ["lab-tool<2"] }}
 reason = "Please move to lab-tool 2."
 
 [[rule]]
+name = "cool-down"
+types = ["pypi"]
+deny = {{ names = ["lab-new"], younger_than = "3650d" }}
+reason = "New releases can be installed after a while."
+
+[[rule]]
 name = "leaky-two-conda"
 types = ["conda"]
 deny = {{ specs = ["web 2.*"] }}
@@ -73,6 +79,7 @@ WHEELS = (
     Wheel(name="lab-tool", version="1.0"),
     Wheel(name="lab-tool", version="2.0"),
     Wheel(name="lab-secret"),
+    Wheel(name="lab-new", version="1.0"),
     Wheel(name="lab-odd", version="1.0"),
     Wheel(name="lab-odd", version="1.1"),
 )
@@ -107,12 +114,12 @@ class World:
     def simple(self) -> str:
         return f"{self.proxy.url}/pypi/p/simple/"
 
-    def wheel(self, version: str) -> str:
-        """Where a wheel of lab-web is served, hidden or not: all mirrors have the same paths."""
-        page = f"{self.proxy.url}/pypi/open/simple/lab-web/"
+    def wheel(self, version: str, name: str = "lab-web") -> str:
+        """Where a wheel is served, hidden or not: all mirrors have the same paths."""
+        page = f"{self.proxy.url}/pypi/open/simple/{name}/"
         files = json.loads(fetch(page, headers=JSON).body)["files"]
-        (url,) = [one["url"] for one in files if f"lab_web-{version}-" in one["filename"]]
-        return urljoin(f"{self.simple}lab-web/", str(url))
+        (url,) = [one["url"] for one in files if f"-{version}-" in one["filename"]]
+        return urljoin(f"{self.simple}{name}/", str(url))
 
     def fetched(self, part: str) -> list[str]:
         return [seen.path for seen in self.origin.seen if part in seen.path]
@@ -185,6 +192,17 @@ def test_pip_and_uv_say_why_a_file_is_refused(world: World, tmp_path: Path) -> N
         assert "leaky-two" in str(refused.value)
         assert REASON.rstrip(".") in " ".join(str(refused.value).split())
     assert not world.fetched("lab_web-2.0")
+
+
+def test_pip_and_uv_say_from_when_on_a_new_file_is_allowed(world: World, tmp_path: Path) -> None:
+    url = world.wheel("1.0", "lab-new")
+    when = "New releases can be installed after a while (allowed from 2033-11-11 23:00 UTC)"
+    for client in _pypi(tmp_path):
+        with pytest.raises(ClientError) as refused:
+            client.install(world.simple, f"lab-new @ {url}")
+        assert when in " ".join(str(refused.value).split())
+    problem = json.loads(fetch(url).body)
+    assert (problem["reason"], problem["until"]) == (f"{when}.", "2033-11-11T23:00:00+00:00")
 
 
 def test_a_blocked_project_has_no_versions_and_does_not_send_uv_elsewhere(

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from proxy.core.advisories import Advisories, Advisory, Packed, Range, Status
+from proxy.core.conditions import Subject
 from proxy.core.osv import Record, gathered, read
 from proxy.core.policy import Effect, Malicious, Names, Not, Policy, Rule, Verdict, Vulnerable
-from proxy.core.telling import minding, told
+from proxy.core.telling import Telling
 
 
 def osv(*events: dict[str, str], **more: Any) -> dict[str, Any]:
@@ -320,11 +321,17 @@ def test_a_verdict_names_the_worst_few_of_the_vulnerabilities_that_its_rule_is_a
         Rule(name="evil", effect=Effect.DENY, condition=Malicious()),
         Rule(name="named", effect=Effect.DENY, condition=Names(("x",))),
     ]
-    minded = minding(Policy(name="p", rules=tuple(rules)))
+    telling: Telling[Subject] = Telling(
+        Policy(name="p", rules=tuple(rules)),
+        0.0,
+        order=Version,
+        subject=lambda one: one,
+        published=lambda _: 0.0,
+    )
 
     def said(rule: str, reason: str, version: str | None = "1") -> str:
         verdict = Verdict(effect=Effect.DENY, rule=rule, reason=reason)
-        return told(verdict, minded, (subject, version), Version).reason
+        return telling.told(verdict, (subject, version), lambda *_: verdict).reason
 
     assert said("bad", "No.") == "No (A-3, CVE-2026-2, A-6 and 1 more)."
     assert said("evil", "harm") == "harm (A-6)"

@@ -74,9 +74,14 @@ def random_policies(names: list[str], specs: list[str], *more: Leaf) -> st.Searc
         name=st.sampled_from(["one", "two", "three"]),
         effect=st.sampled_from(Effect),
         condition=conditions,
+        expires=st.none() | st.sampled_from([MOMENT + 5 * DAY, MOMENT + 50 * DAY]),
     )
     overrides = st.builds(
-        Rule, name=st.just("over"), effect=st.just(Effect.ALLOW), condition=conditions
+        Rule,
+        name=st.just("over"),
+        effect=st.just(Effect.ALLOW),
+        condition=conditions,
+        expires=st.none() | st.just(MOMENT + 5 * DAY),
     )
     return st.builds(
         Policy,

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core import blocks, first_seen
+from proxy.core.ages import stepped
 from proxy.core.blocks import Block, Blocks, opened
 from proxy.core.digest import Digest, digest_of
-from proxy.core.policy import Names, Policy, YoungerThan
+from proxy.core.policy import Names, OlderThan, Policy, YoungerThan
 from proxy.core.rows import Row, Table, build, decode_row, encode_row
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda import sections
@@ -74,7 +75,7 @@ class Generation:
 
 def first(index: object, policy: Policy | None) -> Generation:
     """A generation before which there was none."""
-    moment = MOMENT if policy and policy.is_dated else 0.0
+    moment = stepped(MOMENT) if policy and policy.is_dated else 0.0
     return Generation(
         body_of(index), replace(CONTEXT, policy=policy, moment=moment, seen_at=MOMENT)
     )
@@ -95,7 +96,11 @@ def _shards(pack: bytes) -> dict[str, bytes]:
 
 
 _names = st.sampled_from(["a", "a-b", "b", "zlib", "é"])
-_times = st.integers(-40, 3).map(lambda days: 1000 * (int(MOMENT) + days * 86400))
+_times = st.builds(
+    lambda days, more: 1000 * (int(stepped(MOMENT)) + days * 86400) + more,
+    st.integers(-40, 3),
+    st.sampled_from([0, 1, 999, 1000, 800_000, 1_799_500]),  # at the step, hardly after it, later
+)
 _records = st.builds(
     lambda name, number, more: record(name, build_number=number, **more),
     _names,
@@ -143,7 +148,8 @@ def _histories(draw: st.DrawFn) -> list[dict[str, Any]]:
 @settings(deadline=None)
 @given(
     _histories(),
-    random_policies(["a", "a*", "zlib"], ["a >=2", "b"]) | st.none(),
+    random_policies(["a", "a*", "zlib"], ["a >=2", "b"], *map(OlderThan, (DAY, 30 * DAY)))
+    | st.none(),
     st.lists(st.sampled_from([0, 1, 24, 24 * 20]), min_size=2, max_size=2),
     st.sampled_from([None, 1]),
 )
@@ -212,7 +218,7 @@ def test_a_batch_is_read_again_when_one_of_its_files_comes_of_age() -> None:
     forged = _forged(generation.made({}), *files)
     soon = generation.next(index, hours=24 * 28, policy=rules).made(forged)
     assert [_is_taken(soon, file) for file in files] == [True, True, True]
-    later = generation.next(index, hours=24 * 29, policy=rules)
+    later = generation.next(index, hours=24 * 29 + 1, policy=rules)
     assert [_is_taken(later.made(forged), file) for file in files] == [True, False, True]
     assert decode_row(opened(later.made({})["rows"]).get(files[1]) or b"").denied is None
 

@@ -6,10 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from proxy.core.advisories import Advisories, Advisory
+from proxy.core.ages import STEP
 from proxy.core.policy import Effect, Names, Not, Policy, Specs, Vulnerable, YoungerThan
+from proxy.errors import Denied
 from proxy.gateway import freezing
-from proxy.gateway.contexts import STEP
 from proxy.gateway.explaining import Compared, Question, as_row, difference
 from tests.ecosystems.policies import DAY, allow, deny, policy
 from tests.gateway.test_policy import OTHER, TWO
@@ -126,6 +129,9 @@ def test_ages_stand_still_in_explanations_as_in_the_index(tmp_path: Path) -> Non
         found = (await asked(world))[NAME]
         assert found.until == 500_003 * STEP  # old enough some minutes before, in the hour's middle
         assert as_row(found)["until"] == "2027-01-15T11:00:00+00:00"
+        with pytest.raises(Denied, match=r"ago \(allowed from 2027-01-15 11:00 UTC\)") as refused:
+            await world.read("conda/c", f"linux-64/{NAME}")
+        assert refused.value.until == found.until
         for seconds, is_hidden in ((2 * STEP + 1, True), (3 * STEP - 60, False)):
             world.now = begun + seconds
             assert (NAME not in await listed(world)) is is_hidden

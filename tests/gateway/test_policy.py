@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from proxy.core.advisories import Advisories
+from proxy.core.ages import STEP
 from proxy.core.model import Bounds
 from proxy.core.policy import Blocked, Effect, LargerThan, Names, Not, Policy, Specs, YoungerThan
 from proxy.errors import Blocked as BlockedError
 from proxy.errors import Denied, UpstreamFailed, UpstreamMissing
 from proxy.gateway.answer import Want
-from proxy.gateway.contexts import LEAD, STEP
+from proxy.gateway.contexts import LEAD
 from proxy.gateway.explaining import Question
 from tests.ecosystems.policies import DAY, allow, deny, policy
 from tests.gateway.world import HOST, NAME, PACKAGE, World, at, channel, play, record, repodata

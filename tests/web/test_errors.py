@@ -88,6 +88,16 @@ def test_a_reason_is_one_short_line_of_ascii(text: str) -> None:
     assert len(reason) <= 200
 
 
+def test_of_a_long_reason_the_end_is_kept_which_says_until_when() -> None:
+    when = "(allowed from 2026-12-08 14:00 UTC)"
+    error = errors.Denied("f", rule="r", reason=f"{'why ' * 100}{when}.", until=1796738400)
+    told = problem(error, ecosystem="pypi")
+    assert told.reason.startswith("Refused by policy: f is refused by rule r: why why")
+    assert told.reason.endswith(f"why {when}.")
+    assert len(told.reason) == 200
+    assert told.members["until"] == "2026-12-08T14:00:00+00:00"
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.advisories import Advisories, Advisory
+from proxy.core.ages import STEP
 from proxy.core.model import Bounds, Entry, Expected, Index
 from proxy.core.policy import Effect, Names, Specs, YoungerThan
-from proxy.gateway.contexts import STEP
 from tests.ecosystems.policies import DAY, allow, deny, policy
 from tests.gateway.world import HOST, NAME, PACKAGE, at, channel, record, repodata
 from tests.lab.fake_upstream import FakeFile

@@ -8,6 +8,7 @@ next to none; judged by themselves they would show other files than the gate let
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -41,7 +42,7 @@ class Gate:
         if section.kind is None:
             return lambda records: dict.fromkeys(records, UNKNOWN)
         rows, kind, of = self._rows, section.kind, self._judging.of
-        told = self._judging.told
+        told = partial(self._judging.told, kind)
         of_name: dict[str, JudgeOfName] = {}
 
         def hidden(records: Mapping[str, Judgeable]) -> dict[str, Verdict]:

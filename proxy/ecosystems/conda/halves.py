@@ -47,7 +47,7 @@ class Task:
 class _Told(msgspec.Struct):
     """What the other process says of its half of a table; texts are pairs of place and length."""
 
-    hidden: list[tuple[str, str, str, str]]  # key, and the verdict
+    hidden: list[tuple[str, str, str, str, int | None]]  # key, and the verdict
     kept: list[int]
     names: dict[str, list[int]]
     count: int
@@ -107,7 +107,9 @@ def _shards(task: Task, parts: Mapping[Path, Part]) -> dict[str, Shard]:
 
 def _told(part: Part) -> _Told:
     names = {name: _places(pieces) for name, pieces in part.by_name.pieces.items()}
-    hidden = [(key, one.effect.value, one.rule, one.reason) for key, one in part.hidden.items()]
+    hidden = [
+        (key, one.effect.value, one.rule, one.reason, one.until) for key, one in part.hidden.items()
+    ]
     return _Told(
         hidden=hidden,
         kept=_places(part.kept),
@@ -169,8 +171,8 @@ def _add(section: Section, part: Part, second: _Told) -> None:
     part.count += second.count
     part.spans += second.spans
     part.hidden |= {
-        key: Verdict(effect=Effect(effect), rule=rule, reason=reason)
-        for key, effect, rule, reason in second.hidden
+        key: Verdict(effect=Effect(effect), rule=rule, reason=reason, until=until)
+        for key, effect, rule, reason, until in second.hidden
     }
     part.kept += _pieces(section.text, second.kept)
     part.newest = part.newest or second.newest

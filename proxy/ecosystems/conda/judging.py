@@ -42,7 +42,7 @@ from proxy.core.policy import (
     Yanked,
     YoungerThan,
 )
-from proxy.core.telling import minding, told
+from proxy.core.telling import Telling
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda.records import (
     LATEST_IN_SECONDS,
@@ -89,8 +89,16 @@ class Judging:
     """The verdicts of one context on the records of one index."""
 
     def __init__(self, index: Index, body: Body, context: Context, policy: Policy) -> None:
+        self._policy = policy
         self._compiler = Compiler(policy)
-        self._minding = minding(policy)
+        self._telling = Telling(
+            policy,
+            context.moment,
+            order=Version,
+            subject=self._subject,
+            published=self.published,
+        )
+        self._delays = self._telling.ages.delays
         self._minds_kinds = any(isinstance(leaf, Kinds) for leaf in policy.leaves)
         self._moment = context.moment
         self._subdir = index.path.rpartition("/")[0].rpartition("/")[2]
@@ -99,7 +107,7 @@ class Judging:
         self._here = here.read(context.here or b"")
         self._seen: Mapping[bytes, float] = first_seen.read(body.first_seen)
         self._seen_at = context.seen_at
-        self._judges: dict[tuple[str, str | tuple[bool, ...]], JudgeOfName] = {}
+        self._judges: dict[tuple[str, str | tuple[bool, ...], float], JudgeOfName] = {}
         self._patterns = [
             _lower(leaf.patterns) for leaf in policy.leaves if isinstance(leaf, Names)
         ]
@@ -109,28 +117,34 @@ class Judging:
             if isinstance(leaf, Specs) and not leaf.dependencies
             for text in leaf.texts
         ]
-        ages = [leaf for leaf in policy.leaves if isinstance(leaf, YoungerThan | OlderThan)]
-        self._delays = sorted({leaf.seconds for leaf in ages})
         self._ages: dict[YoungerThan | OlderThan, Callable[[Judgeable], Truth]] = {}
         self._licences: dict[tuple[Licences, bool], Callable[[Judgeable], Truth]] = {}
 
     def verdict(self, kind: str, record: Judgeable) -> Verdict:
         """What the policy says of *record*."""
-        judge = self.of(kind, record.name)
-        return self.told(judge if isinstance(judge, Verdict) else judge(record), record)
+        return self.told(kind, self._as_of(kind, self._moment, record), record)
 
-    def told(self, verdict: Verdict, record: Judgeable) -> Verdict:
-        """*verdict* on *record* with what only that record's files are told."""
-        if verdict.rule not in self._minding:
-            return verdict
-        return told(verdict, self._minding, self._subject(record), Version)
+    def told(self, kind: str, verdict: Verdict, record: Judgeable) -> Verdict:
+        """*verdict* on *record*, a file of that kind, with what only its file is told."""
+        return self._telling.told(verdict, record, partial(self._as_of, kind))
+
+    def _as_of(self, kind: str, moment: float, record: Judgeable) -> Verdict:
+        """What the rules that hold then will say of *record*."""
+        judge = self._judge(kind, record.name, moment)
+        return judge if isinstance(judge, Verdict) else judge(record)
 
     def of(self, kind: str, name: str) -> JudgeOfName:
         """The verdict on all files of that kind with that package name, or what gives it."""
-        key = kind if self._minds_kinds else "", self._sort(name)
+        return self._judge(kind, name, self._moment)
+
+    def _judge(self, kind: str, name: str, moment: float) -> JudgeOfName:
+        key = kind if self._minds_kinds else "", self._sort(name), moment
         judge = self._judges.get(key)
         if judge is None:
-            judge = self._judges[key] = self._compiler.judge(partial(self._leaf, kind, name))
+            later = moment > self._moment
+            compiler = Compiler(self._policy.at(moment, "conda")) if later else self._compiler
+            judge = compiler.judge(partial(self._leaf, kind, name, moment))
+            self._judges[key] = judge
         return judge
 
     def _sort(self, name: str) -> str | tuple[bool, ...]:
@@ -141,13 +155,13 @@ class Judging:
 
     def _said_to_be_younger_than(self, cutoff: float) -> Callable[[Judgeable], Truth]:
         """The same of a first generation; times are compared as they are written."""
-        published, milliseconds = self.published, cutoff * 1000
+        published = self.published
+        # A builder's date is taken in whole seconds, see `published`.
+        milliseconds = 1000 * (math.floor(cutoff) + 1) - 1
 
         def test(record: Judgeable) -> Truth:
-            at = record.indexed_timestamp
-            if at is None:
-                at = record.timestamp
-            if type(at) is int and at > LATEST_IN_SECONDS:
+            at = record.timestamp
+            if record.indexed_timestamp is None and type(at) is int and at > LATEST_IN_SECONDS:
                 return at > milliseconds
             return published(record) > cutoff
 
@@ -171,18 +185,22 @@ class Judging:
 
     def hides_all(self, name: str) -> bool:
         """Whether every file of that package name is hidden, whatever its record says."""
-        return all(self._compiler.hides_all(partial(self._leaf, kind, name)) for kind in KINDS)
+        return all(
+            self._compiler.hides_all(partial(self._leaf, kind, name, self._moment))
+            for kind in KINDS
+        )
 
     def published(self, record: Judgeable) -> float:
         """When the channel's server, or else this proxy, first had the file (CEP 47).
 
-        In the first generation that came here everything is as old as its builder says.
+        In the first generation that came here everything is as old as its builder says, in whole
+        seconds, as the table has it that the next one is judged by.
         """
         indexed = seconds(record.indexed_timestamp)
         if indexed is not None:
             return indexed
         if not self._seen:
-            return min(built(record), self._seen_at)
+            return math.floor(min(built(record), self._seen_at))
         return self._seen.get(identity(record), self._seen_at)
 
     def holds(self, records: Sequence[Judgeable]) -> tuple[float, bytes | None]:
@@ -246,7 +264,7 @@ class Judging:
 
         return Screened(test, _remembered(suspects))
 
-    def _leaf(self, kind: str, name: str, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001, C901, PLR0912 - one line for each kind of condition
+    def _leaf(self, kind: str, name: str, moment: float, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001, C901, PLR0912 - one line for each kind of condition
         match leaf:
             case Names(patterns=patterns):
                 return is_like(name.lower(), _lower(patterns))
@@ -265,6 +283,8 @@ class Judging:
             case Licences():
                 return self._licence(leaf, may)
             case YoungerThan() | OlderThan():
+                if moment > self._moment:  # of few records
+                    return by_age(leaf, moment, self.published)
                 return self._age(leaf)
             case LargerThan() | SmallerThan():
                 return by_size(leaf, attrgetter("size"))

@@ -9,6 +9,8 @@ from operator import attrgetter
 from typing import Any
 from urllib.parse import urljoin
 
+import msgspec
+
 from proxy.core import rows
 from proxy.core.blocks import Block, block, build, is_run
 from proxy.core.policy import Verdict
@@ -101,8 +103,10 @@ def _value(record: Record, url: str | None, verdict: Verdict | None) -> bytes:
     size = record.size
     if url is None and verdict is None and sha256 and size is not None and size < PLAIN_SIZE:
         return encode_plain([size], [sha256])
-    denied = None if verdict is None else (verdict.rule, verdict.reason)
-    return encode_row(Row(url=url, size=size, hashes=_hashes(record), denied=denied))
+    row = Row(url=url, size=size, hashes=_hashes(record))
+    if verdict is not None:
+        row = msgspec.structs.replace(row, denied=verdict.denied, until=verdict.until)
+    return encode_row(row)
 
 
 def _hashes(record: Record) -> dict[str, str]:

@@ -41,11 +41,14 @@ class Denied(msgspec.Struct, frozen=True, array_like=True):
     effect: str
     rule: str
     reason: str
+    until: int | None
     keys: list[str]
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict(effect=Effect(self.effect), rule=self.rule, reason=self.reason)
+        return Verdict(
+            effect=Effect(self.effect), rule=self.rule, reason=self.reason, until=self.until
+        )
 
 
 class Noted(msgspec.Struct, frozen=True, array_like=True):
@@ -113,7 +116,8 @@ def noted(
         places=[n for _, piece in pieces for n in (piece.at - start, len(piece.text))],
         kept=[n for piece in kept for n in (piece.at - start, len(piece.text))],
         denied=[
-            Denied(one.effect.value, one.rule, one.reason, some) for one, some in by_verdict.items()
+            Denied(one.effect.value, one.rule, one.reason, one.until, some)
+            for one, some in by_verdict.items()
         ],
     )
 

@@ -128,7 +128,9 @@ _ALLOWED = encode_row(Row())
 
 def _row(one: Archived, denied: dict[str, Verdict]) -> bytes:
     verdict = denied.get(one.filename)
-    return _ALLOWED if verdict is None else encode_row(Row(denied=(verdict.rule, verdict.reason)))
+    if verdict is None:
+        return _ALLOWED
+    return encode_row(Row(denied=verdict.denied, until=verdict.until))
 
 
 # -- R's data ----------------------------------------------------------------------------

@@ -23,7 +23,7 @@ class Cran:
     """See `proxy.ecosystems.base.Ecosystem`."""
 
     name = "cran"
-    recipe = 4
+    recipe = 5
 
     def classify(self, mirror: str, path: str) -> Resource:
         """See `cran.paths`."""

@@ -7,11 +7,11 @@ know besides is unknown, so that the rule then refuses.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 from proxy.core import first_seen, here, licences
 from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like
-from proxy.core.judging import Node, Truth, compiled
+from proxy.core.judging import Node, Stepwise, Truth, compiled
 from proxy.core.licences import LicenceSet
 from proxy.core.policy import (
     Builds,
@@ -37,7 +37,7 @@ from proxy.core.policy import (
     YoungerThan,
 )
 from proxy.core.r_agent import chooses_by_agent
-from proxy.core.telling import minding, told
+from proxy.core.telling import Telling
 from proxy.ecosystems import kept
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.cran import paths
@@ -143,16 +143,27 @@ class Judging:
         self._seen_at = context.seen_at
         self._here = here.read(context.here or b"")
         self._varies = varies(body)
-        self._judge = compiled(policy, self._leaf)
-        self._minding = minding(policy)
+        self._policy = policy
+        self._judges: dict[float, Stepwise | Verdict] = {}
+        self._telling = Telling(
+            policy,
+            context.moment,
+            order=order,
+            subject=self._subject,
+            published=self.published,
+        )
 
     def verdict(self, one: Candidate) -> Verdict:
         """What the policy says of it."""
-        judge = self._judge
-        verdict = judge if isinstance(judge, Verdict) else judge(one)
-        if verdict.rule not in self._minding:
-            return verdict
-        return told(verdict, self._minding, self._subject(one), order)
+        return self._telling.told(self._as_of(self._moment, one), one, self._as_of)
+
+    def _as_of(self, moment: float, one: Candidate) -> Verdict:
+        """What the rules that hold then will say of it."""
+        judge = self._judges.get(moment)
+        if judge is None:
+            policy = self._policy.at(moment, "cran") if moment > self._moment else self._policy
+            judge = self._judges[moment] = compiled(policy, partial(self._leaf, moment))
+        return judge if isinstance(judge, Verdict) else judge(one)
 
     def published(self, one: Candidate) -> float:
         """When the server, or else this proxy, first had it, in seconds since the epoch."""
@@ -166,7 +177,7 @@ class Judging:
     def _seen(self) -> Mapping[bytes, float]:
         return first_seen.read(self._seen_table)
 
-    def _leaf(self, leaf: Leaf, may: bool) -> Node:  # noqa: C901, FBT001, PLR0912 - see `Tester`; one line for each kind of condition
+    def _leaf(self, moment: float, leaf: Leaf, may: bool) -> Node:  # noqa: C901, FBT001, PLR0912 - see `Tester`; one line for each kind of condition
         match leaf:
             case Names(patterns=patterns):
                 wanted = tuple(one.lower() for one in patterns)
@@ -184,7 +195,7 @@ class Judging:
             case NeedsCompilation(needs=needs):
                 return lambda one: _is(one.needs_compilation, needs)
             case YoungerThan() | OlderThan():
-                return by_age(leaf, self._moment, self.published)
+                return by_age(leaf, moment, self.published)
             case LargerThan() | SmallerThan():
                 return by_size(leaf, lambda one: one.size)
             case Here():

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+import msgspec
+
 from proxy.core import first_seen
 from proxy.core.model import Index
 from proxy.core.policy import Verdict
@@ -158,9 +160,10 @@ def _rows(
 ) -> Iterator[tuple[str, bytes]]:
     promised = not varies(body)
     for one in found:
-        verdict = denied.get(one.filename)
-        refused = None if verdict is None else (verdict.rule, verdict.reason)
-        yield one.filename, encode_row(Row(hashes=one.hashes if promised else {}, denied=refused))
+        row = Row(hashes=one.hashes if promised else {})
+        if (verdict := denied.get(one.filename)) is not None:
+            row = msgspec.structs.replace(row, denied=verdict.denied, until=verdict.until)
+        yield one.filename, encode_row(row)
 
 
 def _matrix(kept: Sequence[Package]) -> bytes:

@@ -41,7 +41,7 @@ class PyPI:
     """The Simple API to version 1.4, files with their companions, and the legacy JSON."""
 
     name = "pypi"
-    recipe = 10
+    recipe = 11
 
     def classify(self, mirror: str, path: str) -> Resource:
         """Raises UnknownPath. A project's name may be spelt in any way; see `canonical`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from proxy.core import first_seen, here
 from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like
-from proxy.core.judging import Node, Truth, compiled
+from proxy.core.judging import Node, Stepwise, Truth, compiled
 from proxy.core.policy import (
     Builds,
     FixesVulnerability,
@@ -38,7 +38,7 @@ from proxy.core.policy import (
     Yanked,
     YoungerThan,
 )
-from proxy.core.telling import minding, told
+from proxy.core.telling import Telling
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.pypi import names
 
@@ -163,16 +163,28 @@ class Judging:
         self._seen_at = context.seen_at
         self._advisories = context.advisories
         self._here = here.read(context.here or b"")
-        self._judge = compiled(policy, self._leaf)
-        self._minding = minding(policy)
+        self._policy = policy
+        self._judges: dict[float, Stepwise | Verdict] = {}
+        self._telling = Telling(
+            policy,
+            context.moment,
+            order=Version,
+            subject=self._subject,
+            published=self.published,
+        )
 
     def verdict(self, candidate: Candidate) -> Verdict:
         """What the policy says of it."""
-        judge = self._judge
-        verdict = judge if isinstance(judge, Verdict) else judge(candidate)
-        if verdict.rule not in self._minding:
-            return verdict
-        return told(verdict, self._minding, self._subject(candidate), Version)
+        verdict = self._as_of(self._moment, candidate)
+        return self._telling.told(verdict, candidate, self._as_of)
+
+    def _as_of(self, moment: float, candidate: Candidate) -> Verdict:
+        """What the rules that hold then will say of it."""
+        judge = self._judges.get(moment)
+        if judge is None:
+            policy = self._policy.at(moment, "pypi") if moment > self._moment else self._policy
+            judge = self._judges[moment] = compiled(policy, partial(self._leaf, moment))
+        return judge if isinstance(judge, Verdict) else judge(candidate)
 
     def published(self, candidate: Candidate) -> float:
         """When the index got it, or else this proxy first saw it, in seconds since the epoch."""
@@ -184,7 +196,7 @@ class Judging:
     def _seen(self) -> Mapping[bytes, float]:
         return first_seen.read(self._seen_table)
 
-    def _leaf(self, leaf: Leaf, may: bool) -> Node:  # noqa: C901, FBT001, PLR0912 - see `Tester`; one line for each kind of condition
+    def _leaf(self, moment: float, leaf: Leaf, may: bool) -> Node:  # noqa: C901, FBT001, PLR0912 - see `Tester`; one line for each kind of condition
         match leaf:
             case Names(patterns=patterns):
                 return is_like(self._project, map(_normalised, patterns))
@@ -197,7 +209,7 @@ class Judging:
             case Kinds(kinds=kinds):
                 return lambda one: one.kind in kinds
             case YoungerThan() | OlderThan():
-                return by_age(leaf, self._moment, self.published)
+                return by_age(leaf, moment, self.published)
             case LargerThan() | SmallerThan():
                 return by_size(leaf, lambda one: one.size)
             case Yanked(yanked=yanked):

@@ -61,8 +61,8 @@ def render(
     if REFUSAL in forms:
         is_loud = context.policy is not None and context.policy.blocked is Blocked.REFUSE
         is_refused = is_latest_hidden if is_release else is_loud and not gate.kept
-        denied = gate.refused if is_refused else None
-        rows = {} if denied is None else {WHOLE: encode_row(Row(denied=denied))}
+        refused = gate.refused if is_refused else None
+        rows = {} if refused is None else {WHOLE: encode_row(refused)}
         yield Rendered(form=REFUSAL, chunks=build(rows))
 
 
@@ -105,14 +105,14 @@ def _is_final(version: str) -> bool:
 
 
 class _Gate:
-    """What the project's page lists. `kept`: how many files it let through; `refused`: the rule
-    that hides the first of the others, and its reason.
+    """What the project's page lists. `kept`: how many files it let through; `refused`: what
+    hides the first of the others.
     """
 
     def __init__(self, body: Body) -> None:
         self._rows = None if body.gate is None else Table(body.gate)
         self.kept = 0
-        self.refused: tuple[str, str] | None = None
+        self.refused: Row | None = None
 
     def let_through(self, listed: Iterable[tuple[dict[str, Any], str]]) -> list[dict[str, Any]]:
         """The files of *listed* that the page lists, too."""
@@ -126,9 +126,11 @@ class _Gate:
         value = self._rows.get(path)
         if value is None:
             return False
-        denied = decode_row(value).denied
-        self.refused = self.refused or denied
-        return denied is None
+        row = decode_row(value)
+        if row.denied is None:
+            return True
+        self.refused = self.refused or Row(denied=row.denied, until=row.until)
+        return False
 
 
 def _led_here(

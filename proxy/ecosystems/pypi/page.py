@@ -15,6 +15,7 @@ import msgspec
 
 from proxy.core.policy import UNRULED, Blocked, Effect, Verdict
 from proxy.core.rows import Row, build, encode_row
+from proxy.core.telling import warned_until
 from proxy.ecosystems.base import ROWS, WHOLE, Body, Context, Rendered
 from proxy.ecosystems.pypi import content, files, html_page, links, names
 from proxy.ecosystems.pypi.judging import Candidate, Judging
@@ -56,9 +57,8 @@ def read(body: Body, project: str, context: Context) -> Page:
     rows: dict[str, bytes] = {}
     for file, link, path in _placed(document["files"], body, project):
         verdict = UNRULED if judging is None else judging.verdict(Candidate(file, status))
-        denied = (verdict.rule, verdict.reason) if verdict.hides else None
         for key, row in files.rows(file, link, path):
-            rows[key] = encode_row(msgspec.structs.replace(row, denied=denied))
+            rows[key] = encode_row(_judged(row, verdict))
         if verdict.hides:
             hidden.append((file["filename"], verdict))
         else:
@@ -68,7 +68,7 @@ def read(body: Body, project: str, context: Context) -> Page:
         _keep_versions(document, kept, [filename for filename, _ in hidden])
     if hidden and not kept and context.policy and context.policy.blocked is Blocked.REFUSE:
         verdict = hidden[-1][1]
-        rows[WHOLE] = encode_row(Row(denied=(verdict.rule, verdict.reason)))
+        rows[WHOLE] = encode_row(_judged(Row(), verdict))
     return Page(document, rows, Counter(verdict.rule for _, verdict in hidden))
 
 
@@ -128,11 +128,18 @@ def _placed(
             yield file, link, path
 
 
+def _judged(row: Row, verdict: Verdict) -> Row:
+    if not verdict.hides:
+        return row
+    return msgspec.structs.replace(row, denied=verdict.denied, until=verdict.until)
+
+
 def _shown(file: dict[str, Any], path: str, verdict: Verdict) -> dict[str, Any]:
     file["url"] = links.relative(path)
     file.pop(files.DERIVED, None)
     if verdict.effect is Effect.WARN:
-        file["yanked"] = f"{verdict.reason} (rule {verdict.rule})"
+        reason = warned_until(verdict.reason, verdict.until)
+        file["yanked"] = f"{reason} (rule {verdict.rule})"
     return file
 
 

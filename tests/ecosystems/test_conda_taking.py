@@ -223,6 +223,30 @@ def test_a_batch_is_read_again_when_one_of_its_files_comes_of_age() -> None:
     assert decode_row(opened(later.made({})["rows"]).get(files[1]) or b"").denied is None
 
 
+@pytest.mark.parametrize("milliseconds", [0, 999])
+def test_a_batch_is_read_again_when_a_file_is_no_longer_just_as_old(milliseconds: int) -> None:
+    rules = policy(deny(OlderThan(30 * DAY)))
+    born = 1000 * (int(stepped(MOMENT)) - 30 * 86400) + milliseconds
+    index = _index(**{"p150-1-0.conda": record("p150", timestamp=born)})
+    generation = first(index, rules)
+    later = generation.next(index, hours=1, policy=rules)
+    made = later.made(generation.made({}))
+    assert decode_row(entries(made)["p150-1-0.conda"]).denied is not None
+    assert_same(made, later.made({}))
+
+
+def test_what_is_told_of_a_date_with_a_fraction_of_a_second_is_what_the_table_has() -> None:
+    rules = policy(deny(YoungerThan(30 * DAY)))
+    born = 1000 * (int(stepped(MOMENT)) - 86400) + 999
+    index = _index(**{"p150-1-0.conda": record("p150", timestamp=born)})
+    generation = first(index, rules)
+    made = generation.made({})
+    later = generation.next(index, hours=1, policy=rules)
+    for one in (made, later.made(made), later.made({})):
+        until = decode_row(entries(one)["p150-1-0.conda"]).until
+        assert until == stepped(MOMENT) + 29 * DAY
+
+
 @pytest.mark.parametrize(
     "what",
     [

@@ -99,6 +99,7 @@ class Judging:
             published=self.published,
         )
         self._delays = self._telling.ages.delays
+        self._looks_back = any(isinstance(leaf, OlderThan) for leaf in policy.leaves)
         self._minds_kinds = any(isinstance(leaf, Kinds) for leaf in policy.leaves)
         self._moment = context.moment
         self._subdir = index.path.rpartition("/")[0].rpartition("/")[2]
@@ -222,8 +223,10 @@ class Judging:
         return min(turns, default=math.inf), newest
 
     def _recent(self, records: Sequence[Judgeable]) -> Iterable[int]:
-        """The places of those that may be younger than the longest of the policy's times."""
-        test = self._age(YoungerThan(self._delays[-1]))
+        """The places of those that may not be older than the longest of the policy's times."""
+        longest = self._delays[-1]
+        # What is just as old is neither younger nor older.
+        test = self._age(YoungerThan(longest + 1 if self._looks_back else longest))
         return test.suspects(records) if isinstance(test, Screened) else range(len(records))
 
     def _age(self, leaf: YoungerThan | OlderThan) -> Callable[[Judgeable], Truth]:

@@ -22,13 +22,14 @@ from proxy.errors import ConfigError
 class Remark:
     """What the operator says of a vulnerability: its state, for which packages (none: for all).
 
-    `until` is in seconds since the epoch; from then on it does not count.
+    `until` is in seconds since the epoch; from then on it does not count. `where` is for messages.
     """
 
     id: str
     status: Status
     packages: tuple[str, ...] = ()
     until: float | None = None
+    where: str = ""
 
     def is_about(self, advisory: Advisory, ecosystem: str, name: str) -> bool:
         """Whether it holds for *advisory* on the package called *name* in *ecosystem*."""
@@ -79,6 +80,7 @@ def _remark(where: str, table: Any) -> Remark:
         status=Status(status),
         packages=_packages(where, table.get("packages")),
         until=_until(where, table.get("until")),
+        where=where,
     )
 
 

@@ -18,6 +18,8 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -33,6 +35,9 @@ LARGEST = 8 << 20
 
 MOST = 2 << 30
 """Bytes of all records together."""
+
+_LIKENESS = 0.8
+"""Of an id to one that may be meant; difflib's ratio."""
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
 """Every file with its time of change, size and inode."""
@@ -84,6 +89,26 @@ def load(places: Places, now: float) -> Mapping[str, Advisories]:
         )
         for ecosystem, advisories in known.items()
     }
+
+
+def unknown(places: Places, now: float) -> Iterator[str]:
+    """The operator's remarks that hold at *now* and are about an id that no advisory has, with
+    those that are nearest to it. Raises ConfigError.
+    """
+    remarks = [] if places.overlay is None else read_overlay(places.overlay, now)
+    if not remarks:
+        return
+    known = gathered(_read(name, body) for name, body in bodies(places.path))
+    tables = [advisories.by_name.values() for advisories in known.values()]
+    found = chain.from_iterable(chain.from_iterable(tables))
+    ids = {name for one in found for name in (one.id, *one.aliases)}
+    for remark in remarks:
+        if remark.id not in ids:
+            database = remark.id.partition("-")[0]
+            alike = sorted(one for one in ids if one.startswith(f"{database}-"))
+            near = get_close_matches(remark.id, alike, 2, _LIKENESS)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            yield f"{remark.where}: no advisory that counts is called {remark.id}{hint}"
 
 
 def ending(places: Places, now: float) -> float:

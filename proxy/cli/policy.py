@@ -15,10 +15,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from proxy.advisories.store import load, places_of
+from proxy.advisories.store import load, places_of, unknown
 from proxy.cli.cache import Told, store_of
 from proxy.config import Settings
-from proxy.config.policies import listing_as, misfits, never_fitting, read_one
+from proxy.config.policies import doubts, listing_as, misfits, never_fitting, read_one
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
 from proxy.core.policy_text import ended, summary
@@ -60,9 +60,17 @@ def checked(path: Path) -> Told:
     misfit = {kind: found for kind, found in problems.items() if found}
     lines = [f"Not for {kind} mirrors: {one}" for kind, found in misfit.items() for one in found]
     over = tuple(ended(policy, time.time()))
+    doubtful = tuple(doubts(policy, fitting))
+    warnings = tuple(f"Warning: {one}" for one in doubtful)
     return Told(
-        lines=(*said, *over, f"Fits mirrors of type {', '.join(fitting)}.", *lines),
-        values={"summary": said, "over": over, "fits": fitting, "problems": misfit},
+        lines=(*said, *over, f"Fits mirrors of type {', '.join(fitting)}.", *lines, *warnings),
+        values={
+            "summary": said,
+            "over": over,
+            "fits": fitting,
+            "problems": misfit,
+            "warnings": doubtful,
+        },
     )
 
 
@@ -72,6 +80,20 @@ def standing(settings: Settings, now: float) -> Iterator[str]:
         mirrors = [one.key for one in settings.mirrors if one.policy and one.policy.name == name]
         yield f"policy {name}: {', '.join(mirrors) or 'no mirror has it'}"
         yield from (f"policy {name}: {line}" for line in ended(policy, now))
+        kinds = sorted({one.partition("/")[0] for one in mirrors})
+        yield from (f"Warning: {one}" for one in doubts(policy, kinds))
+    yield from (f"Warning: {one}" for one in _unheard(settings, now))
+
+
+def _unheard(settings: Settings, now: float) -> Iterator[str]:
+    """What of the advisories will not count as it is written."""
+    places = places_of(settings.advisories)
+    if places is None:
+        return
+    try:
+        yield from unknown(places, now)
+    except ConfigError as error:
+        yield f"advisories are not known: {error}"
 
 
 def summed_up(settings: Settings, name: str) -> Iterator[str]:

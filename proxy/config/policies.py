@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -122,6 +122,16 @@ def misfits(policy: Policy, kind: str) -> Iterator[str]:
         hint = "" if rule.types else " (or name the mirror types it is for: types = [...])"
         for problem in filter(None, map(ecosystem.wrong, leaves(rule.condition))):
             yield f"{where}: {problem}{hint}"
+
+
+def doubts(policy: Policy, kinds: Iterable[str]) -> Iterator[str]:
+    """What in *policy* is likely to be a mistake: for mirrors of none of *kinds* it could hold."""
+    for rule in (*policy.overrides, *policy.rules):
+        meant = [ECOSYSTEMS[kind] for kind in kinds if not rule.types or kind in rule.types]
+        for leaf in leaves(rule.condition):
+            found = [ecosystem.doubtful(leaf) for ecosystem in meant]
+            if all(found):
+                yield from (f"policy {policy.name}, rule {rule.name}: {one}" for one in found)
 
 
 def asking_of_vulnerabilities(policy: Policy, kind: str) -> Iterator[str]:

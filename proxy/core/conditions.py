@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from fnmatch import translate
 from functools import cache
 from typing import Any
@@ -24,6 +25,18 @@ from proxy.core.policy import (
 def is_like(text: str, patterns: Iterable[str]) -> bool:
     """Whether *text* as a whole is like one of *patterns* (`*`, `?`, `[…]`)."""
     return _any(tuple(patterns)).match(text) is not None
+
+
+def unlike(patterns: Iterable[str], known: Sequence[str]) -> str | None:
+    """What is to be said of those of *patterns* that none of the *known* names is like; None: there
+    are none of them.
+    """
+    odd = [one for one in patterns if not any(is_like(name, (one,)) for name in known)]
+    if not odd:
+        return None
+    near = list(dict.fromkeys(name for one in odd for name in get_close_matches(one, known, 2)))
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+    return f"{', '.join(odd)}: {hint}"
 
 
 @cache

@@ -197,6 +197,12 @@ class Ecosystem(Protocol):
         """
         ...
 
+    def doubtful(self, leaf: Leaf) -> str | None:
+        """What in a policy's condition *leaf*, which is not wrong, is likely to be a mistake,
+        because nothing that is known of is called so; None: nothing is.
+        """
+        ...
+
     def judged(self, index: Index, body: Body, context: Context) -> Iterator[Judged]:
         """Every file that *index* lists, with what the context's policy says of it, in order.
 

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from proxy.cli import app
 from proxy.cli.policy import checked
 from proxy.errors import ConfigError
+from tests.advisories.test_store import write
+from tests.core.test_advisories import osv
 
 RULE = '[[rule]]\nname = "r"\n'
 
@@ -51,6 +53,39 @@ def test_a_rule_that_is_wrong_for_the_type_it_names_is_an_error(
         checked(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "name the mirror types" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (
+            'deny = { platforms = ["linux-64", "linux64"] }',
+            "no platform linux64: did you mean linux-",
+        ),
+        ('types = ["conda"]\ndeny = { not = { platforms = ["osx_64"] } }', "did you mean osx-64"),
+        ('types = ["conda"]\ndeny = { platforms = ["linux_x86_64"] }', "no platform linux_x86_64"),
+        ('types = ["cran"]\ndeny = { platforms = ["window"] }', "did you mean windows"),
+        ('types = ["cran"]\ndeny = { platforms = ["macos/x", "linux"] }', "no platform linux"),
+        ('types = ["pypi"]\ndeny = { platforms = ["linux64"] }', "begins like linux64"),
+    ],
+)
+def test_a_platform_that_does_not_exist_is_warned_of(tmp_path: Path, rule: str, words: str) -> None:
+    told = checked(written(tmp_path, RULE + rule))
+    assert any(one.startswith("policy house, rule r: ") for one in told.values["warnings"])
+    assert any(one.startswith("Warning: ") and words in one for one in told.lines)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'deny = { platforms = ["win-64", "noarch", "linux-*"] }',
+        'deny = { platforms = ["win_amd64", "manylinux*", "any"] }',
+        'deny = { platforms = ["windows", "macosx/big-sur-arm64", "linux/*", "source"] }',
+        'types = ["pypi"]\ndeny = { platforms = ["*x86_64", "win*", "macosx_1?_0_arm64"] }',
+    ],
+)
+def test_a_platform_that_exists_for_some_type_is_not_warned_of(tmp_path: Path, rule: str) -> None:
+    assert checked(written(tmp_path, RULE + rule)).values["warnings"] == ()
 
 
 @pytest.fixture
@@ -111,3 +146,34 @@ def test_the_check_of_a_configuration_tells_which_policy_is_for_which_mirror(
         "policy spare: no mirror has it",
         "policy spare: Rule r ended on 2020-01-01: it no longer holds.",
     ]
+
+
+def test_the_check_of_a_configuration_warns_of_what_is_called_otherwise(
+    config: Path, tmp_path: Path
+) -> None:
+    rule = f'{RULE}deny = {{ platforms = ["linux64"] }}\n'
+    (tmp_path / "policies" / "closed.toml").write_text(rule)
+    record = osv({"introduced": "0"}, aliases=["CVE-2026-1234"])
+    write(tmp_path / "osv", one=record)
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text(
+        "".join(
+            f'[[advisory]]\nid = "{one}"\nstatus = "cleared"\n'
+            for one in ("CVE-2026-1234", "PYSEC-2026-1", "CVE-2026-1243")
+        )
+    )
+    places = f'[advisories]\nosv = "{tmp_path}/osv"\noverlay = "{overlay}"\n'
+    config.write_text(f"{config.read_text()}{places}")
+    result = CliRunner().invoke(app, ["check-config", str(config)])
+    assert result.exit_code == 0
+    warnings = [one for one in result.stdout.splitlines() if one.startswith("Warning: ")]
+    platform = "conda's clients know no platform linux64: did you mean linux-64 or linux-ppc64?"
+    advisory = "no advisory that counts is called CVE-2026-1243; did you mean CVE-2026-1234?"
+    assert warnings == [
+        f"Warning: policy closed, rule r: {platform}",
+        f"Warning: {overlay}: advisory 3: {advisory}",
+    ]
+    (tmp_path / "osv" / "one.json").unlink()
+    result = CliRunner().invoke(app, ["check-config", str(config)])
+    assert result.exit_code == 0
+    assert "Warning: advisories are not known: " in result.stdout

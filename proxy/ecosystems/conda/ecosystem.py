@@ -73,6 +73,10 @@ class Conda:
         """See `conda.judging`."""
         return judging.wrong(leaf)
 
+    def doubtful(self, leaf: Leaf) -> str | None:
+        """See `conda.judging`."""
+        return judging.doubtful(leaf)
+
     def judged(self, index: Index, body: Body, context: Context) -> Iterator[Judged]:
         """Only of indexes that list packages. Raises BadIndex."""
         if index.path.rpartition("/")[2] not in paths.INDEXES or context.policy is None:

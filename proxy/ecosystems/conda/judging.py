@@ -15,7 +15,7 @@ from typing import Any
 from packaging.version import Version
 
 from proxy.core import first_seen, here, licences, osv
-from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like
+from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like, unlike
 from proxy.core.judging import Compiler, Node, Screened, Stepwise, Truth
 from proxy.core.licences import LicenceSet
 from proxy.core.model import Index
@@ -44,6 +44,7 @@ from proxy.core.policy import (
 )
 from proxy.core.telling import Telling
 from proxy.ecosystems.base import Body, Context
+from proxy.ecosystems.conda.paths import PLATFORMS
 from proxy.ecosystems.conda.records import (
     LATEST_IN_SECONDS,
     Judgeable,
@@ -75,6 +76,13 @@ def wrong(leaf: Leaf) -> str | None:
             return next((problem for text in texts if (problem := Spec.wrong(text))), None)
         case _:
             return None
+
+
+def doubtful(leaf: Leaf) -> str | None:
+    """See `Ecosystem.doubtful`."""
+    if isinstance(leaf, Platforms) and (odd := unlike(leaf.patterns, ("noarch", *PLATFORMS))):
+        return f"conda's clients know no platform {odd}"
+    return None
 
 
 _QUALITIES: Mapping[type, str] = {

@@ -61,6 +61,10 @@ class Cran:
         """See `cran.judging`."""
         return judging.wrong(leaf)
 
+    def doubtful(self, leaf: Leaf) -> str | None:
+        """See `cran.judging`."""
+        return judging.doubtful(leaf)
+
     def judged(self, index: Index, body: Body, context: Context) -> Iterator[Judged]:
         """Of PACKAGES and archive.rds. Raises BadIndex."""
         if context.policy is None or not (_is_packages(index) or _is_archive(index)):

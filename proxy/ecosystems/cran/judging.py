@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 
 from proxy.core import first_seen, here, licences
-from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like
+from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like, unlike
 from proxy.core.judging import Node, Stepwise, Truth, compiled
 from proxy.core.licences import LicenceSet
 from proxy.core.policy import (
@@ -110,6 +110,17 @@ def wrong(leaf: Leaf) -> str | None:
             return next((problem for text in texts if (problem := _wrong_spec(text))), None)
         case _:
             return None
+
+
+def doubtful(leaf: Leaf) -> str | None:
+    """See `Ecosystem.doubtful`. What stands behind a slash is known to the repository alone."""
+    if not isinstance(leaf, Platforms):
+        return None
+    known = ("source", "windows", "macosx", "linux")
+    whole = [one for one in leaf.patterns if "/" not in one]
+    heads = [one.partition("/")[0] for one in leaf.patterns if "/" in one]
+    odd = unlike(whole, (*known[:-1], "linux/jammy")) or unlike(heads, known)
+    return f"a repository has no platform {odd}" if odd else None
 
 
 _QUALITIES: Mapping[type, str] = {

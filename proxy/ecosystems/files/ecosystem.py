@@ -48,6 +48,10 @@ class Files:
         """No condition is right here."""
         return "a tree of files has no index to judge its files by"
 
+    def doubtful(self, leaf: Leaf) -> str | None:
+        """All of it is wrong."""
+        return None
+
     def judged(self, index: Index, body: Body, context: Context) -> Iterator[Judged]:
         """There are no indexes."""
         yield from ()

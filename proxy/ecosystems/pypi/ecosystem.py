@@ -106,6 +106,10 @@ class PyPI:
         """See `pypi.judging`."""
         return judging.wrong(leaf)
 
+    def doubtful(self, leaf: Leaf) -> str | None:
+        """See `pypi.judging`."""
+        return judging.doubtful(leaf)
+
     def judged(self, index: Index, body: Body, context: Context) -> Iterator[Judged]:
         """Only of projects' pages. Raises BadIndex."""
         project = _project(index)

@@ -48,6 +48,12 @@ KINDS = ("wheel", "sdist", "other")
 STATUSES = ("active", "archived", "quarantined", "deprecated")
 """PEP 792."""
 
+_PLATFORMS = (
+    *("any", "linux_", "manylinux", "musllinux_", "macosx_", "win32", "win_", "win*"),
+    *("android_", "ios_", "emscripten_", "pyodide_", "wasi"),
+)
+"""How platform tags begin, and patterns of them."""
+
 _PARTS_OF_TAG = 3
 """Interpreter, ABI and platform (PEP 425)."""
 
@@ -74,6 +80,17 @@ def wrong(leaf: Leaf) -> str | None:
             return next((problem for text in texts if (problem := _wrong_spec(text))), None)
         case _:
             return None
+
+
+def doubtful(leaf: Leaf) -> str | None:
+    """See `Ecosystem.doubtful`. Of platform tags no more than the beginning is known."""
+    if not isinstance(leaf, Platforms):
+        return None
+    odd = [one for one in leaf.patterns if not (one[:1] in "*?[" or one.startswith(_PLATFORMS))]
+    known = ", ".join(_PLATFORMS)
+    return (
+        f"no wheel's platform tag begins like {', '.join(odd)}; known are {known}" if odd else None
+    )
 
 
 def _may_be_tag(pattern: str) -> bool:

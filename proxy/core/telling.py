@@ -42,12 +42,16 @@ class Telling(Generic[R]):
         self._subject = subject
         self._published = published
 
-    def told(self, verdict: Verdict, record: R, as_of: Callable[[float, R], Verdict]) -> Verdict:
-        """*verdict* on *record*, complete; *as_of* judges it as of a later moment."""
+    def told(
+        self, verdict: Verdict, record: R, as_of: Callable[[float, R], Verdict] | None
+    ) -> Verdict:
+        """*verdict* on *record*, complete; *as_of* judges it as of a later moment; None: it would
+        be the same.
+        """
         if verdict.rule in self._minding:
             minding, subject = self._minding[verdict.rule], self._subject(record)
             verdict = _named(verdict, minding, subject, self._order)
-        if self.ages.may_yield(verdict):
+        if as_of is not None and self.ages.may_yield(verdict):
             end = self.ages.end(verdict, self._published(record), lambda then: as_of(then, record))
             verdict = verdict if end is None else replace(verdict, until=end)
         return verdict

@@ -55,7 +55,10 @@ class Gate:
             for name in {*names}.difference(of_name):
                 of_name[name] = of(kind, name)
             denied = _denied(keys, rest, list(map(of_name.__getitem__, names)))
-            return found | {key: told(one, records[key]) for key, one in denied.items()}
+            for key, verdict in denied.items():
+                record = records[key]
+                found[key] = told(verdict, record, of_name[record.name])
+            return found
 
         return hidden
 

@@ -108,6 +108,7 @@ class Judging:
         )
         self._delays = self._telling.ages.delays
         self._looks_back = any(isinstance(leaf, OlderThan) for leaf in policy.leaves)
+        self._expires = any(rule.expires for rule in (*policy.overrides, *policy.rules))
         self._minds_kinds = any(isinstance(leaf, Kinds) for leaf in policy.leaves)
         self._moment = context.moment
         self._subdir = index.path.rpartition("/")[0].rpartition("/")[2]
@@ -131,11 +132,15 @@ class Judging:
 
     def verdict(self, kind: str, record: Judgeable) -> Verdict:
         """What the policy says of *record*."""
-        return self.told(kind, self._as_of(kind, self._moment, record), record)
+        judge = self.of(kind, record.name)
+        verdict = judge if isinstance(judge, Verdict) else judge(record)
+        return self.told(kind, verdict, record, judge)
 
-    def told(self, kind: str, verdict: Verdict, record: Judgeable) -> Verdict:
-        """*verdict* on *record*, a file of that kind, with what only its file is told."""
-        return self._telling.told(verdict, record, partial(self._as_of, kind))
+    def told(self, kind: str, verdict: Verdict, record: Judgeable, judge: JudgeOfName) -> Verdict:
+        """*verdict* on *record*, of that kind, by *judge*, with what only its file is told."""
+        # What is said of all files of a name does not rest on their ages.
+        as_of = None if isinstance(judge, Verdict) else partial(self._as_of, kind)
+        return self._telling.told(verdict, record, as_of)
 
     def _as_of(self, kind: str, moment: float, record: Judgeable) -> Verdict:
         """What the rules that hold then will say of *record*."""
@@ -150,11 +155,15 @@ class Judging:
         key = kind if self._minds_kinds else "", self._sort(name), moment
         judge = self._judges.get(key)
         if judge is None:
-            later = moment > self._moment
-            compiler = Compiler(self._policy.at(moment, "conda")) if later else self._compiler
-            judge = compiler.judge(partial(self._leaf, kind, name, moment))
+            judge = self._rules_of(moment).judge(partial(self._leaf, kind, name, moment))
             self._judges[key] = judge
         return judge
+
+    def _rules_of(self, moment: float) -> Compiler:
+        """The rules that hold then."""
+        if moment == self._moment or not self._expires:
+            return self._compiler
+        return Compiler(self._policy.at(moment, "conda"))
 
     def _sort(self, name: str) -> str | tuple[bool, ...]:
         """What is the same for all names of which the policy says the same: for nearly all."""

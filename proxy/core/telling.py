@@ -42,6 +42,10 @@ class Telling(Generic[R]):
         self._subject = subject
         self._published = published
 
+    def names_what(self, verdict: Verdict) -> bool:
+        """Whether *verdict* may rest on vulnerabilities, which are named."""
+        return verdict.rule in self._minding
+
     def told(
         self, verdict: Verdict, record: R, as_of: Callable[[float, R], Verdict] | None
     ) -> Verdict:

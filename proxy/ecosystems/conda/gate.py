@@ -44,6 +44,7 @@ class Gate:
         rows, kind, of = self._rows, section.kind, self._judging.of
         told = partial(self._judging.told, kind)
         of_name: dict[str, JudgeOfName] = {}
+        alike: set[str] = set()  # names of whose files nothing is told that is not told of all
 
         def hidden(records: Mapping[str, Judgeable]) -> dict[str, Verdict]:
             found: dict[str, Verdict] = {}
@@ -53,11 +54,14 @@ class Gate:
                 rest = [records[key] for key in keys]
             names = list(map(_name, rest))
             for name in {*names}.difference(of_name):
-                of_name[name] = of(kind, name)
+                of_name[name] = judge = of(kind, name)
+                if self._judging.is_complete(judge):
+                    alike.add(name)
             denied = _denied(keys, rest, list(map(of_name.__getitem__, names)))
             for key, verdict in denied.items():
                 record = records[key]
-                found[key] = told(verdict, record, of_name[record.name])
+                name = record.name
+                found[key] = verdict if name in alike else told(verdict, record, of_name[name])
             return found
 
         return hidden

@@ -142,6 +142,10 @@ class Judging:
         as_of = None if isinstance(judge, Verdict) else partial(self._as_of, kind)
         return self._telling.told(verdict, record, as_of)
 
+    def is_complete(self, judge: JudgeOfName) -> bool:
+        """Whether *judge* is the verdict, and all that each of its files is told."""
+        return isinstance(judge, Verdict) and not self._telling.names_what(judge)
+
     def _as_of(self, kind: str, moment: float, record: Judgeable) -> Verdict:
         """What the rules that hold then will say of *record*."""
         judge = self._judge(kind, record.name, moment)

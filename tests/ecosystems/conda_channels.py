@@ -18,6 +18,7 @@ from proxy.core.model import Index
 from proxy.core.rows import Row, Table, decode_row
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.conda.ecosystem import Conda
+from proxy.ecosystems.conda.shards import SOURCES
 
 MIRROR = "conda/main"
 CONDA = Conda()
@@ -117,8 +118,7 @@ def shards_of(
     """The shard index, read, and every shard as it is served, by its digest."""
     made = render(body_of(content, path=path), "shards", "shardpack", context=context, path=path)
     table = Table(made["shardpack"])
-    # What begins with "=" says what a shard was made of, and is served to nobody.
-    return unpacked(made["shards"]), {k: one for k, one in table.items() if k[0] != "="}
+    return unpacked(made["shards"]), {k: one for k, one in table.items() if k != SOURCES}
 
 
 def shard_of(content: object, name: str) -> Any:

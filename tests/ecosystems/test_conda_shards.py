@@ -18,7 +18,8 @@ from rattler import Channel, Gateway, SourceConfig
 
 from proxy.core.model import Member
 from proxy.core.rows import Table, build
-from proxy.errors import BadIndex
+from proxy.ecosystems.conda import shards
+from proxy.errors import BadIndex, StorageError
 from tests.ecosystems.conda_channels import (
     CONDA,
     MD5,
@@ -384,13 +385,27 @@ def test_shards_taken_from_an_earlier_pack_are_those_that_would_be_made() -> Non
     taken = render(replace(body_of(after), earlier=earlier), *FORMS)
     assert taken == anew
     # It is really taken: another one in its place shows up.
-    entries = dict(Table(earlier["shardpack"]).items())
-    other = hashlib.sha256(b"other")
-    forged = entries | {
-        other.hexdigest(): b"other",
-        "=zlib": entries["=zlib"][: -other.digest_size] + other.digest(),
-    }
-    pack = b"".join(build(forged))
+    made = shards.unpacked(Table(earlier["shardpack"]))
+    other = made["zlib"]._replace(packed=b"other", digest=hashlib.sha256(b"other").digest())
+    pack = b"".join(build(shards.pack(made | {"zlib": other})))
     shown = render(replace(body_of(after), earlier={"shardpack": pack}), *FORMS)
-    assert Table(shown["shardpack"]).get(other.hexdigest()) == b"other"
+    assert Table(shown["shardpack"]).get(other.digest.hex()) == b"other"
     assert shown != anew
+
+
+def test_a_pack_says_which_shards_are_in_it_or_none_is_known() -> None:
+    earlier = render(body_of(channel()), *FORMS)["shardpack"]
+    made = shards.unpacked(Table(earlier))
+    assert {name: hashlib.sha256(one.packed).digest() for name, one in made.items()} == {
+        name: one.digest for name, one in made.items()
+    }
+    assert set(made) == {"zlib", "naïve"}
+    entries = shards.pack(made)
+    lacking = {key: one for key, one in entries.items() if key != made["zlib"].digest.hex()}
+    unsaid = {key: one for key, one in entries.items() if key != shards.SOURCES}
+    for damaged in (lacking, unsaid, entries | {shards.SOURCES: b"damaged"}):
+        pack = b"".join(build(damaged))
+        with pytest.raises(StorageError):
+            shards.unpacked(Table(pack))
+        body = replace(body_of(channel()), earlier={"shardpack": pack})
+        assert render(body, *FORMS)["shardpack"] == earlier

@@ -138,7 +138,7 @@ def _whole(
     """Both halves together. Raises StorageError."""
     table = Table(answer)
     told = msgspec.msgpack.decode(_entry(table, "told"), type=list[_Told])
-    done = shards.unpacked(dict(Table(_entry(table, "pack")).views()))
+    done = shards.unpacked(Table(_entry(table, "pack")))
     rows = _entry(table, "rows")
     for (path, part), second in zip(first.items(), told, strict=True):
         rows = _add_blocks(part, second, rows)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
@@ -22,7 +22,7 @@ import zstandard
 
 from proxy.core.model import Index
 from proxy.core.rows import Table
-from proxy.ecosystems.conda import marks, packing
+from proxy.ecosystems.conda import packing
 from proxy.ecosystems.conda.batches import BETWEEN, Run
 from proxy.ecosystems.conda.marks import mark
 from proxy.ecosystems.conda.packing import Exports, Records
@@ -30,10 +30,13 @@ from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex, StorageError
 
 _LEVEL = 1  # level 3 saves less than 1 %, level 19 4 % in 30 times the time
-_SOURCES = "="  # what comes before a name, in a pack, where these are
+SOURCES = "~"  # comes after all digests
+"""The entry of a pack that says which shards are in it, and what they were made of."""
+
 _GAP = 64  # bytes between two members that belong together
 _RECIPE = b"4"  # raised whenever the same records would give another shard
 _encode = msgspec.msgpack.Encoder().encode
+_named = msgspec.msgpack.Decoder(list[tuple[str, bytes, bytes, bytes]]).decode
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
@@ -229,7 +232,7 @@ def build(
     index: Index, sharding: Sharding, earlier: bytes | memoryview | None = None
 ) -> tuple[bytes, dict[str, bytes | memoryview]]:
     """The compressed shard index, and the entries of the pack: every shard by its hex digest, and
-    by its name what it was made of.
+    what they were made of.
 
     *earlier*: see `made`. Raises BadIndex.
     """
@@ -256,28 +259,34 @@ def build(
 
 def pack(shards: Mapping[str, Shard]) -> dict[str, bytes | memoryview]:
     """The entries of the pack that has *shards*."""
-    entries: dict[str, bytes | memoryview] = {}
-    for name, (text, source, digest, packed) in shards.items():
-        entries[digest.hex()] = packed
-        entries[_SOURCES + name] = text + source + digest
+    named = sorted(shards.items(), key=lambda one: one[1].digest)
+    entries: dict[str, bytes | memoryview] = {one.digest.hex(): one.packed for _, one in named}
+    entries[SOURCES] = _encode([(name, one.text, one.source, one.digest) for name, one in named])
     return entries
 
 
-def unpacked(entries: Mapping[str, bytes | memoryview]) -> dict[str, Shard]:
-    """The shards of which `pack` made *entries*."""
-    found: dict[str, Shard] = {}
-    for key, value in entries.items():
-        if key.startswith(_SOURCES):
-            text, source, digest = _parts(bytes(value))
-            found[key.removeprefix(_SOURCES)] = Shard(text, source, digest, entries[digest.hex()])
-    return found
+def unpacked(pack: Table) -> dict[str, Shard]:
+    """The shards of which `pack` made the entries. Raises StorageError."""
+    try:
+        named = _named(pack.get(SOURCES) or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StorageError(f"a pack of shards does not say what they are: {error}") from error
+    if len(named) + 1 != len(pack):
+        raise StorageError("a pack of shards has others than it says")
+    columns = pack.columns()
+    first = columns.values[0]
+    places = pairwise(columns.values[:-1])  # in the order of their digests, as they were written
+    return {
+        name: Shard(text, source, digest, columns.held[start - first : end - first])
+        for (name, text, source, digest), (start, end) in zip(named, places, strict=True)
+    }
 
 
 def _known(pack: bytes | memoryview | None) -> dict[str, Shard]:
     """The shards of an earlier generation; none are taken from a damaged pack."""
     try:
-        return {} if pack is None else unpacked(dict(Table(pack).views()))
-    except (StorageError, KeyError):
+        return {} if not pack else unpacked(Table(pack))
+    except StorageError:
         return {}
 
 
@@ -307,13 +316,6 @@ def listed(packed: bytes) -> Iterator[str]:
     for kind, table in shard.v3.items():
         for stem, record in table.items():
             yield unquote(record.url) if kind == "whl" else f"{stem}.{kind}"
-
-
-def _parts(entry: bytes) -> tuple[bytes, bytes, bytes]:
-    """What a pack says of a name: what stands for its records, for all of its shard, and the
-    shard's digest.
-    """
-    return entry[: marks.SIZE], entry[marks.SIZE : 2 * marks.SIZE], entry[2 * marks.SIZE :]
 
 
 def _text(texts: Mapping[tuple[str, ...], bytes | memoryview]) -> bytes:

@@ -167,6 +167,25 @@ def test_what_is_taken_over_is_what_would_be_made(
         assert_same(made, anew)
 
 
+@settings(deadline=None)
+@given(
+    _histories(),
+    random_policies(["a", "a*", "zlib"], ["a >=2", "b"]),
+    st.sampled_from([0, 1, 24, 24 * 20]),
+)
+def test_what_was_made_for_the_next_moment_is_taken_over(
+    history: list[dict[str, Any]], rules: Policy, hours: int
+) -> None:
+    texts = [json.dumps(index).encode() for index in history]
+    before = first(texts[0], rules)
+    generation = before.next(texts[1], hours=hours, policy=rules)
+    ahead = replace(
+        generation, context=replace(generation.context, moment=generation.context.moment + 3600)
+    )
+    later = generation.next(texts[2], hours=0, policy=rules)
+    assert_same(later.made(ahead.made(before.made({}))), later.made({}))
+
+
 def test_real_indexes_are_taken_over() -> None:
     rules = policy(deny(YoungerThan(30 * DAY)), deny(Names(("*a*",))))
     for _, raw in real_indexes():
@@ -209,6 +228,18 @@ def test_batches_that_did_not_change_are_not_read_again() -> None:
     made = generation.next(changed, hours=1, policy=None).made(forged)
     assert [_is_taken(made, file) for file in files] == [True, False, True]
     assert decode_row(opened(made["rows"]).get(files[1]) or b"").size == 5
+
+
+def test_a_batch_is_taken_over_of_what_was_made_ahead_unless_a_file_comes_of_age_by_then() -> None:
+    rules = policy(deny(YoungerThan(30 * DAY)))
+    born = 1000 * (int(MOMENT) + 1800 - 30 * 86400)
+    index = _index(**{"p150-1-0.conda": record("p150", timestamp=born)})
+    files = ("p000-1-0.conda", "p150-1-0.conda", "p299-1-0.conda")
+    generation = first(index, rules)
+    ahead = replace(generation, context=replace(generation.context, moment=MOMENT + 3600))
+    forged = _forged(ahead.made({}), *files)
+    later = generation.next(index, hours=0, policy=rules)
+    assert [_is_taken(later.made(forged), file) for file in files] == [True, False, True]
 
 
 def test_a_batch_is_read_again_when_one_of_its_files_comes_of_age() -> None:
@@ -277,7 +308,7 @@ def test_nothing_is_taken_over_that_may_not_hold(what: str) -> None:
         body = body_of(_index() | {"info": info})
         later = replace(later, body=replace(body, first_seen=later.body.first_seen))
     elif what == "an earlier moment":
-        later = replace(later, context=replace(later.context, moment=MOMENT - 3600))
+        later = replace(later, context=replace(later.context, moment=MOMENT - 3 * 3600))
     elif what == "no rows":
         del earlier["rows"]
     elif what == "other rows":

@@ -18,7 +18,7 @@ from proxy.core.model import Index
 from proxy.core.policy import Effect, Policy, Verdict
 from proxy.core.rows import decode_row
 from proxy.ecosystems.base import Body, Context
-from proxy.ecosystems.conda.judging import JudgeOfName, Judging
+from proxy.ecosystems.conda.judging import JudgeOfName, Judging, Term
 from proxy.ecosystems.conda.records import Judgeable
 from proxy.ecosystems.conda.sections import Section
 
@@ -66,9 +66,9 @@ class Gate:
 
         return hidden
 
-    def holds(self, records: Mapping[str, Judgeable]) -> tuple[float, bytes | None]:
-        """See `Judging.holds`."""
-        return self._judging.holds(list(records.values()))
+    def term(self, records: Mapping[str, Judgeable]) -> Term:
+        """See `Judging.term`."""
+        return self._judging.term(list(records.values()))
 
 
 def _denied(

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from packaging.version import Version
 
@@ -93,6 +93,25 @@ _QUALITIES: Mapping[type, str] = {
 }
 
 
+LOOKBACK = 7200.0
+"""Seconds before a moment for which verdicts as of it may hold, too: the views of the next moment
+are made before it comes, and a new version of the index may come in between.
+"""
+
+
+class Term(NamedTuple):
+    """From when and until when verdicts on some records are the same, as far as only time goes by
+    (seconds since the epoch), and what stands for a file that was first seen with this generation.
+    """
+
+    since: float
+    until: float
+    newest: bytes | None
+
+
+ALWAYS = Term(-math.inf, math.inf, None)
+
+
 class Judging:
     """The verdicts of one context on the records of one index."""
 
@@ -107,7 +126,6 @@ class Judging:
             published=self.published,
         )
         self._delays = self._telling.ages.delays
-        self._looks_back = any(isinstance(leaf, OlderThan) for leaf in policy.leaves)
         self._expires = any(rule.expires for rule in (*policy.overrides, *policy.rules))
         self._minds_kinds = any(isinstance(leaf, Kinds) for leaf in policy.leaves)
         self._moment = context.moment
@@ -203,7 +221,7 @@ class Judging:
                 or not LATEST_IN_SECONDS < time <= milliseconds
             ]
 
-        return Screened(test, _remembered(suspects))
+        return Screened(test, suspects)
 
     def hides_all(self, name: str) -> bool:
         """Whether every file of that package name is hidden, whatever its record says."""
@@ -225,29 +243,31 @@ class Judging:
             return math.floor(min(built(record), self._seen_at))
         return self._seen.get(identity(record), self._seen_at)
 
-    def holds(self, records: Sequence[Judgeable]) -> tuple[float, bytes | None]:
-        """The first moment at which a verdict on one of *records* may be another one, as far as
-        only time goes by, and what stands for one that was first seen with this generation.
-        """
+    def term(self, records: Sequence[Judgeable]) -> Term:
+        """For how long the verdicts on *records* hold."""
         if not self._delays:
-            return math.inf, None
-        now = self._moment - 1  # tables have whole seconds
-        turns: list[float] = []
+            return ALWAYS
+        start = self._moment - LOOKBACK
+        before: list[float] = []
+        after: list[float] = []
         newest = None
         for place in self._recent(records):
             record = records[place]
             published = math.floor(self.published(record))
-            turns += [turn for delay in self._delays if (turn := published + delay) > now]
+            for turn in [published + delay for delay in self._delays]:
+                # Tables have whole seconds: what turns in this one has turned or not.
+                if turn > self._moment - 1:
+                    after.append(turn)
+                if start < turn + 1 and turn <= self._moment:
+                    before.append(turn + 1)
             if newest is None and seconds(record.indexed_timestamp) is None:
                 file = identity(record)
                 newest = None if file in self._seen else file
-        return min(turns, default=math.inf), newest
+        return Term(max(before, default=start), min(after, default=math.inf), newest)
 
     def _recent(self, records: Sequence[Judgeable]) -> Iterable[int]:
-        """The places of those that may not be older than the longest of the policy's times."""
-        longest = self._delays[-1]
-        # What is just as old is neither younger nor older.
-        test = self._age(YoungerThan(longest + 1 if self._looks_back else longest))
+        """The places of those that may have come of age since the moment that is looked back to."""
+        test = self._age(YoungerThan(self._delays[-1] + LOOKBACK + 1))
         return test.suspects(records) if isinstance(test, Screened) else range(len(records))
 
     def _age(self, leaf: YoungerThan | OlderThan) -> Callable[[Judgeable], Truth]:
@@ -286,7 +306,7 @@ class Judging:
                 if file not in old or one.indexed_timestamp is not None
             ]
 
-        return Screened(test, _remembered(suspects))
+        return Screened(test, suspects)
 
     def _leaf(self, kind: str, name: str, moment: float, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001, C901, PLR0912 - one line for each kind of condition
         match leaf:
@@ -418,25 +438,6 @@ def _are_between(low: float, times: Sequence[Any], high: float) -> bool:
         return bool(low < min(times) and max(times) <= high)
     except TypeError:  # one that is no number
         return False
-
-
-Suspects = Callable[[Sequence[Judgeable]], Iterable[int]]
-
-
-def _remembered(suspects: Suspects) -> Suspects:
-    """The same, for whoever asks twice of the same records."""
-    first: Judgeable | None = None
-    count = 0
-    last: Iterable[int] = ()
-
-    def remembered(records: Sequence[Judgeable]) -> Iterable[int]:
-        nonlocal first, count, last
-        if not records or records[0] is not first or len(records) != count:
-            last = suspects(records)
-            first, count = records[0] if records else None, len(records)
-        return last
-
-    return remembered
 
 
 def _lower(patterns: Iterable[str]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ text that is left, and what the shards hold.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from proxy.core.rows import Table
 from proxy.ecosystems.conda import packing
 from proxy.ecosystems.conda.batches import WHOLE, Batch, are_all
 from proxy.ecosystems.conda.gate import Gate
+from proxy.ecosystems.conda.judging import ALWAYS, Term
 from proxy.ecosystems.conda.packing import Exports
 from proxy.ecosystems.conda.pieces import Kept
 from proxy.ecosystems.conda.records import (
@@ -176,7 +176,7 @@ class Reader:
                 found.blocks.append(self._links.rows(section, records, denied, digests))
             if not (self._rowed and section.is_plain):
                 found.keys.update(records)
-            until, newest = self._holds(found, records)
+            term = self._term(found, records)
             pieces = self._pieces(
                 section, batch, records, denied, digests
             )  # digests are bytes from here on
@@ -189,14 +189,12 @@ class Reader:
             found.kept += kept
             found.hidden |= denied
             if found.noted is not None:
-                found.note(noted(batch, pieces, kept, denied, until))
-                found.newest = found.newest or newest
+                found.note(noted(batch, pieces, kept, denied, term))
+                found.newest = found.newest or term.newest
 
-    def _holds(self, found: Part, records: Mapping[str, Any]) -> tuple[float, bytes | None]:
-        """See `Gate.holds`; it is asked for notes alone."""
-        if self._gate is None or found.noted is None:
-            return math.inf, None
-        return self._gate.holds(records)
+    def _term(self, found: Part, records: Mapping[str, Any]) -> Term:
+        """See `Gate.term`; it is asked for notes alone."""
+        return ALWAYS if self._gate is None or found.noted is None else self._gate.term(records)
 
     def _batches(
         self, section: Section, model: type[Named], span: slice

@@ -19,6 +19,7 @@ from proxy.core.blocks import Block, Blocks, opened
 from proxy.core.policy import Effect, Verdict
 from proxy.ecosystems.base import ROWS, Body, Context
 from proxy.ecosystems.conda.batches import BETWEEN, SIZE, WHOLE, Batch
+from proxy.ecosystems.conda.judging import LOOKBACK, Term
 from proxy.ecosystems.conda.marks import mark
 from proxy.ecosystems.conda.recipe import RECIPE
 from proxy.ecosystems.conda.shards import Piece
@@ -54,8 +55,8 @@ class Denied(msgspec.Struct, frozen=True, array_like=True):
 class Noted(msgspec.Struct, frozen=True, array_like=True):
     """One batch: what its text was, and what it came to.
 
-    `until` is the first moment at which a verdict on one of its records may be another one (seconds
-    since the epoch). `names` are the package names of the records that are shown, `places` where
+    `since` and `until` are the moments between which the verdicts on its records are the same (see
+    `conda.judging`). `names` are the package names of the records that are shown, `places` where
     their text begins in the batch and how long it is, in pairs; `kept` are such pairs of all that
     is shown.
     """
@@ -63,6 +64,7 @@ class Noted(msgspec.Struct, frozen=True, array_like=True):
     size: int
     head: bytes
     mark: bytes
+    since: float
     until: float
     names: list[str]
     places: list[int]
@@ -98,7 +100,7 @@ def noted(
     pieces: Sequence[tuple[str, Piece]],
     kept: Sequence[Piece],
     denied: Mapping[str, Verdict],
-    until: float,
+    term: Term,
 ) -> Noted | None:
     """The note on *batch*, of which *kept* is shown; None: its text does not stand in the index."""
     text, start = batch.text, batch.at
@@ -111,7 +113,8 @@ def noted(
         size=len(text),
         head=bytes(text[:_HEAD]),
         mark=mark((text,)),
-        until=until,
+        since=term.since,
+        until=term.until,
         names=[name for name, _ in pieces],
         places=[n for _, piece in pieces for n in (piece.at - start, len(piece.text))],
         kept=[n for piece in kept for n in (piece.at - start, len(piece.text))],
@@ -209,7 +212,7 @@ def earlier(body: Body, context: Context) -> Earlier | None:
     holds = (
         found.recipe == RECIPE
         and found.basis == _basis(context)
-        and found.moment <= context.moment
+        and found.moment - LOOKBACK <= context.moment
         and _continues(found, body, context)
         and all(len(blocks[name]) == len(known) for name, known in found.tables.items())
     )
@@ -253,7 +256,7 @@ def stretches(text: memoryview, known: Sequence[Noted], moment: float) -> Iterat
         at = start + one.size
         number = place
         place += 1
-        if moment >= one.until:
+        if not one.since <= moment < one.until:
             continue
         if bytes(text[waiting:start]).strip(BETWEEN):
             yield Stretch(waiting, start, None)

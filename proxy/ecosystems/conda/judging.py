@@ -112,6 +112,11 @@ class Term(NamedTuple):
 ALWAYS = Term(-math.inf, math.inf, None)
 
 
+def _suspects_of(test: Callable[[Any], Truth], records: Sequence[Any]) -> Iterable[int]:
+    """The places of those *records* for which *test* may not be False."""
+    return test.suspects(records) if isinstance(test, Screened) else range(len(records))
+
+
 class Judging:
     """The verdicts of one context on the records of one index."""
 
@@ -146,6 +151,7 @@ class Judging:
             for text in leaf.texts
         ]
         self._ages: dict[YoungerThan | OlderThan, Callable[[Judgeable], Truth]] = {}
+        self._looked_at: tuple[Judgeable | None, int, Iterable[int]] = None, 0, ()
         self._licences: dict[tuple[Licences, bool], Callable[[Judgeable], Truth]] = {}
 
     def verdict(self, kind: str, record: Judgeable) -> Verdict:
@@ -267,17 +273,35 @@ class Judging:
 
     def _recent(self, records: Sequence[Judgeable]) -> Iterable[int]:
         """The places of those that may have come of age since the moment that is looked back to."""
-        test = self._age(YoungerThan(self._delays[-1] + LOOKBACK + 1))
-        return test.suspects(records) if isinstance(test, Screened) else range(len(records))
+        if not records:
+            return ()
+        first, count, found = self._looked_at
+        if records[0] is not first or len(records) != count:  # who judges asks, and who notes
+            found = _suspects_of(self._latest, records)
+            self._looked_at = records[0], len(records), found
+        return found
+
+    @cached_property
+    def _latest(self) -> Callable[[Judgeable], Truth]:
+        return self._younger_than(self._moment - self._delays[-1] - LOOKBACK - 1)
 
     def _age(self, leaf: YoungerThan | OlderThan) -> Callable[[Judgeable], Truth]:
         test = self._ages.get(leaf)
         if test is None:
-            cutoff = self._moment - leaf.seconds
-            younger = self._younger_than(cutoff)
+            younger = self._younger_than(self._moment - leaf.seconds)
             older = by_age(leaf, self._moment, self.published)
-            test = self._ages[leaf] = younger if isinstance(leaf, YoungerThan) else older
+            test = self._ages[leaf] = (
+                Screened(younger, partial(self._younger, younger))
+                if isinstance(leaf, YoungerThan)
+                else older
+            )
         return test
+
+    def _younger(
+        self, test: Callable[[Judgeable], Truth], records: Sequence[Judgeable]
+    ) -> Iterable[int]:
+        """The places of those for which *test*, of one of the policy's ages, may not be False."""
+        return _suspects_of(test, records) if self._recent(records) else ()
 
     def _younger_than(self, cutoff: float) -> Callable[[Judgeable], Truth]:
         """The test of most cool-downs, on 600,000 records: a look into a set."""

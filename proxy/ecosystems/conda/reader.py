@@ -177,9 +177,8 @@ class Reader:
             if not (self._rowed and section.is_plain):
                 found.keys.update(records)
             term = self._term(found, records)
-            pieces = self._pieces(
-                section, batch, records, denied, digests
-            )  # digests are bytes from here on
+            # Of what is packed the records have their digests as bytes from here on.
+            pieces = self._pieces(section, batch, records, denied, digests)
             if self._sharded:
                 found.by_name.add(pieces)
                 found.names.update([name for name, _ in pieces])

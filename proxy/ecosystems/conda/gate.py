@@ -18,7 +18,8 @@ from proxy.core.model import Index
 from proxy.core.policy import Effect, Policy, Verdict
 from proxy.core.rows import decode_row
 from proxy.ecosystems.base import Body, Context
-from proxy.ecosystems.conda.judging import JudgeOfName, Judging, Term
+from proxy.ecosystems.conda.dating import Term
+from proxy.ecosystems.conda.judging import JudgeOfName, Judging
 from proxy.ecosystems.conda.records import Judgeable
 from proxy.ecosystems.conda.sections import Section
 

@@ -6,15 +6,14 @@ names are decided at once, and of the others only the fields that matter are loo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from packaging.version import Version
 
-from proxy.core import first_seen, here, licences, osv
+from proxy.core import here, licences, osv
 from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like, unlike
 from proxy.core.judging import Compiler, Node, Screened, Stepwise, Truth
 from proxy.core.licences import LicenceSet
@@ -44,15 +43,12 @@ from proxy.core.policy import (
 )
 from proxy.core.telling import Telling
 from proxy.ecosystems.base import Body, Context
+from proxy.ecosystems.conda.dating import Dating, Term
 from proxy.ecosystems.conda.paths import PLATFORMS
 from proxy.ecosystems.conda.records import (
-    LATEST_IN_SECONDS,
     Judgeable,
-    built,
-    identities,
     identity,
     pypi_projects,
-    seconds,
 )
 from proxy.ecosystems.conda.specs import Spec
 from proxy.ecosystems.kept import key, read
@@ -93,30 +89,6 @@ _QUALITIES: Mapping[type, str] = {
 }
 
 
-LOOKBACK = 7200.0
-"""Seconds before a moment for which verdicts as of it may hold, too: the views of the next moment
-are made before it comes, and a new version of the index may come in between.
-"""
-
-
-class Term(NamedTuple):
-    """From when and until when verdicts on some records are the same, as far as only time goes by
-    (seconds since the epoch), and what stands for a file that was first seen with this generation.
-    """
-
-    since: float
-    until: float
-    newest: bytes | None
-
-
-ALWAYS = Term(-math.inf, math.inf, None)
-
-
-def _suspects_of(test: Callable[[Any], Truth], records: Sequence[Any]) -> Iterable[int]:
-    """The places of those *records* for which *test* may not be False."""
-    return test.suspects(records) if isinstance(test, Screened) else range(len(records))
-
-
 class Judging:
     """The verdicts of one context on the records of one index."""
 
@@ -130,7 +102,9 @@ class Judging:
             subject=self._subject,
             published=self.published,
         )
-        self._delays = self._telling.ages.delays
+        self._dating = Dating(
+            context.moment, self._telling.ages.delays, body.first_seen, context.seen_at
+        )
         self._expires = any(rule.expires for rule in (*policy.overrides, *policy.rules))
         self._minds_kinds = any(isinstance(leaf, Kinds) for leaf in policy.leaves)
         self._moment = context.moment
@@ -138,8 +112,6 @@ class Judging:
         self._advisories = context.advisories
         self._closure = body.closure
         self._here = here.read(context.here or b"")
-        self._seen: Mapping[bytes, float] = first_seen.read(body.first_seen)
-        self._seen_at = context.seen_at
         self._judges: dict[tuple[str, str | tuple[bool, ...], float], JudgeOfName] = {}
         self._patterns = [
             _lower(leaf.patterns) for leaf in policy.leaves if isinstance(leaf, Names)
@@ -150,8 +122,6 @@ class Judging:
             if isinstance(leaf, Specs) and not leaf.dependencies
             for text in leaf.texts
         ]
-        self._ages: dict[YoungerThan | OlderThan, Callable[[Judgeable], Truth]] = {}
-        self._looked_at: tuple[Judgeable | None, int, Iterable[int]] = None, 0, ()
         self._licences: dict[tuple[Licences, bool], Callable[[Judgeable], Truth]] = {}
 
     def verdict(self, kind: str, record: Judgeable) -> Verdict:
@@ -199,36 +169,6 @@ class Judging:
             return name
         return tuple([is_like(name.lower(), patterns) for patterns in self._patterns])
 
-    def _said_to_be_younger_than(self, cutoff: float) -> Callable[[Judgeable], Truth]:
-        """The same of a first generation; times are compared as they are written."""
-        published = self.published
-        # A builder's date is taken in whole seconds, see `published`.
-        milliseconds = 1000 * (math.floor(cutoff) + 1) - 1
-
-        def test(record: Judgeable) -> Truth:
-            at = record.timestamp
-            if record.indexed_timestamp is None and type(at) is int and at > LATEST_IN_SECONDS:
-                return at > milliseconds
-            return published(record) > cutoff
-
-        def suspects(records: Sequence[Judgeable]) -> Iterable[int]:
-            indexed = list(map(_indexed, records))
-            times = list(map(_built, records))
-            if indexed.count(None) == len(indexed) and _are_between(
-                LATEST_IN_SECONDS, times, milliseconds
-            ):
-                return ()
-            # What has two times, or none that is plain, is tested by itself.
-            return [
-                at
-                for at, time in enumerate(times)
-                if indexed[at] is not None
-                or type(time) is not int
-                or not LATEST_IN_SECONDS < time <= milliseconds
-            ]
-
-        return Screened(test, suspects)
-
     def hides_all(self, name: str) -> bool:
         """Whether every file of that package name is hidden, whatever its record says."""
         return all(
@@ -237,100 +177,12 @@ class Judging:
         )
 
     def published(self, record: Judgeable) -> float:
-        """When the channel's server, or else this proxy, first had the file (CEP 47).
-
-        In the first generation that came here everything is as old as its builder says, in whole
-        seconds, as the table has it that the next one is judged by.
-        """
-        indexed = seconds(record.indexed_timestamp)
-        if indexed is not None:
-            return indexed
-        if not self._seen:
-            return math.floor(min(built(record), self._seen_at))
-        return self._seen.get(identity(record), self._seen_at)
+        """See `Dating.published`."""
+        return self._dating.published(record)
 
     def term(self, records: Sequence[Judgeable]) -> Term:
         """For how long the verdicts on *records* hold."""
-        if not self._delays:
-            return ALWAYS
-        start = self._moment - LOOKBACK
-        before: list[float] = []
-        after: list[float] = []
-        newest = None
-        for place in self._recent(records):
-            record = records[place]
-            published = math.floor(self.published(record))
-            for turn in [published + delay for delay in self._delays]:
-                # Tables have whole seconds: what turns in this one has turned or not.
-                if turn > self._moment - 1:
-                    after.append(turn)
-                if start < turn + 1 and turn <= self._moment:
-                    before.append(turn + 1)
-            if newest is None and seconds(record.indexed_timestamp) is None:
-                file = identity(record)
-                newest = None if file in self._seen else file
-        return Term(max(before, default=start), min(after, default=math.inf), newest)
-
-    def _recent(self, records: Sequence[Judgeable]) -> Iterable[int]:
-        """The places of those that may have come of age since the moment that is looked back to."""
-        if not records:
-            return ()
-        first, count, found = self._looked_at
-        if records[0] is not first or len(records) != count:  # who judges asks, and who notes
-            found = _suspects_of(self._latest, records)
-            self._looked_at = records[0], len(records), found
-        return found
-
-    @cached_property
-    def _latest(self) -> Callable[[Judgeable], Truth]:
-        return self._younger_than(self._moment - self._delays[-1] - LOOKBACK - 1)
-
-    def _age(self, leaf: YoungerThan | OlderThan) -> Callable[[Judgeable], Truth]:
-        test = self._ages.get(leaf)
-        if test is None:
-            younger = self._younger_than(self._moment - leaf.seconds)
-            older = by_age(leaf, self._moment, self.published)
-            test = self._ages[leaf] = (
-                Screened(younger, partial(self._younger, younger))
-                if isinstance(leaf, YoungerThan)
-                else older
-            )
-        return test
-
-    def _younger(
-        self, test: Callable[[Judgeable], Truth], records: Sequence[Judgeable]
-    ) -> Iterable[int]:
-        """The places of those for which *test*, of one of the policy's ages, may not be False."""
-        return _suspects_of(test, records) if self._recent(records) else ()
-
-    def _younger_than(self, cutoff: float) -> Callable[[Judgeable], Truth]:
-        """The test of most cool-downs, on 600,000 records: a look into a set."""
-        if self._seen_at <= cutoff:
-            return Screened(lambda record: self.published(record) > cutoff, _with_a_date)
-        if not self._seen:
-            return self._said_to_be_younger_than(cutoff)
-        seen, limit = self._seen, math.floor(cutoff) + 1
-        # Nearly always all of it is.
-        old = seen if max(seen.values()) < limit else first_seen.before(seen, limit)
-
-        def test(record: Judgeable) -> Truth:
-            if record.indexed_timestamp is not None:
-                indexed = seconds(record.indexed_timestamp)
-                if indexed is not None:
-                    return indexed > cutoff
-            return identity(record) not in old
-
-        def suspects(records: Sequence[Judgeable]) -> Iterable[int]:
-            known = identities([one.sha256 for one in records])
-            if known is None:
-                return range(len(records))
-            return [
-                at
-                for at, (one, file) in enumerate(zip(records, known, strict=True))
-                if file not in old or one.indexed_timestamp is not None
-            ]
-
-        return Screened(test, suspects)
+        return self._dating.term(records)
 
     def _leaf(self, kind: str, name: str, moment: float, leaf: Leaf, may: bool) -> Node:  # noqa: FBT001, C901, PLR0912 - one line for each kind of condition
         match leaf:
@@ -353,7 +205,7 @@ class Judging:
             case YoungerThan() | OlderThan():
                 if moment > self._moment:  # of few records
                     return by_age(leaf, moment, self.published)
-                return self._age(leaf)
+                return self._dating.test(leaf)
             case LargerThan() | SmallerThan():
                 return by_size(leaf, attrgetter("size"))
             case Vulnerable() | FixesVulnerability() | Malicious():
@@ -447,21 +299,6 @@ def _licence_test(leaf: Licences, may: bool) -> Screened:  # noqa: FBT001 - see 
             return range(len(records))
 
     return Screened(test, suspects)
-
-
-def _with_a_date(records: Sequence[Judgeable]) -> Iterable[int]:
-    return [at for at, one in enumerate(records) if one.indexed_timestamp is not None]
-
-
-_indexed = attrgetter("indexed_timestamp")
-_built = attrgetter("timestamp")
-
-
-def _are_between(low: float, times: Sequence[Any], high: float) -> bool:
-    try:
-        return bool(low < min(times) and max(times) <= high)
-    except TypeError:  # one that is no number
-        return False
 
 
 def _lower(patterns: Iterable[str]) -> tuple[str, ...]:

@@ -19,8 +19,8 @@ from proxy.core.policy import Verdict
 from proxy.core.rows import Table
 from proxy.ecosystems.conda import packing
 from proxy.ecosystems.conda.batches import WHOLE, Batch, are_all
+from proxy.ecosystems.conda.dating import ALWAYS, Term
 from proxy.ecosystems.conda.gate import Gate
-from proxy.ecosystems.conda.judging import ALWAYS, Term
 from proxy.ecosystems.conda.packing import Exports
 from proxy.ecosystems.conda.pieces import Kept
 from proxy.ecosystems.conda.records import (

@@ -19,7 +19,7 @@ from proxy.core.blocks import Block, Blocks, opened
 from proxy.core.policy import Effect, Verdict
 from proxy.ecosystems.base import ROWS, Body, Context
 from proxy.ecosystems.conda.batches import BETWEEN, SIZE, WHOLE, Batch
-from proxy.ecosystems.conda.judging import LOOKBACK, Term
+from proxy.ecosystems.conda.dating import LOOKBACK, Term
 from proxy.ecosystems.conda.marks import mark
 from proxy.ecosystems.conda.recipe import RECIPE
 from proxy.ecosystems.conda.shards import Piece
@@ -56,7 +56,7 @@ class Noted(msgspec.Struct, frozen=True, array_like=True):
     """One batch: what its text was, and what it came to.
 
     `since` and `until` are the moments between which the verdicts on its records are the same (see
-    `conda.judging`). `names` are the package names of the records that are shown, `places` where
+    `conda.dating`). `names` are the package names of the records that are shown, `places` where
     their text begins in the batch and how long it is, in pairs; `kept` are such pairs of all that
     is shown.
     """

@@ -7,11 +7,11 @@ know besides is unknown, so that the rule then refuses.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 
 from proxy.core import first_seen, here, licences
 from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like, unlike
-from proxy.core.judging import Node, Stepwise, Truth, compiled
+from proxy.core.judging import Node, Truth
 from proxy.core.licences import LicenceSet
 from proxy.core.policy import (
     Builds,
@@ -38,6 +38,7 @@ from proxy.core.policy import (
 )
 from proxy.core.r_agent import chooses_by_agent
 from proxy.core.telling import Telling
+from proxy.core.verdicts import Verdicts
 from proxy.ecosystems import kept
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.cran import paths
@@ -147,34 +148,24 @@ class Judging:
         place = body.url if varies(body) else contrib
         self._platform = paths.platform(place)
         self._kind = paths.kind(place)
-        self._moment = context.moment
         self._advisories = context.advisories
         self._closure = body.closure
         self._seen_table = body.first_seen
         self._seen_at = context.seen_at
         self._here = here.read(context.here or b"")
         self._varies = varies(body)
-        self._policy = policy
-        self._judges: dict[float, Stepwise | Verdict] = {}
-        self._telling = Telling(
+        telling = Telling(
             policy,
             context.moment,
             order=order,
             subject=self._subject,
             published=self.published,
         )
+        self._verdicts = Verdicts(policy, "cran", context.moment, leaf=self._leaf, telling=telling)
 
     def verdict(self, one: Candidate) -> Verdict:
         """What the policy says of it."""
-        return self._telling.told(self._as_of(self._moment, one), one, self._as_of)
-
-    def _as_of(self, moment: float, one: Candidate) -> Verdict:
-        """What the rules that hold then will say of it."""
-        judge = self._judges.get(moment)
-        if judge is None:
-            policy = self._policy.at(moment, "cran") if moment > self._moment else self._policy
-            judge = self._judges[moment] = compiled(policy, partial(self._leaf, moment))
-        return judge if isinstance(judge, Verdict) else judge(one)
+        return self._verdicts.on(one)
 
     def published(self, one: Candidate) -> float:
         """When the server, or else this proxy, first had it, in seconds since the epoch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from proxy.core import first_seen, here
 from proxy.core.conditions import Subject, any_of, by_advisories, by_age, by_size, is_like
-from proxy.core.judging import Node, Stepwise, Truth, compiled
+from proxy.core.judging import Node, Truth
 from proxy.core.policy import (
     Builds,
     FixesVulnerability,
@@ -39,6 +39,7 @@ from proxy.core.policy import (
     YoungerThan,
 )
 from proxy.core.telling import Telling
+from proxy.core.verdicts import Verdicts
 from proxy.ecosystems.base import Body, Context
 from proxy.ecosystems.pypi import names
 
@@ -175,33 +176,22 @@ class Judging:
 
     def __init__(self, project: str, body: Body, context: Context, policy: Policy) -> None:
         self._project = project
-        self._moment = context.moment
         self._seen_table = body.first_seen
         self._seen_at = context.seen_at
         self._advisories = context.advisories
         self._here = here.read(context.here or b"")
-        self._policy = policy
-        self._judges: dict[float, Stepwise | Verdict] = {}
-        self._telling = Telling(
+        telling = Telling(
             policy,
             context.moment,
             order=Version,
             subject=self._subject,
             published=self.published,
         )
+        self._verdicts = Verdicts(policy, "pypi", context.moment, leaf=self._leaf, telling=telling)
 
     def verdict(self, candidate: Candidate) -> Verdict:
         """What the policy says of it."""
-        verdict = self._as_of(self._moment, candidate)
-        return self._telling.told(verdict, candidate, self._as_of)
-
-    def _as_of(self, moment: float, candidate: Candidate) -> Verdict:
-        """What the rules that hold then will say of it."""
-        judge = self._judges.get(moment)
-        if judge is None:
-            policy = self._policy.at(moment, "pypi") if moment > self._moment else self._policy
-            judge = self._judges[moment] = compiled(policy, partial(self._leaf, moment))
-        return judge if isinstance(judge, Verdict) else judge(candidate)
+        return self._verdicts.on(candidate)
 
     def published(self, candidate: Candidate) -> float:
         """When the index got it, or else this proxy first saw it, in seconds since the epoch."""

@@ -205,12 +205,11 @@ class DiskBlobs:
         if grown:
             self.tally.add(grown)
 
-    def put(self, chunks: list[bytes], digest: Digest) -> None:
+    def put(self, content: bytes, digest: Digest) -> None:
         """Write a file and give it its digest for a name. Raises OSError."""
         path, descriptor = self._ahead.take()
         try:
-            for chunk in chunks:
-                written(descriptor, chunk)
+            written(descriptor, content)
             self.place(path, digest)
         except OSError:
             path.unlink(missing_ok=True)

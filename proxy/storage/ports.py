@@ -47,7 +47,9 @@ class Spool(Protocol):
 
     async def commit(self, expected: Expected) -> Stored:
         """Check size and digests, then rename into place. Raises IntegrityError."""
-        ...
+        stored = await self.check(expected)
+        await self.place(stored)
+        return stored
 
     async def discard(self) -> None:
         """Forget it. Called at most once, instead of `place` and `commit` or after they failed."""

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from proxy.core.model import Digest, Expected
 from proxy.errors import IntegrityError, StorageError
-from proxy.storage.ports import Stored
+from proxy.storage.ports import Spool, Stored
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -39,7 +39,7 @@ class Home(Protocol):
         """Rename a finished file to its digest. Raises OSError."""
         ...
 
-    def put(self, chunks: list[bytes], digest: Digest) -> None:
+    def put(self, content: bytes, digest: Digest) -> None:
         """Write a file and give it its digest for a name. Raises OSError."""
         ...
 
@@ -103,7 +103,7 @@ class Written:
         return hashed.hexdigest()
 
 
-class DiskSpool:
+class DiskSpool(Spool):
     """One body being written. Its lock tells a later start that its writer still lives.
 
     A cancelled caller discards and closes while a thread may still be writing for it; the
@@ -118,10 +118,14 @@ class DiskSpool:
         self._guard = threading.Lock()  # over the two below and what is reserved
         self._busy = False
         self._closed = False
-        self.path = path
+        self._path = path
+
+    @property
+    def path(self) -> Path:
+        return self._path
 
     def __repr__(self) -> str:
-        return f"<DiskSpool {self.path.name} {self._written.size}>"
+        return f"<DiskSpool {self._path.name} {self._written.size}>"
 
     def fileno(self) -> int:
         return self._descriptor
@@ -150,11 +154,6 @@ class DiskSpool:
             else:
                 await self._home.run(self._held, self._place, checked.digest)
         self._home.kept(checked.size)
-
-    async def commit(self, expected: Expected) -> Stored:
-        stored = await self.check(expected)
-        await self.place(stored)
-        return stored
 
     async def discard(self) -> None:
         # Without a turn in a thread: the caller may be cancelled, and it must still be done.
@@ -204,11 +203,11 @@ class DiskSpool:
         return self._written.check(self._descriptor, expected)
 
     def _place(self, digest: Digest) -> None:
-        self._home.place(self.path, digest)
+        self._home.place(self._path, digest)
         self._settle()
 
     def _discard(self) -> None:
-        self.path.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
         self._settle()
 
     def _settle(self, *, keeping: int = 0) -> None:
@@ -218,7 +217,7 @@ class DiskSpool:
         self._home.released(given)
 
 
-class ShortSpool:
+class ShortSpool(Spool):
     """A body of which readers get nothing before it is checked: it is in memory until then, and has
     a file when they have it. A new file takes a file system up to a millisecond.
     """
@@ -229,7 +228,6 @@ class ShortSpool:
         self._descriptor = descriptor
         self._reserved = reserved
         self._written = Written()
-        self._chunks: list[bytes] = []
 
     def __repr__(self) -> str:
         return f"<ShortSpool {self._written.size}>"
@@ -247,7 +245,6 @@ class ShortSpool:
             self._written.write(self._descriptor, chunks)
         if self._written.size > SHORT:
             raise IntegrityError(f"got more than {SHORT} bytes, was promised fewer")
-        self._chunks += chunks
 
     async def check(self, expected: Expected) -> Stored:
         with as_storage_error():
@@ -256,17 +253,13 @@ class ShortSpool:
     async def place(self, checked: Stored) -> None:
         try:
             with as_storage_error():
-                self._home.put(self._chunks, checked.digest)
+                content = os.pread(self._descriptor, checked.size, 0)
+                self._home.put(content, checked.digest)
         except StorageError as error:
             self._home.failed(checked.size, error)
             raise
         self._settle()
         self._home.kept(checked.size)
-
-    async def commit(self, expected: Expected) -> Stored:
-        stored = await self.check(expected)
-        await self.place(stored)
-        return stored
 
     async def discard(self) -> None:
         self._settle()
@@ -280,7 +273,6 @@ class ShortSpool:
     def _settle(self) -> None:
         """Give back what was reserved."""
         given, self._reserved = self._reserved, 0
-        self._chunks = []
         self._home.released(given)
 
 

@@ -1,9 +1,9 @@
 """What stands for a text, to tell whether it is the same as in an earlier generation.
 
 Two digests of all of an index were a quarter of the work on a refresh, and XXH3 is twenty times
-faster than any that is made against forgers. Here nobody is to be kept from making two texts alike: whoever
-could writes both, and may as well write at once what he wants to be judged by. What clients and the
-store rely on has SHA-256.
+faster than any that is made against forgers. Here nobody is to be kept from making two texts alike:
+whoever could writes both, and may as well write at once what he wants to be judged by. What clients
+and the store rely on has SHA-256.
 """
 
 from __future__ import annotations

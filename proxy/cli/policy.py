@@ -22,6 +22,7 @@ from proxy.config.policies import doubts, listing_as, misfits, never_fitting, re
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
 from proxy.core.policy_text import ended, summary
+from proxy.core.telling import told
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.kept import Kept, read
 from proxy.errors import ConfigError
@@ -222,14 +223,14 @@ async def _dependencies(
 
 
 def explanation(found: list[Compared]) -> Iterator[str]:
-    """One line for each file: the verdict, the rule, the reason, and since when it is known."""
+    """One line for each file: the verdict, the rule, the reason, until when that is so where its
+    age will end it, and since when it is known.
+    """
     for one in found:
         (verdict,) = one.verdicts
-        line = f"{one.filename}: {verdict.effect.value} by {verdict.rule}: {verdict.reason}"
+        line = f"{one.filename}: {verdict.effect.value} by {verdict.rule}: {told(verdict)}"
         if one.published is not None:
             line = f"{line.removesuffix('.')}; known since {_day(one.published)}"
-        if one.until is not None:
-            line += f", until {_day(one.until)}"
         yield line
 
 

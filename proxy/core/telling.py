@@ -105,6 +105,12 @@ def warned_until(reason: str, until: int | None) -> str:
     return reason if until is None else remarked(reason, f"until {_minute(until)}")
 
 
+def told(verdict: Verdict) -> str:
+    """The reason of *verdict*, with its end, as whoever asks for the file hears it."""
+    until = refused_until if verdict.hides else warned_until
+    return until(verdict.reason, verdict.until)
+
+
 def remarked(reason: str, remark: str) -> str:
     """*reason* with something said of one file, in brackets before its full stop."""
     end = "." if reason.endswith(".") else ""

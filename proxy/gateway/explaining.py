@@ -63,10 +63,8 @@ class JudgeJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One file of an index, and the verdicts of each policy on it.
-
-    `published` and `until`, seconds since the epoch: since when it is known, and until when the
-    last verdict hides it for its age.
+    """One file of an index, since when it is known (seconds since the epoch), and the verdicts of
+    each policy on it.
     """
 
     index: str
@@ -75,7 +73,6 @@ class Compared:
     version: str
     published: float | None
     verdicts: tuple[Verdict, ...]
-    until: float | None = None
 
 
 Run = Callable[[Callable[[JudgeJob], list[Compared]], JudgeJob, int], Awaitable[list[Compared]]]
@@ -130,7 +127,6 @@ def _compared(job: JudgeJob, body: Body) -> list[Compared]:
                 version=first.version,
                 published=first.published,
                 verdicts=verdicts,
-                until=verdicts[-1].until if verdicts[-1].hides else None,
             )
         )
     return found
@@ -324,7 +320,7 @@ def as_row(one: Compared) -> dict[str, Any]:
         "effect": verdict.effect.value,
         "rule": verdict.rule,
         "reason": verdict.reason,
-        "until": None if one.until is None else _moment(one.until),
+        "until": None if verdict.until is None else _moment(verdict.until),
     }
     if len(one.verdicts) > 1:
         made["before"] = one.verdicts[0].effect.value

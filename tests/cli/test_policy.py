@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy.cli import app
-from proxy.cli.policy import checked
+from proxy.cli.policy import checked, explanation
+from proxy.core.policy import Effect, Verdict
 from proxy.errors import ConfigError
+from proxy.gateway.explaining import Compared
 from tests.advisories.test_store import write
 from tests.core.test_advisories import osv
 
@@ -127,6 +129,29 @@ def test_what_cannot_be_answered_is_said(
     result = CliRunner().invoke(app, ["policy", *arguments, "--config", str(config)])
     assert (result.exit_code, result.stdout) == (status, "")
     assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("effect", "until", "words"),
+    [
+        (Effect.DENY, 7200, "deny by r: So (allowed from 1970-01-01 02:00 UTC); known"),
+        (Effect.WARN, 7200, "warn by r: So (until 1970-01-01 02:00 UTC); known"),
+        (Effect.WARN, None, "warn by r: So; known"),
+    ],
+)
+def test_an_explanation_says_until_when_it_is_so(
+    effect: Effect, until: int | None, words: str
+) -> None:
+    verdict = Verdict(effect=effect, rule="r", reason="So.", until=until)
+    file = Compared(
+        index="simple/a/",
+        filename="a-1.tar.gz",
+        name="a",
+        version="1",
+        published=60.0,
+        verdicts=(verdict,),
+    )
+    assert list(explanation([file])) == [f"a-1.tar.gz: {words} since 1970-01-01 00:01 UTC"]
 
 
 def test_a_summary_is_of_the_mirror_that_is_meant(config: Path) -> None:

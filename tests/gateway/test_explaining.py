@@ -14,7 +14,7 @@ from proxy.core.policy import Effect, Names, Not, Policy, Specs, Vulnerable, You
 from proxy.errors import Denied
 from proxy.gateway import freezing
 from proxy.gateway.explaining import Compared, Question, as_row, difference
-from tests.ecosystems.policies import DAY, allow, deny, policy
+from tests.ecosystems.policies import DAY, allow, deny, policy, warn
 from tests.gateway.test_policy import OTHER, TWO
 from tests.gateway.world import NAME, World, at, channel, play, record, repodata
 from tests.lab.fake_upstream import FakeFile
@@ -127,11 +127,12 @@ def test_ages_stand_still_in_explanations_as_in_the_index(tmp_path: Path) -> Non
         world.rule(policy(deny(YoungerThan(2 * STEP), "cool-down")))
         await listed(world)
         found = (await asked(world))[NAME]
-        assert found.until == 500_003 * STEP  # old enough some minutes before, in the hour's middle
+        until = found.verdicts[-1].until
+        assert until == 500_003 * STEP  # old enough some minutes before, in the hour's middle
         assert as_row(found)["until"] == "2027-01-15T11:00:00+00:00"
         with pytest.raises(Denied, match=r"ago \(allowed from 2027-01-15 11:00 UTC\)") as refused:
             await world.read("conda/c", f"linux-64/{NAME}")
-        assert refused.value.until == found.until
+        assert refused.value.until == until
         for seconds, is_hidden in ((2 * STEP + 1, True), (3 * STEP - 60, False)):
             world.now = begun + seconds
             assert (NAME not in await listed(world)) is is_hidden
@@ -139,6 +140,25 @@ def test_ages_stand_still_in_explanations_as_in_the_index(tmp_path: Path) -> Non
             await world.settled()
         world.rule(policy(deny(Not(YoungerThan(STEP)), "too-old")))
         found = (await asked(world))[NAME]
-        assert (found.verdicts[-1].rule, found.until) == ("too-old", None)
+        assert (found.verdicts[-1].rule, found.verdicts[-1].until) == ("too-old", None)
 
     play(tmp_path, script, files)
+
+
+def test_a_warning_is_explained_with_its_end(tmp_path: Path) -> None:
+    begun = 500_000 * STEP
+    rows = {NAME: record("thing", b"1") | {"indexed_timestamp": int(begun * 1000)}}
+    body = json.dumps({"info": {"subdir": "linux-64"}, "packages.conda": rows}).encode()
+
+    async def script(world: World) -> None:
+        world.now = begun + STEP
+        await listed(world)
+        for rule, end in (
+            (warn(YoungerThan(DAY), "fresh"), "2027-01-16T08:00:00+00:00"),
+            (warn(Names(("thing",)), "named"), None),
+        ):
+            world.rule(policy(rule))
+            row = as_row((await asked(world))[NAME])
+            assert (row["effect"], row["rule"], row["until"]) == ("warn", rule.name, end)
+
+    play(tmp_path, script, {at(INDEX): FakeFile(body=body)})

@@ -80,7 +80,8 @@ class About:
 class File:
     """A file and the verdict on it.
 
-    `published` and `until`: since when it is known, and until when it is hidden for being new.
+    `published` and `until`: since when it is known, and until when it is hidden, or warned of, for
+    its age.
     `before`: the verdict of the old policy, in a comparison.
     """
 

@@ -80,12 +80,15 @@ Script = Callable[[Desk], Awaitable[None]]
 
 
 async def _ask(question: Question) -> list[Compared]:
-    """Two files of every package, of which the policies refuse the second; none of `nothing`."""
+    """Two files of every package, of which the policies refuse the second, or warn of it where the
+    package is `fresh`; none of `nothing`.
+    """
     if "nothing" in (question.package or ""):
         return []
+    effect = Effect.WARN if question.package == "fresh" else Effect.DENY
     verdicts = (
         Verdict(effect=Effect.ALLOW, rule="default", reason="no rule speaks of it"),
-        Verdict(effect=Effect.DENY, rule="x", reason=HOSTILE),
+        Verdict(effect=effect, rule="x", reason=HOSTILE, until=7200),
     )
     return [
         Compared(
@@ -98,7 +101,6 @@ async def _ask(question: Question) -> list[Compared]:
                 verdicts[0 if policy is None or policy.name == "none" else number]
                 for policy in question.policies
             ),
-            until=7200.0 if number else None,
         )
         for number in range(2)
     ]

@@ -139,6 +139,8 @@ def test_a_policy_page_says_what_is_hidden_and_explains(tmp_path: Path) -> None:
         assert "x-1.conda deny x" in page.text
         assert "no rule speaks of it 1970-01-01 00:16 x-1.conda" in page.text
         assert "1970-01-01 00:16 , hidden until 1970-01-01 02:00" in page.text
+        page = await _page(desk, "/policies?mirror=conda/lab&package=fresh")
+        assert "1970-01-01 00:16 , warned of until 1970-01-01 02:00" in page.text
 
     play(tmp_path, script)
 

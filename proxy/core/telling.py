@@ -100,6 +100,21 @@ def refused_until(reason: str, until: int | None) -> str:
     return reason if until is None else remarked(reason, f"allowed from {_minute(until)}")
 
 
+def refused_first(reason: str, files: int, until: int | None) -> str:
+    """*reason* for people who are refused so many *files*, with the moment from which on they will
+    not be refused the first of them.
+    """
+    if until is None or files == 1:
+        return refused_until(reason, until)
+    return remarked(reason, f"the first of them allowed from {_minute(until)}")
+
+
+def sooner(one: int | None, other: int | None) -> int | None:
+    """The first of two ends; None: it has none, or none that is known."""
+    known = [it for it in (one, other) if it is not None]
+    return min(known, default=None)
+
+
 def warned_until(reason: str, until: int | None) -> str:
     """*reason* for people who are warned, with the moment from which on they will not be."""
     return reason if until is None else remarked(reason, f"until {_minute(until)}")

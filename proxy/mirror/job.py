@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.core.model import Mirror
+from proxy.core.telling import refused_first
 from proxy.errors import (
     ProxyError,
     StorageError,
@@ -317,7 +318,12 @@ def _add_all(into: dict[str, Left], found: Mapping[str, Left]) -> None:
 
 def _tallies(left_out: Mapping[str, Left]) -> tuple[Tally, ...]:
     found = [
-        Tally(rule=rule, reason=left.reason, files=left.files, examples=left.examples)
+        Tally(
+            rule=rule,
+            reason=refused_first(left.reason, left.files, left.until),
+            files=left.files,
+            examples=left.examples,
+        )
         for rule, left in left_out.items()
     ]
     return tuple(sorted(found, key=lambda one: (-one.files, one.rule)))

@@ -33,7 +33,7 @@ class Offer:
     """A file that an index lists: `row` is its key there.
 
     `denied` is the rule of the policy that hides it, `beyond` the part of the scope that leaves it
-    out, each with its reason; None: nothing does.
+    out, each with its reason; None: nothing does. `until`: see `Row`.
     """
 
     row: str
@@ -42,6 +42,7 @@ class Offer:
     published: float | None = None
     size: int | None = None
     denied: tuple[str, str] | None = None
+    until: int | None = None
     beyond: tuple[str, str] | None = None
 
 

@@ -15,6 +15,7 @@ from proxy.core.active import Scope
 from proxy.core.blocks import Rows
 from proxy.core.model import Index
 from proxy.core.rows import Row, decode_row
+from proxy.core.telling import sooner
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import Body, Context, Ecosystem
 from proxy.errors import StorageError
@@ -49,16 +50,24 @@ class SurveyJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """So many files that one rule leaves out."""
+    """So many files that one rule leaves out, the first of them `until` then, where it is known
+    (seconds since the epoch).
+    """
 
     reason: str
     files: int
     examples: tuple[str, ...]
+    until: int | None = None
 
     def and_(self, other: Left) -> Left:
         """Both together."""
         examples = (*self.examples, *other.examples)[:EXAMPLES]
-        return Left(reason=self.reason, files=self.files + other.files, examples=examples)
+        return Left(
+            reason=self.reason,
+            files=self.files + other.files,
+            examples=examples,
+            until=sooner(self.until, other.until),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +136,7 @@ def _offers(job: SurveyJob, ecosystem: Ecosystem, body: Body, table: Rows) -> It
             published=one.published,
             size=row.size,
             denied=row.denied,
+            until=row.until,
             beyond=(verdict.rule, verdict.reason) if verdict.hides else None,
         )
 
@@ -166,7 +176,8 @@ def _summed(plan: list[Planned]) -> Surveyed:
             continue
         into = beyond if one.offer.denied is None else hidden
         rule, reason = one.offer.denied or one.beyond or ("", "")
-        add(into, rule, Left(reason=reason, files=1, examples=(one.offer.row,)))
+        examples = (one.offer.row,)
+        add(into, rule, Left(reason=reason, files=1, examples=examples, until=one.offer.until))
     wanted = len(plan) - sum(left.files for left in (*hidden.values(), *beyond.values()))
     return Surveyed(listed=len(plan), wanted=wanted, hidden=hidden, beyond=beyond)
 

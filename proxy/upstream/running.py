@@ -11,7 +11,8 @@ import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Self, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import aiohttp
@@ -19,6 +20,7 @@ import msgspec
 from yarl import URL
 
 from proxy import __version__
+from proxy.core.telling import sooner
 from proxy.core.urls import redacted
 from proxy.errors import (
     Blocked,
@@ -59,6 +61,7 @@ class _Verdict(msgspec.Struct):
     effect: str
     rule: str
     reason: str
+    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class _Explained(msgspec.Struct):
@@ -129,10 +132,15 @@ class RunningProxy:
             files = msgspec.json.decode(body, type=_Explained).files
         except (ProxyError, msgspec.MsgspecError):
             return ()  # only an explanation; a server may keep its policies to itself
-        hidden = Counter((one.rule, one.reason) for one in files if one.effect == "deny")
+        hidden = [one for one in files if one.effect == "deny"]
+        ends: dict[tuple[str, str], int | None] = {}
+        for one in hidden:
+            end = None if one.until is None else int(one.until.timestamp())
+            ends[one.rule, one.reason] = sooner(ends.get((one.rule, one.reason)), end)
+        counts = Counter((one.rule, one.reason) for one in hidden)
         return tuple(
-            Refused(rule=rule, reason=reason, files=count)
-            for (rule, reason), count in hidden.most_common()
+            Refused(rule=rule, reason=reason, files=count, until=ends[rule, reason])
+            for (rule, reason), count in counts.most_common()
         )
 
     async def read(self, url: str, *, accept: str = "*/*") -> bytes:

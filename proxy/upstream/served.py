@@ -33,11 +33,16 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """So many files of a package are hidden by a rule of the mirror's policy."""
+    """So many files of a package are hidden by a rule of the mirror's policy.
+
+    `until`: from when on one of them will be old enough, in seconds since the epoch; None: that is
+    not known.
+    """
 
     rule: str
     reason: str
     files: int
+    until: int | None = None
 
 
 class Server(Protocol):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
 from proxy.core.active import Active, Limits, Scope
+from proxy.core.ages import STEP
 from proxy.core.model import Bounds, Entry
-from proxy.core.policy import Effect, Names, Policy, Rule
+from proxy.core.policy import Effect, Names, Policy, Rule, YoungerThan
 from proxy.errors import UpstreamFailed
 from proxy.mirror.port import RunState, Step, Tally
 from proxy.storage.memory import MemoryCatalog
 from proxy.storage.ports import Remembered
-from tests.gateway.world import at, channel, world
+from tests.gateway.world import at, channel, record, world
 from tests.lab.fake_upstream import FakeFile
 from tests.mirror.scene import CONDA, Scene, scene, stage
 
@@ -93,6 +95,31 @@ def test_what_the_policy_hides_is_not_fetched_and_said(tmp_path: Path) -> None:
         assert scene.world.upstream.count(at("linux-64/b-1.0-0.conda")) == 0
 
     stage(tmp_path, act, channel(_packages("a-1.0-0", "b-1.0-0")))
+
+
+def test_of_what_is_hidden_for_its_age_the_first_end_is_said(tmp_path: Path) -> None:
+    rule = Rule(
+        name="fresh", effect=Effect.DENY, condition=YoungerThan(2 * STEP), reason="It is new."
+    )
+    begun = 500_000 * STEP
+    rows = {
+        name: record(name[0], body) | {"indexed_timestamp": int((begun - ago) * 1000)}
+        for ago, (name, body) in zip(
+            (0, STEP), _packages("a-1.0-0", "b-1.0-0").items(), strict=True
+        )
+    }
+    index = {"info": {"subdir": "linux-64"}, "packages.conda": rows}
+
+    async def act(scene: Scene) -> None:
+        scene.world.now = begun
+        scene.activate(policy=Policy(name="p", rules=(rule,)))
+        (tally,) = (await scene.run()).hidden
+        assert (tally.files, tally.reason) == (
+            2,
+            "It is new (the first of them allowed from 2027-01-15 09:00 UTC).",
+        )
+
+    stage(tmp_path, act, {at("linux-64/repodata.json"): FakeFile(body=json.dumps(index).encode())})
 
 
 def test_failures_are_tried_again_and_then_listed(tmp_path: Path) -> None:

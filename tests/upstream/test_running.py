@@ -79,14 +79,24 @@ def test_what_a_policy_hides_is_counted_by_rule_and_its_silence_is_no_failure() 
     async def work(server: Scripted, running: RunningProxy) -> None:
         path = "/api/v1/policy/explain?mirror=conda%2Flab&package=web"
         rows = [
-            *({"effect": "deny", "rule": "old", "reason": "why"} for _ in range(2)),
-            {"effect": "deny", "rule": "new", "reason": "so"},
+            *({"effect": "deny", "rule": "old", "reason": "why", "until": None} for _ in range(3)),
+            *(
+                {
+                    "effect": "deny",
+                    "rule": "new",
+                    "reason": "so",
+                    "until": f"1970-01-0{day}T00:00:00+00:00",
+                }
+                for day in (3, 2)
+            ),
+            {"effect": "deny", "rule": "none", "reason": ""},
             {"effect": "allow", "rule": "default", "reason": ""},
         ]
         server.play(path, Answer(body=json.dumps({"files": rows}).encode()))
         assert await running.refused("conda/lab", "web") == (
-            Refused(rule="old", reason="why", files=2),
-            Refused(rule="new", reason="so", files=1),
+            Refused(rule="old", reason="why", files=3),
+            Refused(rule="new", reason="so", files=2, until=86400),
+            Refused(rule="none", reason="", files=1),
         )
         server.play(path, _problem(401, detail="not for you"), Answer(body=b"{}"))
         assert await running.refused("conda/lab", "web") == ()

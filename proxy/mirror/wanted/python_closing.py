@@ -72,11 +72,13 @@ class PythonClosing:
         if found:
             return Closure(files=tuple(_needed(found[0], item.where, item.sha256)))
         path = _SERVED_SHAPE.search(urlsplit(item.url).path)
+        mirror = self._places.of_type("pypi")
         if path is None:
             reason = f"the mirror's page of {item.project} does not list it"
             failure = Failure(what=item.filename, reason=reason, where=item.where)
+            failure = await explained(failure, self._server, [mirror], [item.project])
             return Closure(failures=(failure,))
-        url = urljoin(self._places.of_type("pypi").url, path[0].lstrip("/"))
+        url = urljoin(mirror.url, path[0].lstrip("/"))
         return Closure(files=(Needed(url=url, sha256=item.sha256, where=item.where),))
 
     async def _builds(self, found: Iterable[Offer], target: Target) -> Closure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from proxy.core.telling import refused_first
 from proxy.mirror.wanted.closure import Failure
 from proxy.upstream.served import Served, Server
 
@@ -19,6 +20,7 @@ async def explained(
         for name in names:
             for one in await server.refused(mirror.key, name):
                 count = "1 file" if one.files == 1 else f"{one.files} files"
-                told.append(f"{one.rule} hides {count} of {name}: {one.reason}")
+                reason = refused_first(one.reason, one.files, one.until)
+                told.append(f"{one.rule} hides {count} of {name}: {reason}")
                 rules.append(one.rule)
     return replace(failure, reason="; ".join(told), rule=rules[0] if rules else failure.rule)

@@ -116,11 +116,21 @@ def test_what_a_policy_hides_is_told_where_it_is_missing(tmp_path: Path) -> None
     server = FakeServer([PYPI])
     server.project("app", wheel("app-1.0", "core>=2"))
     server.project("core", wheel("core-1.0"))
-    server.hidden["pypi/pypi", "core"] = (Refused(rule="cool-down", reason="It is new.", files=3),)
-    closure = _closed(server, tmp_path, _set("app"))
-    (failure,) = closure.failures
-    assert failure.rule == "cool-down"
-    assert failure.reason.endswith("; cool-down hides 3 files of core: It is new.")
+    for files, until, words in (
+        (3, None, "3 files of core: It is new."),
+        (1, 7200, "1 file of core: It is new (allowed from 1970-01-01 02:00 UTC)."),
+        (
+            3,
+            7200,
+            "3 files of core: It is new (the first of them allowed from 1970-01-01 02:00 UTC).",
+        ),
+    ):
+        hidden = Refused(rule="cool-down", reason="It is new.", files=files, until=until)
+        server.hidden["pypi/pypi", "core"] = (hidden,)
+        closure = _closed(server, tmp_path / f"{files} {until}", _set("app"))
+        (failure,) = closure.failures
+        assert failure.rule == "cool-down"
+        assert failure.reason.endswith(f"; cool-down hides {words}")
 
 
 def test_pages_of_a_lock_are_asked_for_together(tmp_path: Path) -> None:
@@ -151,8 +161,14 @@ def test_a_locked_file_that_is_not_listed_is_asked_for_to_learn_why(tmp_path: Pa
     server.project("app")
     closure = _closed(server, tmp_path, _locked())
     assert closure.files == (Needed(url=f"{PYPI.url}{USUAL}", where="uv.lock"),)
-    other = _closed(server, tmp_path, _locked(url="https://files.example.org/x/a-1.0.tar.gz"))
+    elsewhere = _locked(url="https://files.example.org/x/a-1.0.tar.gz")
+    other = _closed(server, tmp_path, elsewhere)
     assert other.failures[0].reason == "the mirror's page of app does not list it"
+    hidden = Refused(rule="cool-down", reason="It is new.", files=1, until=7200)
+    server.hidden["pypi/pypi", "app"] = (hidden,)
+    (failure,) = _closed(server, tmp_path, elsewhere).failures
+    assert failure.rule == "cool-down"
+    assert failure.reason.endswith("app: It is new (allowed from 1970-01-01 02:00 UTC).")
     absent = _closed(server, tmp_path, _locked(project="none"))
     assert "there is no" in absent.failures[0].reason
 

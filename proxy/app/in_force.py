@@ -67,8 +67,10 @@ class InForce:
         """Tell the service manager what is served."""
         self._manager.ready(f"serves {len(self.settings.mirrors)} mirrors")
 
-    def warn_of_offline(self) -> None:
-        """Lest somebody wonders why nothing new comes."""
+    def warn(self) -> None:
+        """Lest somebody wonders why nothing new comes, or why something has no effect."""
+        for doubt in self.settings.doubts:
+            self._log.event("doubtful", level=Level.WARNING, what=doubt)
         offline = [mirror.key for mirror in self.mirrors if mirror.offline]
         if offline:
             self._log.event("offline", level=Level.WARNING, mirrors=",".join(offline))
@@ -107,7 +109,7 @@ class InForce:
         self.mirrors = Mirrors(settings.mirrors)
         for follower in self._followers:
             follower(settings)
-        self.warn_of_offline()
+        self.warn()
         self._log.event("reloaded", mirrors=len(settings.mirrors))
 
 

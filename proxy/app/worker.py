@@ -85,7 +85,7 @@ class Worker:
             loop.add_signal_handler(signal.SIGHUP, in_force.begin_to_reload)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
             reception.is_ready = True
-            in_force.warn_of_offline()
+            in_force.warn()
             log.event("ready", version=__version__, worker=self._place.number)
             self._place.ready()
             in_force.tell()

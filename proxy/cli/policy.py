@@ -76,14 +76,14 @@ def checked(path: Path) -> Told:
 
 
 def standing(settings: Settings, now: float) -> Iterator[str]:
-    """For which mirrors each policy is, and which of its rules are over at *now*."""
+    """For which mirrors each policy is, which of its rules are over at *now*, and what of all that
+    is configured is likely to be a mistake.
+    """
     for name, policy in sorted(settings.policies.items()):
         mirrors = [one.key for one in settings.mirrors if one.policy and one.policy.name == name]
         yield f"policy {name}: {', '.join(mirrors) or 'no mirror has it'}"
         yield from (f"policy {name}: {line}" for line in ended(policy, now))
-        kinds = sorted({one.partition("/")[0] for one in mirrors})
-        yield from (f"Warning: {one}" for one in doubts(policy, kinds))
-    yield from (f"Warning: {one}" for one in _unheard(settings, now))
+    yield from (f"Warning: {one}" for one in (*settings.doubts, *_unheard(settings, now)))
 
 
 def _unheard(settings: Settings, now: float) -> Iterator[str]:

@@ -10,7 +10,7 @@ from proxy.config.key import Key
 from proxy.config.kinds import DURATION, FLAG, SIZE, TEXTS, Kind, whole
 from proxy.core.active import Active, Limits, Scope, Window
 from proxy.core.frequency import USUAL, Frequency
-from proxy.core.policy import Specs
+from proxy.core.policy import Platforms, Specs
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.cran.paths import is_contrib
 
@@ -134,6 +134,15 @@ def problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("size_limit", "bandwidth"):
         if values[name] == 0:
             yield name, "write more than 0; for no limit leave it out"
+
+
+def doubts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Keys likewise with what is likely to be a mistake; nothing is wrong with the values."""
+    platforms, kind = values["platforms"], values["type"]
+    if platforms and kind != "cran":  # its contrib folders are checked
+        problem = ECOSYSTEMS[kind].doubtful(Platforms(platforms))
+        if problem is not None:
+            yield "platforms", problem
 
 
 def active_of(values: Mapping[str, Any]) -> Active | None:

@@ -18,12 +18,13 @@ DEFAULT = "default"
 class Findings:
     """Filled while reading, so that all that is wrong is reported at once.
 
-    `wrong` are whole messages. `origins` and `values` are by dotted key; the values as a file
-    would say them, without secrets.
+    `wrong` are whole messages, and so are `doubtful`: what is likely to be a mistake. `origins` and
+    `values` are by dotted key; the values as a file would say them, without secrets.
     """
 
     def __init__(self) -> None:
         self.wrong: list[str] = []
+        self.doubtful: list[str] = []
         self.origins: dict[str, str] = {}
         self.values: dict[str, Any] = {}
 

@@ -7,8 +7,9 @@ line, key and what to write instead, and never with a secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from proxy.config.findings import DEFAULT, Findings
 from proxy.config.key import Key
 from proxy.config.listening import unsuitable
 from proxy.config.mirror_tables import MirrorTables, Policies
-from proxy.config.policies import read_all
+from proxy.config.policies import doubts, read_all
 from proxy.config.settings import Settings, settings_of
 from proxy.config.written import made_file
+from proxy.core.model import Mirror
+from proxy.core.policy import Policy
 from proxy.errors import ConfigError
 
 PREFIX = "PKGPROXY_"
@@ -112,14 +115,27 @@ class _Loading:
         )
         if self._found.wrong:
             raise ConfigError("\n".join(self._found.wrong))
+        self._doubt(policies.by_name.values(), mirrors)
         return Loaded(
             settings=settings_of(
-                sections, auth_file, credentials, mirrors, policies.by_name, written=written
+                sections,
+                auth_file,
+                credentials,
+                mirrors,
+                policies.by_name,
+                written=written,
+                doubts=tuple(self._found.doubtful),
             ),
             origins=self._found.origins,
             values=self._found.values,
             files=tuple(file.path for file in self._files),
         )
+
+    def _doubt(self, policies: Iterable[Policy], mirrors: Sequence[Mirror]) -> None:
+        for policy in sorted(policies, key=attrgetter("name")):
+            having = (one for one in mirrors if one.policy and one.policy.name == policy.name)
+            kinds = sorted({one.type for one in having})
+            self._found.doubtful += doubts(policy, kinds)
 
     def _read(self, path: Path) -> None:
         file = self._found.caught(lambda: ConfigFile.read(path))

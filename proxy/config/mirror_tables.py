@@ -154,6 +154,8 @@ class MirrorTables:
         policy = self._policy(table, values)
         if len(self._found.wrong) > before:
             return None
+        for key, doubt in active.doubts(values):
+            self._found.doubtful.append(f"{table.at(key)}: {table.shown}, {key}: {doubt}")
         return mirror_of(values, policy, offline=self._offline)
 
     def _policy(self, table: _Table, values: Mapping[str, Any]) -> Policy | None:

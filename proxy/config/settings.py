@@ -81,7 +81,7 @@ class AdvisorySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything an operator can set."""
+    """Everything an operator can set; `doubts`: what of it is likely to be a mistake."""
 
     server: Server
     cache: Cache
@@ -95,6 +95,7 @@ class Settings:
     mirrors: tuple[Mirror, ...]
     policies: Mapping[str, Policy] = field(default_factory=dict)
     written: tuple[Written, ...] = field(default=(), compare=False)  # how it is said, not what
+    doubts: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def token_file(self) -> Path:
@@ -154,6 +155,7 @@ def settings_of(
     policies: Mapping[str, Policy],
     *,
     written: tuple[Written, ...],
+    doubts: tuple[str, ...],
 ) -> Settings:
     """The settings that checked values of all *sections* and the rest make."""
     return Settings(
@@ -169,4 +171,5 @@ def settings_of(
         mirrors=mirrors,
         policies=policies,
         written=written,
+        doubts=doubts,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,20 @@ def test_what_is_only_read_at_the_start_is_named_where_it_has_changed(
         await server.in_force.reload()
         (line,) = (it for it in server.said() if "needs_restart" in it)
         assert f"section={section}" in line
+
+    asyncio.run(main())
+
+
+def test_what_is_likely_to_be_a_mistake_is_told_whenever_it_is_read(tmp_path: Path) -> None:
+    async def main() -> None:
+        doubtful = replace(_settings(tmp_path, "old"), doubts=("no platform linux64",))
+        server = _Server(doubtful)
+        server.in_force.warn()
+        server.next = replace(doubtful, doubts=("no platform osx64",))
+        await server.in_force.reload()
+        told = [line for line in server.said() if "doubtful" in line]
+        assert ["linux64" in line for line in told] == [True, False]
+        assert "no platform osx64" in told[1]
 
     asyncio.run(main())
 

@@ -188,12 +188,15 @@ def test_the_check_of_a_configuration_warns_of_what_is_called_otherwise(
         )
     )
     places = f'[advisories]\nosv = "{tmp_path}/osv"\noverlay = "{overlay}"\n'
-    config.write_text(f"{config.read_text()}{places}")
+    scope = 'mode = "active"\nplatforms = ["linux64"]\n'
+    config.write_text(f"{config.read_text()}{scope}{places}")
     result = CliRunner().invoke(app, ["check-config", str(config)])
     assert result.exit_code == 0
     warnings = [one for one in result.stdout.splitlines() if one.startswith("Warning: ")]
     platform = "conda's clients know no platform linux64: did you mean linux-64 or linux-ppc64?"
     advisory = "no advisory that counts is called CVE-2026-1243; did you mean CVE-2026-1234?"
+    scope = warnings.pop(0)
+    assert scope.startswith(f"Warning: {config}:13: mirror lab, platforms: no wheel's platform tag")
     assert warnings == [
         f"Warning: policy closed, rule r: {platform}",
         f"Warning: {overlay}: advisory 3: {advisory}",

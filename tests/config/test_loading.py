@@ -345,3 +345,33 @@ def _said_of(path: Path) -> list[str]:
     except ConfigError as error:
         return str(error).splitlines()
     return []
+
+
+# -- what is likely to be a mistake --------------------------------------------------------
+
+_ACTIVE = '[[mirror]]\ntype = "{kind}"\nname = "lab"\nmode = "active"\nplatforms = {platforms}\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "platforms", "words"),
+    [
+        ("conda", '["linux-64", "linux64"]', "conda's clients know no platform linux64: did you "),
+        ("conda", '["osx_arm64", "win-*"]', "no platform osx_arm64: did you mean osx-arm64"),
+        ("pypi", '["linux64"]', "no wheel's platform tag begins like linux64"),
+        ("conda", '["linux-64", "noarch", "osx-*"]', None),
+        ("pypi", '["win_amd64", "manylinux*"]', None),
+        ("cran", '["bin/windows/contrib/4.5"]', None),
+    ],
+)
+def test_platforms_of_a_run_that_nobody_has_are_told_with_their_line(
+    tmp_path: Path, kind: str, platforms: str, words: str | None
+) -> None:
+    table = _ACTIVE.format(kind=kind, platforms=platforms)
+    path = _write(tmp_path, f'{table}source = "https://host.example.org/lab"\n')
+    doubts = load(path, {}).settings.doubts
+    if words is None:
+        assert not doubts
+        return
+    (doubt,) = doubts
+    assert doubt.startswith(f"{path}:5: mirror lab, platforms: ")
+    assert words in doubt

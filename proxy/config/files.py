@@ -27,11 +27,11 @@ class ConfigFile:
     def read(cls, path: Path) -> Self:
         """Raises ConfigError where the file cannot be read or is not TOML."""
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # some editors begin it with a mark
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{path}: is not UTF-8 text") from error
+            raise ConfigError(f"{path}: is not UTF-8 text; save it as that") from error
         return cls.of(path, text)
 
     @classmethod

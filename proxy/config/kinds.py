@@ -34,6 +34,8 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*")
 _HOST_AND_PORT = re.compile(r"(?:\[([^\]]+)\]|([^\[\]:]+|[^\[\]]*:[^\[\]]*:[^\[\]]*))(:\d{1,5})?")
 _VERSIONED = re.compile(r"\S\s*(?:[<>=~]|!=)=?\s*[\d*]|\S\s+\S|\[")  # or extras
+_NAME = re.compile(r"[\w*?][\w.+*?-]*")
+_OF_FILES = (".whl", ".conda", ".tar.gz", ".tgz", ".tar.bz2", ".zip")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -224,11 +226,18 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    """A version beside a name would make a pattern that no name is like."""
+    """What is more than a name, or a regular expression, would make a pattern that none is like."""
     names = _texts(value)
     for name in names:
         if _VERSIONED.search(name) or name != name.strip():
             raise ValueError(f"{name!r} is more than a name; versions stand in a policy's specs")
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"no package is called like {name!r}: names have letters, digits, . _ - and +, * "
+                "and ? stand for any characters, and each name is a text of its own"
+            )
+        if name.endswith(_OF_FILES):
+            raise ValueError(f"{name!r} is the name of a file; write that of its package")
     return names
 
 

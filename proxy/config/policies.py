@@ -50,6 +50,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _TOP = ("description", "default", "blocked", "rule", "override")
 _RULE = ("name", "allow", "deny", "warn", "reason", "expires", "types")
 _EFFECTS = tuple(effect.value for effect in Effect)
+_TYPES = tuple(kind for kind in ECOSYSTEMS if kind != "files")  # which say nothing of their files
 _GROUPS = ("all", "any", "not", "dependencies")
 
 
@@ -119,7 +120,8 @@ def misfits(policy: Policy, kind: str) -> Iterator[str]:
         where = f"policy {policy.name}, rule {rule.name}"
         if rule.effect is Effect.WARN and kind != "pypi":
             yield f'{where}: clients of {kind} mirrors print no warnings; write types = ["pypi"]'
-        hint = "" if rule.types else " (or name the mirror types it is for: types = [...])"
+        is_of_one_type = rule.types or rule.name == EXCLUDE
+        hint = "" if is_of_one_type else " (or name the mirror types it is for: types = [...])"
         for problem in filter(None, map(ecosystem.wrong, leaves(rule.condition))):
             yield f"{where}: {problem}{hint}"
 
@@ -247,8 +249,8 @@ class Reader:
     def _types(self, at: tuple[str | int, ...], value: Any) -> frozenset[str]:
         if value is None:
             return frozenset()
-        if not isinstance(value, list) or not value or not set(map(str, value)) <= set(ECOSYSTEMS):
-            self._wrong(at, f"write a list of mirror types: {', '.join(ECOSYSTEMS)}")
+        if not isinstance(value, list) or not value or not set(map(str, value)) <= set(_TYPES):
+            self._wrong(at, f"write a list of mirror types: {', '.join(_TYPES)}")
             return frozenset()
         return frozenset(value)
 
@@ -315,10 +317,14 @@ class Reader:
         value = table.get(key)
         if value is None:
             return None
-        if not isinstance(value, str) or not value.strip():
+        text = " ".join(value.split()) if isinstance(value, str) else ""
+        if not text:
             self._wrong((*at, key), 'write a text in quotes, such as "…"')
             return None
-        return " ".join(value.split())
+        if not text.isprintable():
+            self._wrong((*at, key), "write it without control characters")
+            return None
+        return text
 
     def _word(
         self, at: tuple[str | int, ...], table: Mapping[str, Any], key: str, words: Sequence[str]

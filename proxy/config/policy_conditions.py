@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.config.kinds import DURATION, FLAG, NAMES, TEXTS, Kind
+from proxy.config.kinds import DEADLINE, FLAG, LONGEST, NAMES, TEXTS, Kind, spelt
 from proxy.core.policy import (
     Builds,
     FixesVulnerability,
@@ -78,10 +79,14 @@ def _size(value: Any) -> int:
 
 def _age(value: Any) -> float:
     """A number alone is a number of seconds in other settings, and of days to who writes this."""
-    if not isinstance(value, str) or value.strip().isdigit():
-        raise ValueError('write a text with a unit, such as "12h" or "7d"')
-    seconds: float = DURATION.read(value)
-    return seconds
+    if isinstance(value, str) and value.strip()[-1:].isalpha():
+        with contextlib.suppress(ValueError):
+            seconds: float = DEADLINE.read(value)
+            return seconds
+    raise ValueError(
+        'write a text with a unit (m, h, d or w), such as "12h" or "7d": more than 0, and '
+        f"{spelt(LONGEST)} at the most"
+    )
 
 
 def _vulnerability(value: Any) -> Vulnerable:

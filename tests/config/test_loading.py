@@ -260,12 +260,19 @@ def test_a_file_that_is_not_toml_says_its_line(tmp_path: Path) -> None:
     assert _errors(path) == [f"{path}: is not TOML: Invalid value (at line 2, column 8)"]
 
 
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
+    path = _write(tmp_path, "\ufeff[server]\nprt = 1\n")
+    assert _errors(path)[0].startswith(f"{path}:2: server.prt: ")
+
+
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert _errors(tmp_path / "none.toml") == [
         f"{tmp_path / 'none.toml'}: cannot be read: No such file or directory"
     ]
     (tmp_path / "bad.toml").write_bytes(b"# \xff")
-    assert _errors(tmp_path / "bad.toml") == [f"{tmp_path / 'bad.toml'}: is not UTF-8 text"]
+    assert _errors(tmp_path / "bad.toml") == [
+        f"{tmp_path / 'bad.toml'}: is not UTF-8 text; save it as that"
+    ]
     deep = _write(tmp_path, "a = " + "[" * 100_000, "deep.toml")
     assert _errors(deep) == [f"{deep}: is nested too deeply"]
 

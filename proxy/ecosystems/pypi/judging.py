@@ -103,7 +103,8 @@ def _wrong_spec(text: str) -> str | None:
     try:
         spec = Requirement(text)
     except InvalidRequirement as error:
-        return f"{text!r} is no requirement (PEP 508): {str(error).splitlines()[0]}"
+        problem = str(error).splitlines()[0]
+        return f"{text!r} is no requirement (PEP 508), such as numpy>=1.26,<2: {problem}"
     if spec.extras or spec.url or spec.marker:
         return f"{text!r}: write a name and a version range alone, such as numpy<2"
     return None

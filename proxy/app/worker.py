@@ -34,6 +34,7 @@ from proxy.app.reporting import Reporting
 from proxy.app.siblings import meet
 from proxy.config import Settings
 from proxy.ecosystems import ECOSYSTEMS
+from proxy.errors import ConfigError
 from proxy.gateway.basis import Watched
 from proxy.gateway.crew import Crew
 from proxy.gateway.engine import Engine
@@ -227,7 +228,10 @@ class Worker:
         engine.gateway.configure(settings.mirrors)
         places = places_of(settings.advisories)
         if places is not None:
-            await engine.advising.read(places)
+            try:
+                await engine.advising.read(places)
+            except ConfigError as error:
+                raise ConfigError(f"[advisories]: {error}") from error
             beside(stack, engine.advising.run(places, settings.advisories.interval))
         beside(stack, engine.warming.run())
         return engine

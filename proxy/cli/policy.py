@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from proxy.advisories.store import load, places_of, unknown
+from proxy.advisories.store import fingerprint, load, places_of, unknown
 from proxy.cli.cache import Told, store_of
 from proxy.config import Settings
 from proxy.config.policies import doubts, listing_as, misfits, never_fitting, read_one
@@ -92,6 +92,7 @@ def _unheard(settings: Settings, now: float) -> Iterator[str]:
     if places is None:
         return
     try:
+        fingerprint(places)
         yield from unknown(places, now)
     except ConfigError as error:
         yield f"advisories are not known: {error}"

@@ -22,9 +22,9 @@ def half_pairs(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """A certificate without its key among *values*, or the other way round."""
     certificate, key = values["tls_certificate"], values["tls_key"]
     if certificate is not None and key is None:
-        yield "tls_key", "a certificate needs its key: write the file that it is in"
+        yield "tls_certificate", "a certificate needs its key: write its file as tls_key"
     if key is not None and certificate is None:
-        yield "tls_certificate", "a key needs its certificate: write the file that it is in"
+        yield "tls_key", "a key needs its certificate: write its file as tls_certificate"
 
 
 def _networks(value: Any) -> tuple[str, ...]:

@@ -7,24 +7,23 @@ line, key and what to write instead, and never with a secret.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from proxy.config.admin import open_doors
 from proxy.config.credentials import KINDS, Credential, resolve
 from proxy.config.declared import AUTH_FILE, OFFLINE, POLICY, SECTIONS
+from proxy.config.doubts import doubts_of
 from proxy.config.files import ConfigFile, paths
 from proxy.config.findings import DEFAULT, Findings
 from proxy.config.key import Key
 from proxy.config.listening import unsuitable
 from proxy.config.mirror_tables import MirrorTables, Policies
-from proxy.config.policies import doubts, read_all
+from proxy.config.policies import missing, read_all
 from proxy.config.settings import Settings, settings_of
 from proxy.config.written import made_file
-from proxy.core.model import Mirror
 from proxy.core.policy import Policy
 from proxy.errors import ConfigError
 
@@ -83,6 +82,7 @@ class _Loading:
         self._made = made
         self._flags = flags
         self._files: list[ConfigFile] = []
+        self._named: dict[str, str] = {}  # credentials, right or wrong, and where they are given
         self._found = Findings()
 
     def run(self, path: Path | None) -> Loaded:
@@ -100,29 +100,36 @@ class _Loading:
             *(("admin", *one) for one in open_doors(sections["admin"], credentials)),
         )
         for section, name, problem in together:
+            if (
+                name == "credentials"
+                and sections[section][name] in self._named.keys() - credentials
+            ):
+                continue  # what is wrong with them has been said
             dotted = f"{section}.{name}"
             self._found.wrong.append(f"{self._found.origins[dotted]}: {dotted}: {problem}")
+        by_name = read_all(path, self._found)
         policies = Policies(
-            by_name=read_all(path, self._found),
-            default=self._value("policy", POLICY),
+            by_name=by_name,
+            default=self._policy(by_name),
             advised=sections["advisories"]["osv"] is not None,
         )
         offline = self._value("offline", OFFLINE) is True
-        tables = MirrorTables(self._files, credentials, policies, self._found, offline=offline)
+        tables = MirrorTables(self._files, self._named, policies, self._found, offline=offline)
         layers = sections["cache"]["path"] or ()
         mirrors, written = tables.read(
             *(made_file(one, self._made, self._found) for one in layers[:1])
         )
         if self._found.wrong:
             raise ConfigError("\n".join(self._found.wrong))
-        self._doubt(policies.by_name.values(), mirrors)
+        origins = self._found.origins
+        self._found.doubtful += doubts_of(sections, origins, by_name.values(), mirrors)
         return Loaded(
             settings=settings_of(
                 sections,
                 auth_file,
                 credentials,
                 mirrors,
-                policies.by_name,
+                by_name,
                 written=written,
                 doubts=tuple(self._found.doubtful),
             ),
@@ -131,11 +138,14 @@ class _Loading:
             files=tuple(file.path for file in self._files),
         )
 
-    def _doubt(self, policies: Iterable[Policy], mirrors: Sequence[Mirror]) -> None:
-        for policy in sorted(policies, key=attrgetter("name")):
-            having = (one for one in mirrors if one.policy and one.policy.name == policy.name)
-            kinds = sorted({one.type for one in having})
-            self._found.doubtful += doubts(policy, kinds)
+    def _policy(self, known: Mapping[str, Policy]) -> str | None:
+        """The name of the policy for all mirrors; where it is none, no mirror is to blame."""
+        name: str | None = self._value("policy", POLICY)
+        problem = None if name is None else missing(name, known)
+        if problem is None:
+            return name
+        self._found.wrong.append(f"{self._found.origins['policy']}: policy: {problem}")
+        return None
 
     def _read(self, path: Path) -> None:
         file = self._found.caught(lambda: ConfigFile.read(path))
@@ -200,7 +210,6 @@ class _Loading:
 
     def _credentials(self) -> dict[str, Credential]:
         found: dict[str, Credential] = {}
-        given_at: dict[str, str] = {}
         for file in self._files:
             tables = file.content.get("credentials", {})
             if not isinstance(tables, dict):
@@ -211,10 +220,10 @@ class _Loading:
             for name, table in tables.items():
                 at = file.at("credentials", name)
                 where = f"{at}: credentials.{name}"
-                if name in given_at:
-                    self._found.wrong.append(f"{where}: is already given at {given_at[name]}")
+                if name in self._named:
+                    self._found.wrong.append(f"{where}: is already given at {self._named[name]}")
                     continue
-                given_at[name] = at
+                self._named[name] = at
                 credential = self._credential(name, table, file)
                 if credential is not None:
                     found[name] = credential

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from proxy.config import active
 from proxy.config import mirrors as checks
-from proxy.config.credentials import Credential
 from proxy.config.declared import MIRROR, REQUIRED
 from proxy.config.files import ConfigFile
 from proxy.config.findings import DEFAULT, Findings
 from proxy.config.key import Key
-from proxy.config.policies import NONE, asking_of_vulnerabilities, filtered, misfits
+from proxy.config.policies import asking_of_vulnerabilities, filtered, misfits, missing
 from proxy.config.settings import DEFAULT_MIRRORS, mirror_of
 from proxy.config.written import Written, frozen, shown
 from proxy.core.model import Mirror
@@ -61,13 +60,14 @@ class MirrorTables:
     def __init__(
         self,
         files: Sequence[ConfigFile],
-        credentials: Mapping[str, Credential],
+        credentials: Collection[str],
         policies: Policies,
         found: Findings,
         *,
         offline: bool,
     ) -> None:
-        """What is found goes into *found*; mirrors may refer to *credentials* and *policies*.
+        """What is found goes into *found*; mirrors may refer to *credentials*, which are names, and
+        to *policies*.
 
         *offline*: all of them are.
         """
@@ -167,13 +167,10 @@ class MirrorTables:
             return None  # the policy for all cannot be about files of which nothing is known
         key = "exclude" if named is None and values["exclude"] else "policy"
         name = named or (self._policies.default if kind != "files" else None)
-        policy = None
-        if name is not None and name != NONE:
-            policy = self._policies.by_name.get(name)
-            if policy is None:
-                known = ", ".join(sorted(self._policies.by_name)) or "none"
-                self._wrong(table, "policy", f"there is no policy {name!r}; known: {known}")
-                return None
+        if name is not None and (problem := missing(name, self._policies.by_name)):
+            self._wrong(table, "policy", problem)
+            return None
+        policy = None if name is None else self._policies.by_name.get(name)
         shown = f"{kind}/{values['name']}"
         whole = filtered(policy, shown, values["exclude"], values["include"])
         for problem in misfits(whole, kind) if whole is not None else ():
@@ -205,9 +202,7 @@ def _called(table: Mapping[str, Any]) -> str:
     return f"mirror {name}" if good else "mirror"
 
 
-def _problems(
-    values: Mapping[str, Any], credentials: Mapping[str, Credential]
-) -> Iterator[tuple[str, str]]:
+def _problems(values: Mapping[str, Any], credentials: Collection[str]) -> Iterator[tuple[str, str]]:
     """Keys of a mirror with what is wrong about their values, which are of the right kinds."""
     name, kind, source = values["name"], values["type"], values["source"]
     if name is not None and (problem := checks.wrong_name(name)):

@@ -91,6 +91,15 @@ def _read(file: ConfigFile) -> Policy:
     return policy
 
 
+def missing(name: str, policies: Mapping[str, Policy]) -> str | None:
+    """What is to be said of the *name* of a policy that is none of *policies*; None: it is one."""
+    if name == NONE or name in policies:
+        return None
+    known = ", ".join(sorted(policies)) or "none"
+    where = f"{FOLDER}/<name>.toml beside the main file"
+    return f"there is no policy {name!r}; known: {known}; each is a file {where}"
+
+
 def filtered(
     policy: Policy | None, mirror: str, exclude: Sequence[str], include: Sequence[str]
 ) -> Policy | None:

@@ -192,8 +192,12 @@ def test_a_certificate_without_its_key_is_an_error_at_the_start(tmp_path: Path) 
     made, _ = certificate(tmp_path / "tls", "first")
     _, other = certificate(tmp_path / "tls", "other")
     for name, settings, said in (
-        ("one", {"tls_certificate": str(made)}, "server.tls_key: a certificate needs its key"),
-        ("two", {"tls_key": str(other)}, "server.tls_certificate: a key needs its certificate"),
+        (
+            "one",
+            {"tls_certificate": str(made)},
+            "server.tls_certificate: a certificate needs its key",
+        ),
+        ("two", {"tls_key": str(other)}, "server.tls_key: a key needs its certificate"),
         (
             "three",
             {"tls_certificate": str(made), "tls_key": str(other)},

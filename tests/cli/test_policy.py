@@ -205,3 +205,7 @@ def test_the_check_of_a_configuration_warns_of_what_is_called_otherwise(
     result = CliRunner().invoke(app, ["check-config", str(config)])
     assert result.exit_code == 0
     assert "Warning: advisories are not known: " in result.stdout
+    overlay.unlink()
+    config.write_text(config.read_text().replace(f'overlay = "{overlay}"', ""))
+    result = CliRunner().invoke(app, ["check-config", str(config)])
+    assert f"Warning: advisories are not known: {tmp_path}/osv" in result.stdout

@@ -57,16 +57,16 @@ def test_only_a_bearer_will_do(tmp_path: Path, table: str) -> None:
     [
         (
             'listen = "127.0.0.1:1"\ntls_certificate = "{file}"',
-            "tls_key: a certificate needs its key",
+            r"pkgproxy\.toml:3: admin.tls_certificate: a certificate needs its key",
         ),
-        ('listen = "127.0.0.1:1"\ntls_key = "{file}"', "tls_certificate: a key needs its"),
+        ('listen = "127.0.0.1:1"\ntls_key = "{file}"', "3: admin.tls_key: a key needs its"),
         ('tls_key = "{file}"\ntls_certificate = "{file}"', "it is for admin.listen"),
     ],
 )
 def test_a_certificate_has_its_key_and_its_address(tmp_path: Path, keys: str, problem: str) -> None:
     file = tmp_path / "any.pem"
     file.touch()
-    with pytest.raises(ConfigError, match=f"admin.*{problem}"):
+    with pytest.raises(ConfigError, match=problem):
         _read(tmp_path, f"[admin]\n{keys.format(file=file)}\n")
 
 

@@ -255,6 +255,19 @@ def test_each_error_says_where_and_what_to_write(
     assert [error.partition(f"{path}:")[2].partition(":")[0] for error in found] == [str(line)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"policy = 'lazy'\n{MIRROR_TABLE}{MIRROR_TABLE.replace('lab', 'lob')}",
+        f"[credentials.lazy]\nkind = 'bearer'\n{MIRROR_TABLE}credentials = 'lazy'",
+        "[credentials.lazy]\nkind = 'bearer'\n[admin]\nsocket = '/s'\ncredentials = 'lazy'",
+    ],
+)
+def test_what_only_refers_to_what_is_wrong_is_not_to_blame(tmp_path: Path, text: str) -> None:
+    (error,) = _errors(_write(tmp_path, text))
+    assert error.startswith(f"{tmp_path / 'pkgproxy.toml'}:1: ")
+
+
 def test_a_file_that_is_not_toml_says_its_line(tmp_path: Path) -> None:
     path = _write(tmp_path, "[server]\nport = = 1\n")
     assert _errors(path) == [f"{path}: is not TOML: Invalid value (at line 2, column 8)"]
@@ -381,4 +394,31 @@ def test_platforms_of_a_run_that_nobody_has_are_told_with_their_line(
         return
     (doubt,) = doubts
     assert doubt.startswith(f"{path}:5: mirror lab, platforms: ")
+    assert words in doubt
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('[cache]\nmax_size = "100"', "cache.max_size: 100 bytes have hardly room"),
+        ("[cache]\nmax_size = '100GB'", None),
+        (
+            '[access]\npublic = ["conda/lba"]',
+            "no mirror is called conda/lba: did you mean conda/lab?",
+        ),
+        ('[access]\npublic = ["lob"]', "access.public: no mirror is called lob: "),
+        ('[access]\npublic = ["conda/lab", "pypi/*", "*"]', None),
+        ("[access]\npublic = []", None),
+    ],
+)
+def test_what_has_no_effect_that_anybody_wants_is_doubted(
+    tmp_path: Path, table: str, words: str | None
+) -> None:
+    path = _write(tmp_path, f"{table}\n{MIRROR_TABLE}")
+    doubts = load(path, {}).settings.doubts
+    if words is None:
+        assert not doubts
+        return
+    (doubt,) = doubts
+    assert doubt.startswith(f"{path}:2: ")
     assert words in doubt

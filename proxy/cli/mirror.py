@@ -79,10 +79,10 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make a mirror, and serve it at once; --set mode=active has it fetch ahead."""
-    from proxy.cli.remote import refusing  # noqa: PLC0415
+    from proxy.cli.remote import refusing, split  # noqa: PLC0415
 
-    kind, _, name = mirror.partition("/")
     with refusing():
+        kind, name = split(mirror)
         values = {"type": kind, "name": name, "source": source, **_values(settings)}
         made = _remote(context).post("mirrors", body=values)
         say(made, as_json, [f"{made['definition']['key']} is made."])

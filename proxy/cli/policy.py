@@ -49,6 +49,10 @@ def checked(path: Path) -> Told:
 
     Raises ConfigError where it is malformed, or fits none.
     """
+    if not path.suffix and not path.exists():
+        raise ConfigError(
+            f"{path}: is no file; write a policy's path, such as policies/{path}.toml"
+        )
     policy = read_one(path)
     problems = {kind: list(misfits(policy, kind)) for kind in ECOSYSTEMS if kind != "files"}
     fitting = [kind for kind, found in problems.items() if not found]

@@ -225,6 +225,14 @@ def _refused(status: int, content: bytes) -> NoReturn:
     raise RemoteError(message, exit_status)
 
 
+def split(key: str) -> tuple[str, str]:
+    """A mirror's type and name. Raises ConfigError."""
+    kind, _, name = key.partition("/")
+    if not kind or not name:
+        raise ConfigError(f"{key}: write a mirror as <type>/<name>, such as conda/main")
+    return kind, name
+
+
 def assigned(text: str) -> tuple[str, Any]:
     """What `key=value` says: the value is TOML, or a text without quotes. Raises ConfigError."""
     name, is_one, value = text.partition("=")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 
 from proxy.config import Settings
 from proxy.config.kinds import DEADLINE
-from proxy.core.tokens import Token
+from proxy.core.tokens import Action, Token, scope_of
 from proxy.errors import ConfigError
 from proxy.storage.token_file import TokenFile
 from proxy.storage.token_making import make
@@ -20,6 +21,16 @@ def created(settings: Settings, name: str, scopes: Iterable[str], expires: str |
     holds_for = None if expires is None else _duration(expires)
     file = TokenFile(settings.token_file)
     return make(file, name, scopes, now=time.time(), holds_for=holds_for).text
+
+
+def doubts(settings: Settings, scopes: Iterable[str]) -> Iterator[str]:
+    """Which of *scopes* are for no mirror that there is, or for what is not done here."""
+    for scope in map(scope_of, scopes):
+        if scope.action is Action.WRITE:
+            yield f"{scope}: nothing can be uploaded here, so that it allows nothing"
+        elif not any(fnmatchcase(one.key, scope.pattern) for one in settings.mirrors):
+            known = ", ".join(one.key for one in settings.mirrors)
+            yield f"{scope}: there is no mirror like {scope.pattern}; known are {known}"
 
 
 def revoked(settings: Settings, name: str) -> None:

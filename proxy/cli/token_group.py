@@ -19,9 +19,7 @@ def token_create(
     name: Annotated[str, typer.Argument(help="What the token is called in lists and logs.")],
     scope: Annotated[
         list[str] | None,
-        typer.Option(
-            help="read, write (with :<type>/<name>, or all), metrics, admin; may be repeated."
-        ),
+        typer.Option(help="read (with :<type>/<name>, or all), metrics, admin; may be repeated."),
     ] = None,
     expires: Annotated[
         str | None, typer.Option(help="How long it holds, such as 90d; without: for ever.")
@@ -35,8 +33,11 @@ def token_create(
 
     with refusing():
         settings = load(config, os.environ).settings
-        text = token.created(settings, name, scope or ["read"], expires)
+        scopes = scope or ["read"]
+        text = token.created(settings, name, scopes, expires)
         say({"name": name, "text": text}, as_json, [text])
+        for doubt in token.doubts(settings, scopes):
+            typer.echo(f"Warning: {doubt}", err=True)
     typer.echo("Keep it now: it is stored nowhere and cannot be shown again.", err=True)
 
 

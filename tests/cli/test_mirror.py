@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.cli.remote import Exit, assigned, door
+from proxy.cli.remote import Exit, assigned, door, split
 from proxy.cli.runs import INTERRUPTED, finished
 from proxy.errors import ConfigError
 from proxy.mirror.port import Counts
@@ -127,6 +127,7 @@ def test_a_mirror_from_its_making_to_its_end(lab: Lab) -> None:
         (("run", "conda/fixed"), Exit.CONFLICT),
         (("delete", "conda/fixed", "--yes"), Exit.CONFLICT),
         (("create", "conda/x", "not a url"), Exit.WRONG),
+        (("create", "x", "https://host.example.org/"), Exit.WRONG),
         (("create", "conda/x", "https://host.example.org/", "--set", "nwest=1"), Exit.WRONG),
         (("create", "conda/x", "https://host.example.org/", "--set", "newest"), Exit.WRONG),
         (("report", "conda/fixed"), Exit.MISSING),
@@ -211,6 +212,13 @@ def test_the_cache_is_looked_up_and_purged(lab: Lab) -> None:
 )
 def test_settings_are_toml_or_plain_text(text: str, value: object) -> None:
     assert assigned(text) == (text.partition("=")[0], value)
+
+
+@pytest.mark.parametrize("key", ["x", "conda/", "/x"])
+def test_a_mirror_is_named_with_its_type(key: str) -> None:
+    assert split("conda/pkgs/main") == ("conda", "pkgs/main")
+    with pytest.raises(ConfigError, match="such as conda/main"):
+        split(key)
 
 
 def test_a_token_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:

@@ -24,6 +24,13 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
+def test_a_policy_is_checked_by_its_path(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"write a policy's path, such as policies/house\.toml"):
+        checked(Path("house"))
+    (tmp_path / "house").write_text(f'{RULE}deny = {{ names = ["a"] }}')
+    assert checked(tmp_path / "house").values["summary"]
+
+
 def test_a_rule_that_is_over_is_told(tmp_path: Path) -> None:
     text = RULE + 'deny = { names = ["a"] }\nexpires = '
     told = checked(written(tmp_path, text + "2020-01-01"))

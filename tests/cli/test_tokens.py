@@ -79,3 +79,21 @@ def test_what_is_wrong_is_said_and_changes_nothing(
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not list(kept(tmp_path))
+
+
+def test_a_scope_that_allows_nothing_is_told(tmp_path: Path) -> None:
+    scopes = (
+        "--scope",
+        "read:lab",
+        "--scope",
+        "write",
+        "--scope",
+        "read:conda/*",
+        "--scope",
+        "read",
+    )
+    made = run(tmp_path, "create", "farm", *scopes)
+    assert made.returncode == 0
+    warnings = [line for line in made.stderr.splitlines() if line.startswith("Warning: ")]
+    assert [line.split()[1] for line in warnings] == ["read:lab:", "write:"]
+    assert "known are conda/conda-forge" in warnings[0]

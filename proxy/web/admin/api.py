@@ -31,6 +31,7 @@ _OURS: tuple[tuple[type[ProxyError], int, str], ...] = (
     (UnknownToken, 404, "No such token"),
     (UnknownPolicy, 404, "No such policy"),
 )
+_OF_MIRRORS = "/api/v1/mirrors/"
 _PHRASES = {404: "There is no such path", 405: "Method not allowed", 413: "Too large"}
 
 
@@ -110,11 +111,13 @@ def refusal(error: ProxyError) -> Problem:
     return Problem(status=status, title=title, detail=told.detail, reason=title, headers=headers)
 
 
-def unrouted(error: web.HTTPException) -> Problem:
-    """What to answer where the router found nothing."""
+def unrouted(error: web.HTTPException, path: str) -> Problem:
+    """What to answer where the router found nothing at *path*."""
     title = _PHRASES.get(error.status, error.reason)
     headers = {"Allow": error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
     detail = f"{title}; {DESCRIPTION} lists what there is"
+    if path.startswith(_OF_MIRRORS):
+        detail += "; a mirror is <type>%2F<name> in a path, its slashes escaped"
     return Problem(status=error.status, title=title, detail=detail, reason=title, headers=headers)
 
 

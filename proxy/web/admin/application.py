@@ -80,7 +80,7 @@ def _telling(shell: Shell, crashed: Crashed) -> Middleware:
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            told = unrouted(error)
+            told = unrouted(error, request.path)
         except Exception as error:  # noqa: BLE001 - the supervisor of this request
             crashed(request.path, error)
             title = "Internal error"

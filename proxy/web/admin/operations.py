@@ -82,7 +82,17 @@ def query_of(operation: Operation, given: list[tuple[str, str]]) -> Any:
     try:
         return msgspec.convert(values, operation.query, strict=False)
     except msgspec.ValidationError as error:
-        raise RequestError(f"the query is wrong: {error}") from error
+        raise RequestError(f"the query is wrong: {error}{_words(operation, str(error))}") from error
+
+
+def _words(operation: Operation, problem: str) -> str:
+    """What may be written for the parameter that *problem* is about, where that is a few words."""
+    for one in msgspec_fields(operation.query):
+        if problem.endswith(f"`$.{one.encode_name}`"):
+            for kind in getattr(one.type, "types", (one.type,)):
+                if isinstance(kind, msgspec.inspect.EnumType):
+                    return f"; write {' or '.join(str(word.value) for word in kind.cls)}"
+    return ""
 
 
 def body_of(operation: Operation, content: bytes) -> Any:

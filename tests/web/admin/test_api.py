@@ -116,6 +116,22 @@ def test_refusals_are_as_described(
     play(tmp_path, script)
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/events?sort=often", "write refusal or integrity or upstream"),
+        ("/overview?seconds=x", "Expected `float`, got `str` - at `$.seconds`"),
+        ("/mirrors/conda/lab", "<type>%2F<name>"),
+    ],
+)
+def test_a_refusal_says_what_to_write(tmp_path: Path, path: str, words: str) -> None:
+    async def script(desk: Desk) -> None:
+        told = await (await desk.client.get(API + path)).json(content_type=None)
+        assert words in told["detail"]
+
+    play(tmp_path, script)
+
+
 def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         url = f"{API}/cache/purge"

@@ -63,8 +63,10 @@ def remarked(advisory: Advisory, ecosystem: str, name: str, remarks: Sequence[Re
 
 def _remark(where: str, table: Any) -> Remark:
     known = {"id", "status", "packages", "until", "reason"}
-    if not isinstance(table, dict) or not table.keys() <= known:
-        raise ConfigError(f"{where}: known are {', '.join(sorted(known))}")
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}: write a table, [[advisory]]")
+    if odd := sorted(table.keys() - known):
+        raise ConfigError(f"{where}, {odd[0]}: known are {', '.join(sorted(known))}")
     name, status = table.get("id"), table.get("status")
     states = [one.value for one in Status]
     if not isinstance(name, str) or not name:

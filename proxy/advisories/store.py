@@ -16,18 +16,19 @@ import struct
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
-from itertools import chain
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from proxy.advisories.overlay import read_overlay, remarked
+from proxy.advisories.overlay import Remark, read_overlay, remarked
 from proxy.config.settings import AdvisorySettings
 from proxy.core.advisories import Advisories, Advisory, Packed
-from proxy.core.osv import Record, gathered, read
+from proxy.core.osv import Record, gathered, normalised, read
 from proxy.errors import ConfigError
 
 LARGEST = 8 << 20
@@ -91,24 +92,44 @@ def load(places: Places, now: float) -> Mapping[str, Advisories]:
     }
 
 
-def unknown(places: Places, now: float) -> Iterator[str]:
-    """The operator's remarks that hold at *now* and are about an id that no advisory has, with
-    those that are nearest to it. Raises ConfigError.
+def unheard(places: Places, now: float) -> Iterator[str]:
+    """Which of the operator's remarks do not count at *now*: they are over, or about an id that no
+    advisory has, or about packages that theirs is not about. Raises ConfigError, also where
+    advisories are not there or other files of the operator's are wrong.
     """
-    remarks = [] if places.overlay is None else read_overlay(places.overlay, now)
-    if not remarks:
-        return
-    known = gathered(_read(name, body) for name, body in bodies(places.path))
-    tables = [advisories.by_name.values() for advisories in known.values()]
-    found = chain.from_iterable(chain.from_iterable(tables))
-    ids = {name for one in found for name in (one.id, *one.aliases)}
+    fingerprint(places)
+    if places.conda_names is not None:
+        _conda_names(places.conda_names)
+    every = [] if places.overlay is None else read_overlay(places.overlay, -math.inf)
+    for remark in every:
+        if remark.until is not None and remark.until <= now:
+            day = datetime.fromtimestamp(remark.until, UTC).date()
+            yield f"{remark.where}: ended on {day}: it no longer counts"
+    remarks = [one for one in every if one.until is None or now < one.until]
+    if remarks:
+        yield from _misdirected(remarks, gathered(_read(*one) for one in bodies(places.path)))
+
+
+def _misdirected(remarks: Sequence[Remark], known: Mapping[str, Advisories]) -> Iterator[str]:
+    about: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    for ecosystem, advisories in known.items():
+        for name, some in advisories.by_name.items():
+            for one in some:
+                for id_ in (one.id, *one.aliases):
+                    about[id_].add((ecosystem, name))
     for remark in remarks:
-        if remark.id not in ids:
+        if remark.id not in about:
             database = remark.id.partition("-")[0]
-            alike = sorted(one for one in ids if one.startswith(f"{database}-"))
+            alike = sorted(id_ for id_ in about if id_.startswith(f"{database}-"))
             near = get_close_matches(remark.id, alike, 2, _LIKENESS)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             yield f"{remark.where}: no advisory that counts is called {remark.id}{hint}"
+            continue
+        its = about[remark.id]
+        names = ", ".join(sorted({name for _, name in its}))
+        for package in remark.packages:
+            if not any(normalised(ecosystem, package) == name for ecosystem, name in its):
+                yield f"{remark.where}: {remark.id} is not about {package}; it is about {names}"
 
 
 def ending(places: Places, now: float) -> float:

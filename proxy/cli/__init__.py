@@ -166,7 +166,7 @@ def check_config(
     file: Annotated[Path, typer.Argument(help="Configuration file (TOML).")],
 ) -> None:
     """Check a configuration file, those of conf.d beside it, and the policies."""
-    from proxy.cli.policy import standing  # noqa: PLC0415
+    from proxy.cli.standing import standing  # noqa: PLC0415
     from proxy.config import load  # noqa: PLC0415
 
     try:

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from proxy.advisories.store import fingerprint, load, places_of, unknown
+from proxy.advisories.store import load, places_of
 from proxy.cli.cache import Told, store_of
 from proxy.config import Settings
 from proxy.config.policies import doubts, listing_as, misfits, never_fitting, read_one
@@ -77,29 +77,6 @@ def checked(path: Path) -> Told:
             "warnings": doubtful,
         },
     )
-
-
-def standing(settings: Settings, now: float) -> Iterator[str]:
-    """For which mirrors each policy is, which of its rules are over at *now*, and what of all that
-    is configured is likely to be a mistake.
-    """
-    for name, policy in sorted(settings.policies.items()):
-        mirrors = [one.key for one in settings.mirrors if one.policy and one.policy.name == name]
-        yield f"policy {name}: {', '.join(mirrors) or 'no mirror has it'}"
-        yield from (f"policy {name}: {line}" for line in ended(policy, now))
-    yield from (f"Warning: {one}" for one in (*settings.doubts, *_unheard(settings, now)))
-
-
-def _unheard(settings: Settings, now: float) -> Iterator[str]:
-    """What of the advisories will not count as it is written."""
-    places = places_of(settings.advisories)
-    if places is None:
-        return
-    try:
-        fingerprint(places)
-        yield from unknown(places, now)
-    except ConfigError as error:
-        yield f"advisories are not known: {error}"
 
 
 def summed_up(settings: Settings, name: str) -> Iterator[str]:

@@ -53,6 +53,10 @@ class AuthFile:
     def __repr__(self) -> str:
         return f"<AuthFile {self._path} {sorted(self._entries)}>"
 
+    def check(self) -> None:
+        """Read it now. Raises ConfigError."""
+        self._reload()
+
     def find(self, host: str) -> FileCredential | None:
         """The credential for *host*: its own, else the longest wildcard. Raises ConfigError."""
         self._reload()

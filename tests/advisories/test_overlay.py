@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.advisories.overlay import read_overlay
-from proxy.advisories.store import Places, load
+from proxy.advisories.store import Places, load, unheard
 from proxy.core.advisories import Status
 from proxy.errors import ConfigError
 from tests.advisories.test_store import NOW, write
@@ -72,7 +72,7 @@ def test_what_is_malicious_stays_so_under_any_name(tmp_path: Path) -> None:
     ("text", "word"),
     [
         ("[advisory]\nid = 1", "tables"),
-        ("advisory = [1]", "known are"),
+        ("advisory = [1]", r"advisory 1: write a table"),
         ('[[advisory]]\nid = "X"', "status"),
         ('[[advisory]]\nid = "X"\nstatus = "fine"', "mitigated"),
         ('[[advisory]]\nstatus = "active"', "id"),
@@ -83,7 +83,7 @@ def test_what_is_malicious_stays_so_under_any_name(tmp_path: Path) -> None:
         ('[[advisory]]\nid = "X"\nstatus = "active"\npackages = []', "packages"),
         ('[[advisory]]\nid = "X"\nstatus = "active"\npackages = [1]', "packages"),
         ('[[advisory]]\nid = "X"\nstatus = "active"\npackages = "a"', "packages"),
-        ('[[advisory]]\nid = "X"\nstate = "active"', "known are"),
+        ('[[advisory]]\nid = "X"\nstate = "active"', "advisory 1, state: known are"),
         (REMARK + '[[advisory]]\nid = "X"', "advisory 2, status"),
         ("nonsense", "cannot be read"),
     ],
@@ -99,3 +99,39 @@ def test_a_bad_overlay_says_what_and_where(tmp_path: Path, text: str, word: str)
 def test_an_overlay_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"overlay\.toml.*No such file"):
         read_overlay(tmp_path / "overlay.toml", NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "words"),
+    [
+        (REMARK, NOW, None),
+        (REMARK, END, "advisory 1: ended on 2027-06-01: it no longer counts"),
+        (REMARK.replace("2026-1", "2026-2"), NOW, "called CVE-2026-2; did you mean CVE-2026-1?"),
+        (
+            REMARK.replace("Sample", "smaple"),
+            NOW,
+            "CVE-2026-1 is not about smaple; it is about sam",
+        ),
+    ],
+)
+def test_a_remark_that_does_not_count_is_told(
+    tmp_path: Path, text: str, now: float, words: str | None
+) -> None:
+    write(tmp_path / "osv", one=osv({"introduced": "0"}, aliases=["CVE-2026-1"]))
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text(text)
+    told = list(unheard(Places(path=tmp_path / "osv", overlay=overlay), now))
+    if words is None:
+        assert not told
+        return
+    (line,) = told
+    assert line.startswith(f"{overlay}: advisory 1: ")
+    assert words in line
+
+
+def test_a_table_of_names_that_is_none_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "osv", one=osv({"introduced": "0"}))
+    names = tmp_path / "names.json"
+    names.write_text("[1]")
+    with pytest.raises(ConfigError, match=r"names\.json: write a table"):
+        list(unheard(Places(path=tmp_path / "osv", conda_names=names), NOW))

@@ -216,3 +216,24 @@ def test_the_check_of_a_configuration_warns_of_what_is_called_otherwise(
     config.write_text(config.read_text().replace(f'overlay = "{overlay}"', ""))
     result = CliRunner().invoke(app, ["check-config", str(config)])
     assert f"Warning: advisories are not known: {tmp_path}/osv" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "auth_file: there is no file "),
+        ("{", "auth_file: "),
+        ('{"c.example.org": {"Token": "x"}}', "c.example.org: 'Token' is none of BearerToken"),
+        ('{"c.example.org": {"BearerToken": "x"}}', None),
+    ],
+)
+def test_the_check_of_a_configuration_reads_the_file_of_credentials(
+    config: Path, tmp_path: Path, content: str | None, words: str | None
+) -> None:
+    path = tmp_path / "auth.json"
+    if content is not None:
+        path.write_text(content)
+    config.write_text(f'auth_file = "{path}"\n{config.read_text()}')
+    told = CliRunner().invoke(app, ["check-config", str(config)]).stdout
+    assert ("Warning: " in told) == (words is not None)
+    assert words is None or words in told

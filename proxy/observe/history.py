@@ -25,10 +25,10 @@ FINE_KEPT = 241
 COARSE_KEPT = 1009
 """How many are kept: an hour and a week, and one to count from."""
 
-_HITS = {Result.HIT, Result.STALE, Result.UPDATING, Result.REVALIDATED}
+HITS = {Result.HIT, Result.STALE, Result.UPDATING, Result.REVALIDATED}
 """The results for which the body came from here."""
 
-_APART = {Result.NONE, Result.REFUSED}
+APART = {Result.NONE, Result.REFUSED}
 """The results in which the cache had no part."""
 
 
@@ -117,9 +117,9 @@ def _counts(name: str, labels: Mapping[str, str]) -> Iterator[str]:
         case "pkgproxy_requests_total":
             result = labels["result"]
             yield "requests"
-            if result not in _APART:
+            if result not in APART:
                 yield "cacheable"
-            if result in _HITS:
+            if result in HITS:
                 yield "hits"
             if result == Result.REFUSED:
                 yield "refused"
@@ -127,7 +127,7 @@ def _counts(name: str, labels: Mapping[str, str]) -> Iterator[str]:
                 yield "failed"
         case "pkgproxy_response_bytes_total":
             yield "bytes_sent"
-            if labels["result"] in _HITS:
+            if labels["result"] in HITS:
                 yield "bytes_hit"
         case "pkgproxy_upstream_bytes_total":
             yield "bytes_fetched"

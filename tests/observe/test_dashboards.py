@@ -13,6 +13,7 @@ import yaml
 
 from proxy.core.cache_status import Result
 from proxy.observe.families import METRICS, Kind
+from proxy.observe.history import APART, HITS
 
 CONFIG = Path(__file__).parents[2] / "config"
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -74,6 +75,15 @@ def test_results_that_are_named_exist() -> None:
         for label, value in LABEL.findall(expression):
             if label == "result":
                 assert set(value.split("|")) <= known, expression
+
+
+@pytest.mark.parametrize("path", ["README.md", "config/grafana-dashboard.json"])
+def test_the_hit_ratio_is_everywhere_that_of_the_pages(path: str) -> None:
+    text = (CONFIG.parent / path).read_text().replace('\\"', '"')
+    ratio = re.search(r'result=~"([a-z|]+)"[^/]*/ sum.*?result!~"([a-z|]+)"', text, re.DOTALL)
+    assert ratio is not None
+    named = [{Result(word) for word in words.split("|")} for words in ratio.groups()]
+    assert named == [HITS, APART]
 
 
 def test_a_counter_is_never_shown_as_it_stands() -> None:

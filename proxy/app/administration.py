@@ -99,6 +99,7 @@ class Administration:
             mirrors=mirrors,
             ask=engine.explain,
             families=metrics.families,
+            advised=lambda: settings().advisories.osv is not None,
         )
         cache = CacheDesk(
             Upkeep(ports.catalog, ports.blobs), mirrors, Verifying(settings().cache).run

@@ -132,9 +132,9 @@ def compared(settings: Settings, old: str, new: str, mirror: str) -> tuple[Diffe
     Raises ConfigError, BadIndex, StorageError.
     """
     policies = named(settings, old), named(settings, new)
-    one = mirror_of(settings, mirror)
+    one, advised = mirror_of(settings, mirror), settings.advisories.osv is not None
     for policy in policies:
-        if problems := list(misfits(policy, one.type)):
+        if problems := list(misfits(policy, one.type, advised=advised)):
             raise ConfigError("\n".join(problems))
     listing = tuple(listing_as(policy, one.policy) for policy in policies)
     question = Question(mirror=one, policies=listing, changed=True)

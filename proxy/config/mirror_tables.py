@@ -12,7 +12,7 @@ from proxy.config.declared import MIRROR, REQUIRED
 from proxy.config.files import ConfigFile
 from proxy.config.findings import DEFAULT, Findings
 from proxy.config.key import Key
-from proxy.config.policies import asking_of_vulnerabilities, filtered, misfits, missing
+from proxy.config.policies import filtered, misfits, missing
 from proxy.config.settings import DEFAULT_MIRRORS, mirror_of
 from proxy.config.written import Written, frozen, shown
 from proxy.core.model import Mirror
@@ -23,10 +23,6 @@ _EXAMPLES = {
     "name": '"conda-forge"',
     "source": '"https://conda.anaconda.org/conda-forge"',
 }
-
-_UNADVISED = (
-    "of no package it would be known whether it has vulnerabilities; set osv under [advisories]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +169,9 @@ class MirrorTables:
         policy = None if name is None else self._policies.by_name.get(name)
         shown = f"{kind}/{values['name']}"
         whole = filtered(policy, shown, values["exclude"], values["include"])
-        for problem in misfits(whole, kind) if whole is not None else ():
-            self._wrong(table, key, problem)
-        if whole is not None and not self._policies.advised:
-            for rule in asking_of_vulnerabilities(whole, kind):
-                self._wrong(table, key, f"policy {whole.name}, rule {rule}: {_UNADVISED}")
+        if whole is not None:
+            for problem in misfits(whole, kind, advised=self._policies.advised):
+                self._wrong(table, key, problem)
         return whole
 
     def _wrong(self, table: _Table, key: str, problem: str) -> None:

@@ -46,6 +46,9 @@ EXCLUDE = "exclude"
 RESERVED = frozenset({EXCLUDE, MALICIOUS.name, ABSENT.name, UNRULED.rule, UNLISTED})
 """Names of rules that no file has: people and the gate know the proxy's own by them."""
 
+_UNADVISED = (
+    "of no package it would be known whether it has vulnerabilities; set osv under [advisories]"
+)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _TOP = ("description", "default", "blocked", "rule", "override")
 _RULE = ("name", "allow", "deny", "warn", "reason", "expires", "types")
@@ -121,8 +124,18 @@ def listing_as(policy: Policy, mirrors: Policy | None) -> Policy:
     return replace(policy, overrides=(*refusing, *policy.overrides))
 
 
-def misfits(policy: Policy, kind: str) -> Iterator[str]:
-    """What mirrors of type *kind* cannot do of *policy*, and what to write instead."""
+def misfits(policy: Policy, kind: str, *, advised: bool = True) -> Iterator[str]:
+    """What mirrors of type *kind* cannot do of *policy*, and what to write instead, each once.
+
+    *advised*: it is known where advisories are.
+    """
+    yield from dict.fromkeys(_misfits(policy, kind))
+    if not advised:
+        for rule in _asking_of_vulnerabilities(policy, kind):
+            yield f"policy {policy.name}, rule {rule}: {_UNADVISED}"
+
+
+def _misfits(policy: Policy, kind: str) -> Iterator[str]:
     ecosystem: Ecosystem = ECOSYSTEMS[kind]
     fitting = policy.at(0.0, kind)
     for rule in (*fitting.overrides, *fitting.rules):
@@ -145,7 +158,7 @@ def doubts(policy: Policy, kinds: Iterable[str]) -> Iterator[str]:
                 yield from (f"policy {policy.name}, rule {rule.name}: {one}" for one in found)
 
 
-def asking_of_vulnerabilities(policy: Policy, kind: str) -> Iterator[str]:
+def _asking_of_vulnerabilities(policy: Policy, kind: str) -> Iterator[str]:
     """The names of the rules for mirrors of type *kind* that cannot do without advisories.
 
     One that `fixes_vulnerability` excepts can: without them it excepts nothing.

@@ -102,6 +102,7 @@ def config(tmp_path: Path) -> Path:
     (tmp_path / "policies").mkdir()
     closed = '[[rule]]\nname = "some"\nallow = { specs = ["a"], dependencies = true }\n'
     (tmp_path / "policies" / "closed.toml").write_text(f'default = "deny"\n{closed}')
+    (tmp_path / "policies" / "asking.toml").write_text(f"{RULE}deny = {{ vulnerability = true }}")
     path = tmp_path / "pkgproxy.toml"
     path.write_text(
         f"""
@@ -127,6 +128,11 @@ def config(tmp_path: Path) -> Path:
         (("diff", "none", "closed", "-m", "conda/lab", "--json"), 1, "No index of conda/lab"),
         (("dependencies", "conda/lab"), 1, "No index of conda/lab"),
         (("explain", "conda/lab", "a"), 1, "No index of conda/lab"),
+        (
+            ("diff", "none", "asking", "-m", "conda/lab"),
+            2,
+            "rule r: of no package it would be known",
+        ),
         (("summary", "lab"), 2, "several mirrors lab; write one of conda/lab, pypi/lab"),
     ],
 )
@@ -174,6 +180,7 @@ def test_the_check_of_a_configuration_tells_which_policy_is_for_which_mirror(
     result = CliRunner().invoke(app, ["check-config", str(config)])
     assert result.stdout.splitlines() == [
         "1 file, 2 mirrors: conda/lab, pypi/lab",
+        "policy asking: no mirror has it",
         "policy closed: conda/lab",
         "policy spare: no mirror has it",
         "policy spare: Rule r ended on 2020-01-01: it no longer holds.",

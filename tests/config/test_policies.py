@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import Settings, load
-from proxy.config.policies import listing_as, never_fitting, read_one
+from proxy.config.policies import listing_as, misfits, never_fitting, read_one
 from proxy.config.policy_conditions import CONDITIONS
 from proxy.core.policy import (
     All,
@@ -218,6 +218,11 @@ def test_what_is_wrong_for_a_type_that_the_rule_names_fits_nowhere(tmp_path: Pat
     assert told.startswith("policy house, rule r: no wheel's tag is like 'cp312'; ")
     others = RULE + 'deny = { tags = ["cp312-*", "cp312-cp312-any"] }'  # not for conda
     assert not list(never_fitting(read(tmp_path, others)))
+
+
+def test_what_is_wrong_with_several_conditions_is_told_once(tmp_path: Path) -> None:
+    rule = f'{RULE}deny = {{ all = [{{ names = ["a"] }}, {{ names = ["b"] }}] }}'
+    assert len(list(misfits(read(tmp_path, rule), "files"))) == 1
 
 
 def test_a_rule_for_other_types_does_not_matter(tmp_path: Path) -> None:

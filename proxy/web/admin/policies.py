@@ -139,9 +139,11 @@ class PolicyDesk:
         mirrors: Callable[[], Mirrors],
         ask: Ask,
         families: Callable[[], Iterable[Metric]],
+        advised: Callable[[], bool],
     ) -> None:
-        """*families*: the metrics."""
+        """*families*: the metrics; *advised*: it is known where advisories are."""
         self._policies = policies
+        self._advised = advised
         self._mirrors = mirrors
         self._ask = ask
         self._families = families
@@ -247,8 +249,10 @@ class PolicyDesk:
         own = mirror.policy
         old = own if change.old is None else listing_as(self._named(change.old), own)
         new = self._named(change.new) if change.text is None else read_text("draft", change.text)
-        if problems := list(misfits(new, mirror.type)):
-            raise ConfigError("\n".join(problems))
+        advised = self._advised()
+        for policy in (old, new):
+            if policy and (problems := list(misfits(policy, mirror.type, advised=advised))):
+                raise ConfigError("\n".join(problems))
         policies = old, listing_as(new, own)
         question = Question(mirror=mirror, policies=policies, changed=True)
         found = difference(await self._ask(question))

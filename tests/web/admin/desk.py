@@ -142,6 +142,7 @@ def play(folder: Any, script: Script, *, token: str | None = None, served_at: st
             mirrors=lambda: mirrors,
             ask=_ask,
             families=metrics.families,
+            advised=lambda: False,
         )
         shell = Shell(guard, has_mirrors=True)
 

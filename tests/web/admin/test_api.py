@@ -81,6 +81,7 @@ def test_answers_are_as_described(tmp_path: Path, path: str, query: str) -> None
     play(tmp_path, script)
 
 
+VULNERABLE = '[[rule]]\nname = "leaky"\ndeny = { vulnerability = true }'
 BAD = [
     ("GET", "/overview?seconds=x", None, 400),
     ("GET", "/overview?seconds=1", None, 400),
@@ -96,6 +97,7 @@ BAD = [
     ("POST", "/policy/check", {"txt": ""}, 422),
     ("POST", "/policy/diff", {"mirror": "conda/lab"}, 422),
     ("POST", "/policy/diff", {"mirror": "conda/lab", "new": "none-such"}, 404),
+    ("POST", "/policy/diff", {"mirror": "conda/lab", "text": VULNERABLE}, 422),
     ("POST", "/cache/purge", {"mirror": "conda/none", "pattern": "*"}, 404),
 ]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import groupby
 from typing import Generic, TypeVar
 
 import msgspec
@@ -32,6 +32,7 @@ WHOLE = slice(1, -1)
 R = TypeVar("R")
 Decode = Callable[[bytes], dict[str, R]]
 
+_GAP = 16  # bytes between two members, as a rule
 _TRIES = 16  # braces at which a record may end that has some within
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _named = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]]).decode
@@ -54,59 +55,30 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[R]):
-    """Some neighbouring members, as they were written, and as they are read. `at`: see `Run`."""
+    """Some neighbouring members, as they were written, and as they are read. `at`: see `Run`;
+    `ends`: where in `text` each of them ends.
+    """
 
     text: memoryview
     at: int
     records: dict[str, R]
+    ends: Sequence[int]
 
     def parted(self, labels: Sequence[str | None]) -> list[Run]:
         """Runs of neighbours with the same label; those without one are left out."""
         first = labels[0]
         if labels.count(first) == len(labels):
             return [] if first is None else [Run(first, self.text, self.at, 0, len(labels))]
-        text = bytes(self.text)
-        stops = list(accumulate([len(list(group)) for _, group in groupby(labels)]))
-        starts = [0, *stops[:-1]]
-        begins = _found(text, list(self.records), starts) or _counted(text, starts)
         found = []
-        for start, stop, begin, after in zip(
-            starts, stops, begins, [*begins[1:], len(text)], strict=True
-        ):
-            label = labels[start]
+        stop = 0
+        for label, group in groupby(labels):
+            start, stop = stop, stop + len(list(group))
             if label is not None:
-                end = text.rindex(b"}", begin, after) + 1
+                begin = _start(self.text, self.ends[start - 1]) if start else 0
+                end = self.ends[stop - 1]
                 at = -1 if self.at < 0 else self.at + begin
                 found.append(Run(label, self.text[begin:end], at, start, stop))
         return found
-
-
-def _found(text: bytes, keys: Sequence[str], numbers: Sequence[int]) -> list[int] | None:
-    """Where those of the flat members *text* begin that have these *numbers*, in order; None: one
-    is not found, as its key is written in another way.
-    """
-    begins: list[int] = []
-    at = 0
-    for number in numbers:
-        key = keys[number]
-        if "\\" in key or '"' in key:
-            return None
-        quoted = b'"%b"' % key.encode()
-        at = text.find(quoted, at)
-        # Of flat members a brace is an end, and what comes after it is a key.
-        while at > 0 and text[text.rfind(b"}", 0, at) + 1 : at].strip(BETWEEN):
-            at = text.find(quoted, at + 1)
-        if at < 0:
-            return None
-        begins.append(at)
-    return begins
-
-
-def _counted(text: bytes, numbers: Sequence[int]) -> list[int]:
-    """The same, by the braces before them."""
-    parts = text.split(b"}")
-    ends = [0, *accumulate([len(part) + 1 for part in parts])]
-    return [ends[number] + _start(parts[number]) for number in numbers]
 
 
 def batches(
@@ -154,10 +126,21 @@ def _batch(
         decoded = decode(b"{%b}" % text)
     except UNREADABLE:
         return None
-    if not stop or text.count(b"}") != len(decoded):
+    ends = _ends(text)
+    if not stop or len(ends) != len(decoded):
         return None
     begin = at + start
-    return stop, Batch(table[begin : begin + len(text)], begin, decoded)
+    return stop, Batch(table[begin : begin + len(text)], begin, decoded, ends)
+
+
+def _ends(text: bytes) -> list[int]:
+    """Where the flat members *text* end: after each brace."""
+    ends = []
+    end = text.find(b"}") + 1  # one after the other is sooner done than to count and to split
+    while end:
+        ends.append(end)
+        end = text.find(b"}", end) + 1
+    return ends
 
 
 def _first(table: memoryview, at: int, end: int, decode: Decode[R]) -> tuple[int, Batch[R]] | None:
@@ -171,7 +154,8 @@ def _first(table: memoryview, at: int, end: int, decode: Decode[R]) -> tuple[int
         text = b"{%b}" % piece[start:stop]
         try:
             if len(_members(text)) == 1:
-                return stop, Batch(table[at + start : at + stop], at + start, decode(text))
+                member = table[at + start : at + stop]
+                return stop, Batch(member, at + start, decode(text), (len(member),))
         except UNREADABLE:
             continue
     return None
@@ -182,7 +166,7 @@ def _each(rest: memoryview, decode: Decode[R], where: str) -> Iterator[Batch[R]]
     for key, raw in objects(b"{%b}" % bytes(rest).strip(BETWEEN), where).items():
         text = b"%b:%b" % (msgspec.json.encode(key), raw)
         try:
-            yield Batch(memoryview(text), -1, decode(b"{%b}" % text))
+            yield Batch(memoryview(text), -1, decode(b"{%b}" % text), (len(text),))
         except UNREADABLE as error:
             raise BadIndex(f"{where}, {key}: {error}") from error
 
@@ -221,6 +205,10 @@ def key_at(text: memoryview, at: int) -> str | None:
     return None if found is None else found["key"].decode(errors="replace")
 
 
-def _start(piece: bytes) -> int:
-    """Where the first member begins."""
-    return len(piece) - len(piece.lstrip(BETWEEN))
+def _start(text: bytes | memoryview, at: int = 0) -> int:
+    """Where the first member after *at* begins."""
+    head = bytes(text[at : at + _GAP]).lstrip(BETWEEN)
+    if not head:  # all of it stands between two members, or they are at an end
+        head = bytes(text[at:]).lstrip(BETWEEN)
+        return len(text) - len(head)
+    return min(at + _GAP, len(text)) - len(head)

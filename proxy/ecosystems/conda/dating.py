@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from proxy.core import first_seen
@@ -25,9 +24,6 @@ from proxy.ecosystems.conda.records import (
     identity,
     seconds,
 )
-
-_indexed = attrgetter("indexed_timestamp")
-_built = attrgetter("timestamp")
 
 LOOKBACK = 2 * STEP
 """Seconds before a moment for which verdicts as of it may hold, too: the views of the next moment
@@ -179,8 +175,8 @@ class Dating:
             return published(record) > cutoff
 
         def suspects(records: Sequence[Judgeable]) -> Iterable[int]:
-            indexed = list(map(_indexed, records))
-            times = list(map(_built, records))
+            indexed = [one.indexed_timestamp for one in records]
+            times = [one.timestamp for one in records]
             if indexed.count(None) == len(indexed) and _are_between(
                 LATEST_IN_SECONDS, times, milliseconds
             ):

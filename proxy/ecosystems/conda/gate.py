@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 from proxy.core.blocks import opened
@@ -26,9 +25,6 @@ from proxy.ecosystems.conda.sections import Section
 UNKNOWN = Verdict(
     effect=Effect.DENY, rule="unknown-kind", reason="no policy can judge files of this kind yet"
 )
-
-
-_name = attrgetter("name")
 
 
 class Gate:
@@ -53,7 +49,7 @@ class Gate:
             if rows is not None:
                 found, keys = _known(rows, section, records)
                 rest = [records[key] for key in keys]
-            names = list(map(_name, rest))
+            names = [record.name for record in rest]
             for name in {*names}.difference(of_name):
                 of_name[name] = judge = of(kind, name)
                 if self._judging.is_complete(judge):

@@ -274,7 +274,6 @@ def _licence_test(leaf: Licences, may: bool) -> Screened:  # noqa: FBT001 - see 
     wanted = LicenceSet(leaf.ids, leaf.families)
     known: dict[tuple[Any, Any], Truth] = {}
     no: set[tuple[Any, Any]] = set()  # those of which it does not hold
-    said = attrgetter("license", "license_family")
 
     def test(record: Judgeable) -> Truth:
         key = record.license, record.license_family
@@ -290,7 +289,7 @@ def _licence_test(leaf: Licences, may: bool) -> Screened:  # noqa: FBT001 - see 
 
     def suspects(records: Sequence[Judgeable]) -> Iterable[int]:
         try:
-            keys = list(map(said, records))
+            keys = [(one.license, one.license_family) for one in records]
             if no.issuperset(keys):
                 return ()
             no.update(key for key in keys if known.get(key) is False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -84,7 +83,7 @@ def _read(record: Loose) -> Whole | Loose:
 
 def judgeable(records: Records) -> Mapping[str, Judgeable]:
     """The same as far as policies look at them. Raises ValidationError."""
-    if all(type(record) is Whole for record in records.values()):
+    if _are_whole(records):
         return records  # type: ignore[return-value]
     return {
         key: record if isinstance(record, Whole) else msgspec.convert(record, Judgeable)
@@ -97,26 +96,27 @@ def with_digests(records: Records, sha256s: Sequence[bytes] | None = None) -> No
 
     *sha256s*: those of all records, if they are known.
     """
-    wholes: list[Any] = [one for one in records.values() if isinstance(one, Whole)]
-    if len(wholes) < len(records):
+    wholes: list[Any] = list(records.values())
+    if not _are_whole(records):
         sha256s = None
+        wholes = [one for one in wholes if isinstance(one, Whole)]
         for record in records.values():
             if not isinstance(record, Whole):
                 _put("sha256", record)
                 _put("md5", record)
-    found = sha256s or _digests("sha256", 32, wholes)
-    md5s = _digests("md5", 16, wholes)
+    found = sha256s or _digests("sha256", [one.sha256 for one in wholes], 32)
+    md5s = _digests("md5", [one.md5 for one in wholes], 16)
     for record, sha256, md5 in zip(wholes, found, md5s, strict=True):
         record.sha256 = sha256
         record.md5 = md5
 
 
-def _digests(algorithm: str, length: int, records: Sequence[Whole]) -> Sequence[bytes | None]:
-    values = list(map(attrgetter(algorithm), records))
-    raw = digests_of(values, length)
-    if raw is None:
-        return [digest(algorithm, value) for value in values]
-    return [raw[at : at + length] for at in range(0, len(raw), length)]
+def _digests(algorithm: str, values: Sequence[Any], length: int) -> Sequence[bytes | None]:
+    return digests_of(values, length) or [digest(algorithm, value) for value in values]
+
+
+def _are_whole(records: Records) -> bool:
+    return set(map(type, records.values())) == {Whole}
 
 
 def _put(algorithm: str, record: Loose) -> None:

@@ -5,8 +5,9 @@ Everything else in a record belongs to the clients and is never looked at here.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
+from functools import cache
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -18,7 +19,6 @@ from proxy.ecosystems.conda.text import UNREADABLE
 from proxy.errors import BadIndex
 
 _fromhex = bytes.fromhex
-_sha256 = attrgetter("sha256")
 _PYPI = "pkg:pypi/"
 _LENGTHS = {"sha256": 64, "md5": 32}
 
@@ -103,20 +103,17 @@ def identity(record: Dated) -> bytes:
 
 def identities(digests: Sequence[str | None]) -> list[bytes] | None:
     """The identities of files that have these SHA-256 digests; None where one has none."""
-    raw = digests_of(digests, 32)
-    if raw is None:
-        return None
-    return [raw[at : at + 16] for at in range(0, len(raw), 32)]
+    found = digests_of(digests, 32)
+    return None if found is None else [one[:16] for one in found]
 
 
-def sha256s(records: Iterable[Record]) -> list[bytes] | None:
+def sha256s(records: Iterable[Record]) -> Sequence[bytes] | None:
     """The SHA-256 of each record's file; None where one has none."""
-    raw = digests_of(list(map(_sha256, records)), 32)
-    return None if raw is None else [raw[at : at + 32] for at in range(0, len(raw), 32)]
+    return digests_of([one.sha256 for one in records], 32)
 
 
-def digests_of(values: Sequence[object], length: int) -> bytes | None:
-    """What *values* spell, end to end, if each is a digest in hex of *length* bytes; else None."""
+def digests_of(values: Sequence[object], length: int) -> Sequence[bytes] | None:
+    """What *values* spell, if each is a digest in hex of *length* bytes; else None."""
     try:
         joined = "".join(values)  # type: ignore[arg-type]
         if set(map(len, values)) != {2 * length}:  # type: ignore[arg-type]
@@ -124,7 +121,14 @@ def digests_of(values: Sequence[object], length: int) -> bytes | None:
         raw = _fromhex(joined)
     except (TypeError, ValueError):
         return None
-    return raw if len(raw) == length * len(values) else None  # blanks are skipped
+    if len(raw) != length * len(values):  # blanks are skipped
+        return None
+    return _split(length, len(values)).unpack(raw)
+
+
+@cache
+def _split(length: int, count: int) -> struct.Struct:
+    return struct.Struct(f"{length}s" * count)
 
 
 def seconds(value: object) -> float | None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
-from operator import attrgetter
 from typing import Any
 from urllib.parse import urljoin
-
-import msgspec
 
 from proxy.core import rows
 from proxy.core.blocks import Block, block, build, is_run
@@ -19,8 +16,6 @@ from proxy.ecosystems.conda.records import Record, digest
 from proxy.ecosystems.conda.sections import Section
 from proxy.ecosystems.conda.wheels import link
 from proxy.errors import BadIndex
-
-_size = attrgetter("size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +41,7 @@ class Links:
         if len(section.path) > 1 or self.base_url is not None:
             return _block(self._each(section, records, denied))
         keys = list(records)
-        sizes = list(map(_size, records.values()))
+        sizes = [record.size for record in records.values()]
         if digests is None or None in sizes or max(sizes) >= PLAIN_SIZE:
             return _block({key: _value(records[key], None, denied.get(key)) for key in keys})
         values = encode_plain(sizes, digests)
@@ -103,10 +98,8 @@ def _value(record: Record, url: str | None, verdict: Verdict | None) -> bytes:
     size = record.size
     if url is None and verdict is None and sha256 and size is not None and size < PLAIN_SIZE:
         return encode_plain([size], [sha256])
-    row = Row(url=url, size=size, hashes=_hashes(record))
-    if verdict is not None:
-        row = msgspec.structs.replace(row, denied=verdict.denied, until=verdict.until)
-    return encode_row(row)
+    denied, until = (None, None) if verdict is None else (verdict.denied, verdict.until)
+    return encode_row(Row(url=url, size=size, hashes=_hashes(record), denied=denied, until=until))
 
 
 def _hashes(record: Record) -> dict[str, str]:

@@ -90,10 +90,23 @@ def when_asked(work: Callable[[], T], /) -> Callable[[], T]:
     return work
 
 
-Aside = Callable[[Callable[[], Iterable[bytes | memoryview]]], Callable[[], memoryview | None]]
-"""Begins work in another process that has all that this one has, and gives what waits for the
-result: the bytes of the work, or None where it failed, for whatever reason.
-"""
+Claim = Callable[[], bool]
+"""Whether one more share of some work, of which there is a number, is for whoever asks."""
+
+Share = Callable[[Claim], Iterable[bytes | memoryview]]
+"""Work that does the shares that it claims, and gives what they came to."""
+
+
+class Aside(Protocol):
+    """Begins work in another process that has all that this one has.
+
+    Gives this process's claim on the *shares* that both divide as they get on with them, and what
+    waits for the other's result: its bytes, or None where it failed, for whatever reason.
+    """
+
+    def __call__(
+        self, work: Share, /, *, shares: int
+    ) -> tuple[Claim, Callable[[], memoryview | None]]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

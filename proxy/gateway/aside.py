@@ -2,7 +2,8 @@
 thread where it is not Python's work.
 
 A fork has the whole memory of this process without a copy; its result comes back as a file without
-a name. It is less than a job of its own: whoever has it done can do without.
+a name. It is less than a job of its own: whoever has it done can do without. Both take shares of
+the work out of one pipe, one byte each, so that neither waits long for the other.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import mmap
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
-from proxy.ecosystems.base import Aside
+from proxy.ecosystems.base import Aside, Claim, Share
 
 T = TypeVar("T")
 
@@ -32,18 +33,21 @@ def aside(workspace: Path) -> Aside | None:
     if len(os.sched_getaffinity(0)) < 2 or threading.active_count() > 1:
         return None
 
-    def begin(
-        work: Callable[[], Iterable[bytes | memoryview]],
-    ) -> Callable[[], memoryview | None]:
+    def begin(work: Share, /, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
         file = tempfile.TemporaryFile(dir=workspace)  # noqa: SIM115 - closed in `end`
         done, tell = os.pipe()
+        left = _shares(shares)
         pid = os.fork()
         if not pid:
-            _work(work, file.fileno(), tell)
+            _work(work, file.fileno(), tell, left)
         os.close(tell)
+
+        def claim() -> bool:
+            return bool(os.read(left, 1))
 
         def end() -> memoryview | None:
             with file:
+                os.close(left)
                 # It gives back its memory, which takes a while, after it has told.
                 is_done = os.read(done, 1)
                 os.close(done)
@@ -52,9 +56,17 @@ def aside(workspace: Path) -> Aside | None:
                     return None
                 return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
-        return end
+        return claim, end
 
     return begin
+
+
+def _shares(count: int) -> int:
+    """Where each of *count* shares is a byte that one process reads."""
+    left, right = os.pipe()
+    with os.fdopen(right, "wb") as file:
+        file.write(bytes(count))
+    return left
 
 
 def beside(work: Callable[[], T], /) -> Callable[[], T]:
@@ -77,16 +89,16 @@ def beside(work: Callable[[], T], /) -> Callable[[], T]:
     return end
 
 
-def _work(work: Callable[[], Iterable[bytes | memoryview]], descriptor: int, tell: int) -> None:
+def _work(work: Share, descriptor: int, tell: int, left: int) -> None:
     """All that the copy does; it never returns."""
     status = 1
     with contextlib.suppress(BaseException):
         # Whoever waits for this process's parent to end must not wait for us.
-        kept = sorted((descriptor, tell))
+        kept = sorted((descriptor, tell, left))
         for before, after in pairwise((2, *kept, _HIGHEST)):
             os.closerange(before + 1, after)
         with os.fdopen(descriptor, "wb") as file:
-            file.writelines(work())
+            file.writelines(work(lambda: bool(os.read(left, 1))))
         os.write(tell, b"1")
         status = 0
     os._exit(status)

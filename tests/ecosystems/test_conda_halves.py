@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.policy import Policy
 from proxy.core.rows import Table
-from proxy.ecosystems.base import Aside, Body, Context
+from proxy.ecosystems.base import Aside, Body, Claim, Context, Share
 from tests.ecosystems.conda_channels import (
     CONTEXT,
     body_of,
@@ -87,23 +88,30 @@ EXPORTS = {
 }
 
 
-def beside(asked: list[int]) -> Aside:
-    """Does the other half here; notes how long its result was."""
+def beside(asked: list[int], portion: float = 0.5) -> Aside:
+    """Does that *portion* of the shares here; notes how long the result was."""
 
-    def begin(work: Callable[[], Iterable[bytes | memoryview]]) -> Callable[[], memoryview | None]:
+    def begin(work: Share, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
+        left = iter(range(shares))
+        others = iter(range(round(portion * shares)))
+
+        def claimed() -> bool:
+            return next(others, None) is not None and next(left, None) is not None
+
         try:
-            made = b"".join(work())
+            made = b"".join(work(claimed))
         except Exception:  # noqa: BLE001 - so does the other process
-            return lambda: None
+            return lambda: next(left, None) is not None, lambda: None
         asked.append(len(made))
-        return lambda: memoryview(made)
+        return lambda: next(left, None) is not None, lambda: memoryview(made)
 
     return begin
 
 
-def failing(work: Callable[[], Iterable[bytes | memoryview]]) -> Callable[[], memoryview | None]:
-    """Another process that was killed."""
-    return lambda: None
+def failing(work: Share, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
+    """Another process that was killed at once."""
+    left = iter(range(shares))
+    return lambda: next(left, None) is not None, lambda: None
 
 
 def forms(body: Body, context: Context = CONTEXT) -> dict[str, Any]:
@@ -123,17 +131,23 @@ def test_real_indexes_are_the_same_in_halves() -> None:
 
 
 @settings(deadline=None)
-@given(_channels(), random_policies(["a", "a*", "zlib"], ["a >=2", "b"]) | st.none(), st.booleans())
-def test_two_halves_are_the_whole(
+@given(
+    _channels(),
+    random_policies(["a", "a*", "zlib"], ["a >=2", "b"]) | st.none(),
+    st.booleans(),
+    st.floats(0, 1),
+)
+def test_two_parts_are_the_whole(
     raw: bytes,
     policy: Policy | None,
     exporting: bool,
+    portion: float,
 ) -> None:
     context = replace(CONTEXT, policy=policy, moment=MOMENT, seen_at=MOMENT)
     supplement = body_of(EXPORTS, path="linux-64/run_exports.json") if exporting else None
     body = replace(body_of(raw), supplement=supplement)
     alone = forms(body, context)
-    for aside in (beside([]), failing):
+    for aside in (beside([], portion), failing):
         assert forms(replace(body, aside=aside), context) == alone
     # Shards of an earlier generation make no difference either, and no work for two.
     asked: list[int] = []
@@ -161,17 +175,21 @@ def _sorted_channel() -> Body:
     )
 
 
-def test_a_sorted_channel_is_cut_before_one_name() -> None:
+@pytest.mark.parametrize("portion", [0.0, 0.1, 0.5, 1.0])
+def test_a_sorted_channel_is_cut_before_one_name(portion: float) -> None:
     body = _sorted_channel()
-    halves: list[Table] = []
+    parts: list[Table] = []
 
-    def begin(work: Callable[[], Iterable[bytes | memoryview]]) -> Callable[[], memoryview | None]:
-        made = memoryview(b"".join(work()))
-        halves.append(Table(made))
-        return lambda: made
+    def begin(work: Share, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
+        claim, end = beside([], portion)(work, shares=shares)
+        made = end()
+        assert made is not None
+        parts.append(Table(made))
+        return claim, end
 
     assert forms(replace(body, aside=begin)) == forms(body)
-    told = msgspec.msgpack.decode(halves[0].get("told") or b"")
-    (first,) = {min(one["names"]) for one in told}
+    told = msgspec.msgpack.decode(parts[0].get("told") or b"")
+    first = min((name for one in told for name in one["names"]), default="q")
     assert all(one["names"].keys() == {name for name in NAMES if name >= first} for one in told)
-    assert 0.4 < sum(one["count"] for one in told) / len(forms(body)["rows"]) < 0.6
+    read = sum(one["count"] for one in told) / len(forms(body)["rows"])
+    assert portion - 0.1 < read < portion + 0.1

@@ -353,9 +353,11 @@ def test_of_what_cannot_be_told_nothing_is_noted() -> None:
 
 
 def test_halves_are_noted_as_the_whole() -> None:
-    def aside(work: Any) -> Any:
-        made = memoryview(b"".join(work()))
-        return lambda: made
+    def aside(work: Any, *, shares: int) -> Any:
+        left = iter(range(shares // 2))
+        made = memoryview(b"".join(work(lambda: next(left, None) is not None)))
+        rest = iter(range(shares - shares // 2))
+        return lambda: next(rest, None) is not None, lambda: made
 
     generation = first(_index(), policy(deny(YoungerThan(30 * DAY))))
     halved = replace(generation, body=replace(generation.body, aside=aside)).made({})

@@ -14,38 +14,51 @@ import os, signal, sys
 from pathlib import Path
 from proxy.gateway.aside import aside
 
-def good():
+def good(claim):
     yield b"one "
     yield b"two"
 
-def failing():
+def failing(claim):
     yield b"half"
     raise ValueError("no")
 
-def killed():
+def killed(claim):
     yield b"half"
     os.kill(os.getpid(), signal.SIGKILL)
 
-def empty():
+def empty(claim):
     yield from ()
 
-def leaving():
+def leaving(claim):
     yield b"half"
     raise SystemExit
+
+def sharing(claim):
+    while claim():
+        yield b"."
 
 begin = aside(Path(sys.argv[1]))
 if begin is None:
     print("one processor")
     raise SystemExit
-finish = begin(locals()[sys.argv[2]])
+claim, finish = begin(locals()[sys.argv[2]], shares=1000)
+mine = 0
+while sys.argv[2] == "sharing" and claim():
+    mine += 1
 found = finish()
+if sys.argv[2] == "sharing":
+    found = b"a thousand" if mine + len(found or b"") == 1000 else b"others"
 print(None if found is None else bytes(found).decode())
 """
 
 
 @pytest.mark.parametrize(
     ("work", "result"),
-    [("good", "one two"), *((one, "None") for one in ("failing", "killed", "empty", "leaving"))],
+    [
+        ("good", "one two"),
+        ("sharing", "a thousand"),
+        *((one, "None") for one in ("failing", "killed", "empty", "leaving")),
+    ],
 )
 def test_a_result_is_whole_or_none(work: str, result: str, tmp_path: Path) -> None:
     # In a process of its own: this one may have threads, with which nothing is forked.

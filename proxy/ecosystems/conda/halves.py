@@ -1,16 +1,19 @@
-"""An index read by two processes, each half of every table.
+"""An index read by two processes, this one from the front and another from the back.
 
-A table is cut between two of its members, all tables before the same file name, so that in an index
-that is sorted, as they are, nearly every package name is in one half alone. The other process makes
-the rows and the shards of its half; what of it concerns the whole is told as places in the text,
-which both have. Whatever stands in the way (a cut that was none, a file that is there twice, a
-process that was killed) is no error: the index is then read by one.
+Every table is cut between some of its members, all tables before the same file names. Each process
+reads one stretch after the other until they meet, wherever that is: one may have other work too.
+In an index that is sorted, as they are, nearly every package name is then with one of them alone.
+The other process makes the rows and the shards of what it has read; what of it concerns the whole
+is told as places in the text, which both have. Whatever stands in the way (a cut that was none, a
+file that is there twice, a process that was killed) is no error: the index is then read by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import pairwise
 
 import msgspec
 
@@ -18,20 +21,24 @@ from proxy.core.blocks import Block, is_run
 from proxy.core.model import Index
 from proxy.core.policy import Effect, Verdict
 from proxy.core.rows import Table, build, head
-from proxy.ecosystems.base import Aside
+from proxy.ecosystems.base import Aside, Claim
 from proxy.ecosystems.conda import shards
 from proxy.ecosystems.conda.batches import boundary, key_at
 from proxy.ecosystems.conda.packing import Exports
 from proxy.ecosystems.conda.reader import Part, Reader
 from proxy.ecosystems.conda.sections import Section, Sections
-from proxy.ecosystems.conda.shards import Piece, Shard
+from proxy.ecosystems.conda.shards import ByName, Piece, Shard
 from proxy.ecosystems.conda.taking import Noted
 from proxy.errors import BadIndex, StorageError
 
-_FIRST = 0.52  # of the text: the other process has its result to write as well
+SHARES = 32
+"""Stretches of each table. Of one the process that has none left has to wait for half."""
+
 _NEAR = 1 << 10  # bytes up to which a search halves; members that are then looked at
 
 Path = tuple[str, ...]
+Stretch = Mapping[Path, slice]
+"""What of each table is read together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +52,7 @@ class Task:
 
 
 class _Told(msgspec.Struct):
-    """What the other process says of its half of a table; texts are pairs of place and length."""
+    """What the other process says of its part of a table; texts are pairs of place and length."""
 
     hidden: list[tuple[str, str, str, str, int | None]]  # key, and the verdict
     kept: list[int]
@@ -58,18 +65,17 @@ class _Told(msgspec.Struct):
 
 
 def read(task: Task, reader: Reader, aside: Aside) -> Mapping[str, Shard] | None:
-    """Read the sections with *reader*, half of them *aside*; None: it cannot be done so.
+    """Read the sections with *reader*, some of them *aside*; None: it cannot be done so.
 
     Gives the shards that are done.
     """
-    cuts = _cuts(task.sections)
-    if cuts is None:
+    stretches = _stretches(task.sections)
+    if stretches is None:
         return None
-    finish = aside(lambda: _second(task, reader, cuts))
+    back = list(reversed(stretches))
+    claim, finish = aside(lambda claim: _second(task, reader, back, claim), shares=len(stretches))
     try:
-        first = {
-            path: reader.part(one, slice(1, cuts[path])) for path, one in task.sections.items()
-        }
+        first = _joined(_read(task, reader, stretches, claim))
         mine = _shards(task, first)
     except BadIndex:  # told by who reads it alone
         mine = None
@@ -83,9 +89,33 @@ def read(task: Task, reader: Reader, aside: Aside) -> Mapping[str, Shard] | None
         return None
 
 
-def _second(task: Task, reader: Reader, cuts: Mapping[Path, int]) -> Iterator[bytes | memoryview]:
-    """All of the other half. Raises BadIndex."""
-    parts = {path: reader.part(one, slice(cuts[path], -1)) for path, one in task.sections.items()}
+def _read(
+    task: Task, reader: Reader, stretches: Iterable[Stretch], claim: Claim
+) -> list[dict[Path, Part]]:
+    """What is in those of the *stretches* that are this process's. Raises BadIndex."""
+    none = {path: reader.part(one, slice(0)) for path, one in task.sections.items()}
+    found = [none]
+    for stretch in stretches:
+        if not claim():
+            break
+        found.append({path: reader.part(one, stretch[path]) for path, one in task.sections.items()})
+    return found
+
+
+def _joined(parts: Sequence[dict[Path, Part]]) -> dict[Path, Part]:
+    """Parts that come one after the other."""
+    first, *others = parts
+    for other in others:
+        for path, part in other.items():
+            first[path].add(part)
+    return first
+
+
+def _second(
+    task: Task, reader: Reader, stretches: Iterable[Stretch], claim: Claim
+) -> Iterator[bytes | memoryview]:
+    """All that the other process has read, from the back. Raises BadIndex."""
+    parts = _joined(_read(task, reader, stretches, claim)[::-1])
     made = _shards(task, parts)
     told = msgspec.msgpack.encode([_told(part) for part in parts.values()])
     pack = list(build(shards.pack(made)))
@@ -98,7 +128,7 @@ def _second(task: Task, reader: Reader, cuts: Mapping[Path, int]) -> Iterator[by
 
 
 def _shards(task: Task, parts: Mapping[Path, Part]) -> dict[str, Shard]:
-    """The shards of half of every table. Raises BadIndex."""
+    """The shards of what has been read of every table. Raises BadIndex."""
     if not all(is_run(part.blocks) for part in parts.values()):
         raise BadIndex("a key is there twice, or out of order")
     tables = {path: part.by_name for path, part in parts.items()}
@@ -135,49 +165,50 @@ def _whole(
     mine: Mapping[str, Shard],
     answer: memoryview,
 ) -> Mapping[str, Shard]:
-    """Both halves together. Raises StorageError."""
+    """What both have read together. Raises StorageError."""
     table = Table(answer)
     told = msgspec.msgpack.decode(_entry(table, "told"), type=list[_Told])
     done = shards.unpacked(Table(_entry(table, "pack")))
     rows = _entry(table, "rows")
-    for (path, part), second in zip(first.items(), told, strict=True):
-        rows = _add_blocks(part, second, rows)
-        _add(task.sections[path], part, second)
+    both = mine.keys() & done.keys()
+    for (path, part), one in zip(first.items(), told, strict=True):
+        second = _understood(task.sections[path], one, both)
+        for low, high, length in one.blocks:
+            second.blocks.append(Block(low, high, rows[:length]))
+            rows = rows[length:]
+        part.add(second)
+        if not is_run(part.blocks):
+            raise StorageError("the parts are not one after the other")
     for path, part in first.items():
         reader.note(task.sections[path], part)
-    both = mine.keys() & done.keys()
-    for (path, part), second in zip(first.items(), told, strict=True):
-        text = task.sections[path].text
-        names = both.intersection(second.names)
-        part.by_name.add(
-            (name, piece) for name in names for piece in _pieces(text, second.names[name])
-        )
     made = {**mine, **done}
     return {n: one for n, one in made.items() if n not in both}
 
 
-def _add_blocks(part: Part, second: _Told, rows: memoryview) -> memoryview:
-    """Add the first of *rows*; gives the rest. Raises StorageError."""
-    at = 0
-    for first, last, length in second.blocks:
-        part.blocks.append(Block(first, last, rows[at : at + length]))
-        at += length
-    if not is_run(part.blocks):
-        raise StorageError("the halves are not one after the other")
-    return rows[at:]
-
-
-def _add(section: Section, part: Part, second: _Told) -> None:
-    part.count += second.count
-    part.spans += second.spans
-    part.hidden |= {
+def _understood(section: Section, told: _Told, both: AbstractSet[str]) -> Part:
+    """What is told of a part of *section*, but for its blocks; of its records those of the names
+    that are in *both* parts.
+    """
+    text = section.text
+    by_name = ByName(text, section.ending)
+    by_name.add(
+        (name, piece)
+        for name in both & told.names.keys()
+        for piece in _pieces(text, told.names[name])
+    )
+    hidden = {
         key: Verdict(effect=Effect(effect), rule=rule, reason=reason, until=until)
-        for key, effect, rule, reason, until in second.hidden
+        for key, effect, rule, reason, until in told.hidden
     }
-    part.kept += _pieces(section.text, second.kept)
-    part.newest = part.newest or second.newest
-    for one in [None] if second.noted is None else second.noted:
-        part.note(one)
+    return Part(
+        by_name=by_name,
+        hidden=hidden,
+        kept=list(_pieces(text, told.kept)),
+        spans=told.spans,
+        count=told.count,
+        noted=told.noted,
+        newest=told.newest,
+    )
 
 
 def _pieces(text: memoryview, places: Sequence[int]) -> Iterator[Piece]:
@@ -192,20 +223,29 @@ def _entry(table: Table, key: str) -> memoryview:
     return found
 
 
-def _cuts(sections: Sections) -> dict[Path, int] | None:
-    """Where each table is cut: all before the same key, if they are sorted; None: not at all."""
+def _stretches(sections: Sections) -> list[Stretch] | None:
+    """The tables in some stretches, cut before the same keys, if they are sorted; None: they
+    cannot be cut.
+    """
     if not sections or not all(one.is_plain for one in sections.values()):
         return None
     texts = {path: one.text for path, one in sections.items()}
     if any(bytes(text[:1]) != b"{" for text in texts.values()):
         return None
     largest = max(texts.values(), key=len)
-    middle = boundary(largest, int(len(largest) * _FIRST))
-    key = None if middle is None else key_at(largest, middle)
-    if middle is None or key is None:
+    cuts = [dict.fromkeys(texts, 1)]
+    for share in range(1, SHARES):
+        place = boundary(largest, len(largest) * share // SHARES)
+        key = None if place is None else key_at(largest, place)
+        if place is None or key is None:
+            continue
+        cut = {p: place if text is largest else _before(text, key) for p, text in texts.items()}
+        if all(cuts[-1][path] <= at for path, at in cut.items()):
+            cuts.append(cut)
+    if len(cuts) == 1:
         return None
-    cuts = {path: _before(text, key) for path, text in texts.items()}
-    return {path: middle if texts[path] is largest else cut for path, cut in cuts.items()}
+    cuts.append({path: len(text) - 1 for path, text in texts.items()})
+    return [{p: slice(start[p], stop[p]) for p in texts} for start, stop in pairwise(cuts)]
 
 
 def _before(text: memoryview, key: str) -> int:

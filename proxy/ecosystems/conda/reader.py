@@ -65,6 +65,22 @@ class Part:
         tables = (Table(one.table).keys() for one in self.blocks)
         return len(set(chain.from_iterable(tables))) == self.count
 
+    def add(self, other: Part) -> None:
+        """What was found in the part that comes after this one."""
+        self.by_name.add(
+            (name, piece) for name, some in other.by_name.pieces.items() for piece in some
+        )
+        self.hidden |= other.hidden
+        self.kept += other.kept
+        self.spans += other.spans
+        self.blocks += other.blocks
+        self.keys |= other.keys
+        self.names |= other.names
+        self.count += other.count
+        self.newest = self.newest or other.newest
+        for one in [None] if other.noted is None else other.noted:
+            self.note(one)
+
     def note(self, one: Noted | None) -> None:
         """The next batch came to that; None: it cannot be told, so that nothing is."""
         if self.noted is not None and one is not None:

@@ -3,16 +3,20 @@ thread where it is not Python's work.
 
 A fork has the whole memory of this process without a copy; its result comes back as a file without
 a name. It is less than a job of its own: whoever has it done can do without. Both take shares of
-the work out of one pipe, one byte each, so that neither waits long for the other.
+the work out of one pipe, one byte each, so that neither waits long for the other; the last one is
+not for the copy, which has its result to write as well.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import tempfile
+import termios
 import threading
+from array import array
 from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import pairwise
@@ -23,6 +27,7 @@ from proxy.ecosystems.base import Aside, Claim, Share
 
 T = TypeVar("T")
 
+_BUFFER = 1 << 20  # bytes of a result written at a time
 _HIGHEST = 1 << 16  # descriptors that are looked for
 
 
@@ -69,6 +74,13 @@ def _shares(count: int) -> int:
     return left
 
 
+def _left(shares: int) -> int:
+    """How many of the shares nobody has taken."""
+    answer = array("i", [0])
+    fcntl.ioctl(shares, termios.FIONREAD, answer)
+    return answer[0]
+
+
 def beside(work: Callable[[], T], /) -> Callable[[], T]:
     """Do *work* in a thread, which has ended when the result is there: a fork is safe then."""
     done: Future[T] = Future()
@@ -97,8 +109,8 @@ def _work(work: Share, descriptor: int, tell: int, left: int) -> None:
         kept = sorted((descriptor, tell, left))
         for before, after in pairwise((2, *kept, _HIGHEST)):
             os.closerange(before + 1, after)
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(work(lambda: bool(os.read(left, 1))))
+        with os.fdopen(descriptor, "wb", buffering=_BUFFER) as file:
+            file.writelines(work(lambda: _left(left) > 1 and bool(os.read(left, 1))))
         os.write(tell, b"1")
         status = 0
     os._exit(status)

@@ -8,7 +8,7 @@ itself, as it is written.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -156,9 +156,11 @@ def head(count: int) -> bytes:
     return b"\xdf" + count.to_bytes(4, "big")
 
 
-def packed(records: Collection[tuple[str, Whole | Loose]]) -> bytes:
-    """Some *records* as msgpack, without the head of their map.
+def packed(members: Sequence[str | Whole | Loose]) -> bytes:
+    """Some records as msgpack, without the head of their map; *members*: keys and records in turn.
 
     Raises OverflowError for an integer of more than 64 bits, and RecursionError.
     """
-    return _encode(dict(records))[len(head(len(records))) :]
+    # A map has the same body as an array of its keys and values, and a head as long as that of one
+    # with as many members as the map has keys and values.
+    return _encode(members)[len(head(len(members))) :]

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
@@ -364,19 +364,20 @@ def packed(
     *digests*: the SHA-256 of their files, if all are known. *ending* is what their keys lack of a
     file name.
     """
-    members = list(records.items())
+    members = list(chain.from_iterable(records.items()))
     packing.with_digests(records, digests)
     found = []
     for run in runs:
-        some = members[run.start : run.stop]
+        some = members[2 * run.start : 2 * run.stop]
         if exports:
-            packing.with_exports(some, exports.get(run.label, {}), ending)
+            named = islice(records.items(), run.start, run.stop)
+            packing.with_exports(named, exports.get(run.label, {}), ending)
         try:
             packed = packing.packed(some)
         except (OverflowError, RecursionError):  # told when the shard is made
             found.append((run.label, Piece(run.text, run.at)))
         else:
-            found.append((run.label, Piece(run.text, run.at, packed, len(some))))
+            found.append((run.label, Piece(run.text, run.at, packed, run.stop - run.start)))
     return found
 
 

@@ -141,7 +141,15 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True):
     tables: dict[str, list[Noted]]
 
 
+class _Head(msgspec.Struct):
+    """Of notes what is looked at first: most that do not hold have another basis."""
+
+    recipe: int
+    basis: str
+
+
 _notes = msgspec.msgpack.Decoder(Notes).decode
+_head = msgspec.msgpack.Decoder(_Head).decode
 
 
 def _basis(context: Context) -> str:
@@ -198,11 +206,13 @@ class Earlier:
 
 def earlier(body: Body, context: Context) -> Earlier | None:
     """What of the generation that came with *body* holds in *context*; None: nothing."""
-    notes, rows = body.earlier.get(FORM), body.earlier.get(ROWS)
-    if not notes or rows is None or context.gate is not None:
-        return None
+    notes = body.earlier.get(FORM) if context.gate is None else None
     try:
-        found = _notes(notes)
+        if not notes or _head(notes) != _Head(RECIPE, _basis(context)):
+            return None
+        found, rows = _notes(notes), body.earlier.get(ROWS)
+        if rows is None:
+            return None
         table = opened(rows)
         if not isinstance(table, Blocks):
             return None
@@ -210,9 +220,7 @@ def earlier(body: Body, context: Context) -> Earlier | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, StorageError):  # of another version, damaged
         return None
     holds = (
-        found.recipe == RECIPE
-        and found.basis == _basis(context)
-        and found.moment - LOOKBACK <= context.moment
+        found.moment - LOOKBACK <= context.moment
         and _continues(found, body, context)
         and all(len(blocks[name]) == len(known) for name, known in found.tables.items())
     )

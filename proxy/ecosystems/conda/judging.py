@@ -116,12 +116,15 @@ class Judging:
         self._patterns = [
             _lower(leaf.patterns) for leaf in policy.leaves if isinstance(leaf, Names)
         ]
-        self._specs_of_names = [
+        specs = [
             Spec.of(text)
             for leaf in policy.leaves
             if isinstance(leaf, Specs) and not leaf.dependencies
             for text in leaf.texts
         ]
+        self._names_in_specs = frozenset(spec.exact for spec in specs)
+        self._other_specs = [spec for spec in specs if spec.exact is None]
+        self._sorts: dict[str, str | tuple[bool, ...]] = {}
         self._licences: dict[tuple[Licences, bool], Callable[[Judgeable], Truth]] = {}
 
     def verdict(self, kind: str, record: Judgeable) -> Verdict:
@@ -150,7 +153,10 @@ class Judging:
         return self._judge(kind, name, self._moment)
 
     def _judge(self, kind: str, name: str, moment: float) -> JudgeOfName:
-        key = kind if self._minds_kinds else "", self._sort(name), moment
+        sort = self._sorts.get(name)
+        if sort is None:
+            sort = self._sorts[name] = self._sort(name)
+        key = kind if self._minds_kinds else "", sort, moment
         judge = self._judges.get(key)
         if judge is None:
             judge = self._rules_of(moment).judge(partial(self._leaf, kind, name, moment))
@@ -165,9 +171,10 @@ class Judging:
 
     def _sort(self, name: str) -> str | tuple[bool, ...]:
         """What is the same for all names of which the policy says the same: for nearly all."""
-        if any(spec.is_for(name) for spec in self._specs_of_names):
+        lower = name.lower()
+        if lower in self._names_in_specs or any(spec.is_for(name) for spec in self._other_specs):
             return name
-        return tuple([is_like(name.lower(), patterns) for patterns in self._patterns])
+        return tuple([is_like(lower, patterns) for patterns in self._patterns])
 
     def hides_all(self, name: str) -> bool:
         """Whether every file of that package name is hidden, whatever its record says."""

@@ -47,8 +47,11 @@ class Links:
         values = encode_plain(sizes, digests)
         if not denied and sorted(keys) == keys:
             return block(keys, values, PLAIN)
+        odd = {key: _value(records[key], None, verdict) for key, verdict in denied.items()}
+        if sorted(keys) == keys:
+            return _block_with(keys, values, odd)
         found = {key: values[at : at + PLAIN] for at, key in zip(count(0, PLAIN), keys)}
-        return _block(found | {key: _value(records[key], None, one) for key, one in denied.items()})
+        return _block(found | odd)
 
     def _each(
         self, section: Section, records: Mapping[str, Any], denied: Mapping[str, Verdict]
@@ -81,6 +84,20 @@ def table(sections: Iterable[Sequence[Block]]) -> Iterable[bytes]:
         return build(runs)
     blocks = chain.from_iterable(runs)
     return rows.build(dict(chain.from_iterable(Table(one.table).items() for one in blocks)))
+
+
+def _block_with(keys: Sequence[str], plain: bytes, odd: Mapping[str, bytes]) -> Block:
+    """The *plain* rows of *keys*, which are sorted, but for the *odd* ones."""
+    lengths = [PLAIN] * len(keys)
+    pieces: list[bytes] = []
+    done = 0
+    for place in [place for place, key in enumerate(keys) if key in odd]:
+        row = odd[keys[place]]
+        lengths[place] = len(row)
+        pieces += (plain[done * PLAIN : place * PLAIN], row)
+        done = place + 1
+    pieces.append(plain[done * PLAIN :])
+    return block(keys, b"".join(pieces), lengths)
 
 
 def _block(several: Mapping[str, bytes]) -> Block:

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, islice, pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
@@ -33,6 +34,7 @@ _LEVEL = 1  # level 3 saves less than 1 %, level 19 4 % in 30 times the time
 SOURCES = "~"  # comes after all digests
 """The entry of a pack that says which shards are in it, and what they were made of."""
 
+_NONE = [packing.head(0)]  # a map without members
 _GAP = 64  # bytes between two members that belong together
 _RECIPE = b"4"  # raised whenever the same records would give another shard
 _encode = msgspec.msgpack.Encoder().encode
@@ -131,24 +133,22 @@ class ByName:
             return pieces[0].text
         return b",".join([piece.text for piece in pieces])
 
-    def packed(self, name: str, exported: Mapping[str, bytes], where: str) -> msgspec.Raw:
-        """The records of *name* as a shard has them, with what is *exported* by its files; of what
-        was packed already no more than the text is kept.
+    def packed(self, name: str, exported: Mapping[str, bytes], where: str) -> list[bytes]:
+        """The records of *name* as a shard has them, with what is *exported* by its files, in
+        pieces; of what was packed already no more than the text is kept.
 
         Raises BadIndex.
         """
         pieces = self.pieces[name]
         packed = [piece.packed for piece in pieces if piece.packed is not None]
-        count = sum([piece.members for piece in pieces])
         if len(packed) < len(pieces):
             records = _records(self.text(name), where)
             packing.with_digests(records)
             packing.with_exports(records.items(), exported, self._ending)
-            count = len(records)
-            packed = [_packed(records, where)[len(packing.head(count)) :]]
-        elif packed:
-            self.pieces[name] = [Piece(piece.text, piece.at) for piece in pieces]
-        return msgspec.Raw(b"".join([packing.head(count), *packed]))
+            return [_packed(records, where)]
+        count = sum([piece.members for piece in pieces])
+        self.pieces[name] = [Piece(piece.text, piece.at) for piece in pieces]
+        return [packing.head(count), *packed]
 
 
 Tables = Mapping[tuple[str, ...], ByName]
@@ -218,7 +218,7 @@ def made(
             continue
         where = f"{index.path}: the shard of {name}"
         records = {path: tables[path].packed(name, exported, where) for path in texts}
-        packed = compressor.compress(_packed(_shard(records, gone), where))
+        packed = compressor.compress(b"".join(_shard(records, gone)))
         found[name] = Shard(text, source, hashlib.sha256(packed).digest(), packed)
     return found
 
@@ -332,17 +332,32 @@ def _source(text: bytes, removed: list[str], exported: Mapping[str, bytes]) -> b
     return mark(parts)
 
 
-def _shard(records: Mapping[tuple[str, ...], msgspec.Raw], removed: list[str]) -> dict[str, Any]:
+def _shard(records: Mapping[tuple[str, ...], list[bytes]], removed: list[str]) -> list[bytes]:
+    """A shard in pieces, of *records* that are packed."""
     # conda fails on a shard that lacks either of the two tables.
-    shard: dict[str, Any] = {"packages": {}, "packages.conda": {}}
+    shard: dict[str, Any] = {"packages": _NONE, "packages.conda": _NONE}
     for path, packed in records.items():
         place = shard
         for key in path[:-1]:
             place = place.setdefault(key, {})
         place[path[-1]] = packed
     if removed:
-        shard["removed"] = removed
-    return shard
+        shard["removed"] = [_encode(removed)]
+    return _map(shard)
+
+
+def _map(members: Mapping[str, Any]) -> list[bytes]:
+    """A map of what is in pieces itself, or is a map of that."""
+    pieces = [packing.head(len(members))]
+    for key, value in members.items():
+        pieces.append(_key(key))
+        pieces += value if isinstance(value, list) else _map(value)
+    return pieces
+
+
+@cache
+def _key(name: str) -> bytes:
+    return _encode(name)
 
 
 def _records(text: bytes | memoryview, where: str) -> Records:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from proxy.ecosystems.base import Aside, Claim, Share
+from proxy.gateway.urgency import take_last_place
 
 T = TypeVar("T")
 
@@ -113,4 +114,5 @@ def _work(work: Share, descriptor: int, tell: int, left: int) -> None:
             file.writelines(work(lambda: _left(left) > 1 and bool(os.read(left, 1))))
         os.write(tell, b"1")
         status = 0
+        take_last_place()  # to give all this memory back takes a while, and nobody waits for it
     os._exit(status)

@@ -12,7 +12,6 @@ A pack (the shards of one generation) uses the same layout: its values are the m
 from __future__ import annotations
 
 import struct
-import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
@@ -58,6 +57,7 @@ _PLAIN = b"\xc1"  # which nothing in MessagePack begins with
 _MARK = _PLAIN[0] << 56
 # Arrays of 3, 2, 1 and 0, and rows with a size and a digest alone.
 _WITHOUT = (b"\x93", b"\x92", b"\x91", b"\x90", _PLAIN)
+_IS_LITTLE = array("H", [1]).tobytes() == b"\1\0"  # how this machine writes numbers
 PLAIN = 40
 _PLAIN_ROW = struct.Struct(">Q32s")
 PLAIN_SIZE = 1 << 56
@@ -151,14 +151,14 @@ def _packed(offsets: Iterable[int]) -> bytes:
 
 def _little(numbers: array[int]) -> array[int]:
     """*numbers* in little-endian order, or from it."""
-    if sys.byteorder != "little":
+    if not _IS_LITTLE:
         numbers.byteswap()
     return numbers
 
 
 def _big(numbers: array[int]) -> array[int]:
     """*numbers* in big-endian order, or from it."""
-    if sys.byteorder != "big":
+    if _IS_LITTLE:
         numbers.byteswap()
     return numbers
 

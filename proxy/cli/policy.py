@@ -18,7 +18,8 @@ from rich.table import Table
 from proxy.advisories.store import load, places_of
 from proxy.cli.cache import Told, store_of
 from proxy.config import Settings
-from proxy.config.policies import doubts, listing_as, misfits, never_fitting, read_one
+from proxy.config.fitting import doubts, misfits, never_fitting
+from proxy.config.policies import listing_as, read_one
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
 from proxy.core.policy_text import ended, summary
@@ -56,14 +57,13 @@ def checked(path: Path) -> Told:
     policy = read_one(path)
     problems = {kind: list(misfits(policy, kind)) for kind in ECOSYSTEMS if kind != "files"}
     fitting = [kind for kind, found in problems.items() if not found]
-    if never := list(dict.fromkeys(never_fitting(policy))):
-        raise ConfigError("\n".join(f"{path}: {one}" for one in never))
-    if not fitting:
-        lines = [f"{path}: {kind}: {one}" for kind, found in problems.items() for one in found]
-        raise ConfigError("\n".join(lines))
-    said = tuple(summary(policy))
+    if never := list(never_fitting(policy)):
+        raise ConfigError("\n".join(never))
     misfit = {kind: found for kind, found in problems.items() if found}
     lines = [f"Not for {kind} mirrors: {one}" for kind, found in misfit.items() for one in found]
+    if not fitting:
+        raise ConfigError("\n".join(lines))
+    said = tuple(summary(policy))
     over = tuple(ended(policy, time.time()))
     doubtful = tuple(doubts(policy, fitting))
     warnings = tuple(f"Warning: {one}" for one in doubtful)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from proxy.config.policies import doubts
+from proxy.config.fitting import doubts
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
 

@@ -11,8 +11,9 @@ from proxy.config import mirrors as checks
 from proxy.config.declared import MIRROR, REQUIRED
 from proxy.config.files import ConfigFile
 from proxy.config.findings import DEFAULT, Findings
+from proxy.config.fitting import misfits
 from proxy.config.key import Key
-from proxy.config.policies import filtered, misfits, missing
+from proxy.config.policies import filtered, missing
 from proxy.config.settings import DEFAULT_MIRRORS, mirror_of
 from proxy.config.written import Written, frozen, shown
 from proxy.core.model import Mirror

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -27,11 +27,8 @@ from proxy.core.policy import (
     Policy,
     Rule,
     Specs,
-    Vulnerable,
-    leaves,
 )
 from proxy.ecosystems import ECOSYSTEMS
-from proxy.ecosystems.base import Ecosystem
 from proxy.errors import ConfigError
 
 FOLDER = "policies"
@@ -46,9 +43,6 @@ EXCLUDE = "exclude"
 RESERVED = frozenset({EXCLUDE, MALICIOUS.name, ABSENT.name, UNRULED.rule, UNLISTED})
 """Names of rules that no file has: people and the gate know the proxy's own by them."""
 
-_UNADVISED = (
-    "of no package it would be known whether it has vulnerabilities; set osv under [advisories]"
-)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _TOP = ("description", "default", "blocked", "rule", "override")
 _RULE = ("name", "allow", "deny", "warn", "reason", "expires", "types")
@@ -124,58 +118,6 @@ def listing_as(policy: Policy, mirrors: Policy | None) -> Policy:
     return replace(policy, overrides=(*refusing, *policy.overrides))
 
 
-def misfits(policy: Policy, kind: str, *, advised: bool = True) -> Iterator[str]:
-    """What mirrors of type *kind* cannot do of *policy*, and what to write instead, each once.
-
-    *advised*: it is known where advisories are.
-    """
-    yield from dict.fromkeys(_misfits(policy, kind))
-    if not advised:
-        for rule in _asking_of_vulnerabilities(policy, kind):
-            yield f"policy {policy.name}, rule {rule}: {_UNADVISED}"
-
-
-def _misfits(policy: Policy, kind: str) -> Iterator[str]:
-    ecosystem: Ecosystem = ECOSYSTEMS[kind]
-    fitting = policy.at(0.0, kind)
-    for rule in (*fitting.overrides, *fitting.rules):
-        where = f"policy {policy.name}, rule {rule.name}"
-        if rule.effect is Effect.WARN and kind != "pypi":
-            yield f'{where}: clients of {kind} mirrors print no warnings; write types = ["pypi"]'
-        is_of_one_type = rule.types or rule.name == EXCLUDE
-        hint = "" if is_of_one_type else " (or name the mirror types it is for: types = [...])"
-        for problem in filter(None, map(ecosystem.wrong, leaves(rule.condition))):
-            yield f"{where}: {problem}{hint}"
-
-
-def doubts(policy: Policy, kinds: Iterable[str]) -> Iterator[str]:
-    """What in *policy* is likely to be a mistake: for mirrors of none of *kinds* it could hold."""
-    for rule in (*policy.overrides, *policy.rules):
-        meant = [ECOSYSTEMS[kind] for kind in kinds if not rule.types or kind in rule.types]
-        for leaf in leaves(rule.condition):
-            found = [ecosystem.doubtful(leaf) for ecosystem in meant]
-            if all(found):
-                yield from (f"policy {policy.name}, rule {rule.name}: {one}" for one in found)
-
-
-def _asking_of_vulnerabilities(policy: Policy, kind: str) -> Iterator[str]:
-    """The names of the rules for mirrors of type *kind* that cannot do without advisories.
-
-    One that `fixes_vulnerability` excepts can: without them it excepts nothing.
-    """
-    fitting = policy.at(0.0, kind)
-    for rule in (*fitting.overrides, *fitting.rules):
-        if any(isinstance(leaf, Vulnerable) for leaf in leaves(rule.condition)):
-            yield rule.name
-
-
-def never_fitting(policy: Policy) -> Iterator[str]:
-    """What no mirror can do of *policy*: what is wrong for a type that its rule names itself."""
-    for rule in (*policy.overrides, *policy.rules):
-        for kind in sorted(rule.types):
-            yield from misfits(replace(policy, overrides=(), rules=(rule,)), kind)
-
-
 def _paths(main: Path | None) -> list[Path]:
     if main is None:
         return []
@@ -190,6 +132,7 @@ class Reader:
         self._file = file
         self._found = found
         self._before = len(found.wrong)
+        self._places: list[str] = []  # of the conditions of one rule, as they are met
 
     def policy(self) -> Policy | None:
         """The policy; None where anything is wrong with it."""
@@ -242,6 +185,7 @@ class Reader:
             self._wrong(at, f"write {_one_of(effects)} with the rule's condition")
             return None
         (effect,) = given
+        self._places = []
         condition = self._condition((*at, effect), table[effect])
         if condition is None or name is None:
             return None
@@ -252,6 +196,8 @@ class Reader:
             reason=self._text(at, table, "reason"),
             expires=self._expires((*at, "expires"), table.get("expires")),
             types=self._types((*at, "types"), table.get("types")),
+            where=self._file.at(*at),
+            places=tuple(self._places),
         )
 
     def _expires(self, at: tuple[str | int, ...], value: Any) -> float | None:
@@ -313,6 +259,7 @@ class Reader:
             if not isinstance(table["dependencies"], bool):
                 self._wrong((*at[:-1], "dependencies"), "write true or false")
             leaf = replace(leaf, dependencies=table["dependencies"] is True)
+        self._places.append(self._file.at(*at))
         return leaf
 
     def _group(self, at: tuple[str | int, ...], key: str, value: Any) -> Condition | None:

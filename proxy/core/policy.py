@@ -9,7 +9,7 @@ nothing gets through because an index was silent.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -232,7 +232,8 @@ class Rule:
 
     `reason` is for people who are refused; None: the condition in words. `expires` is the
     moment (seconds since the epoch) from which the rule no longer holds. `types` are the mirror
-    types it is for; empty: all.
+    types it is for; empty: all. `where` it is written, and where (`places`) each of its conditions
+    is, as `leaves` lists them, is for messages; empty: in no file.
     """
 
     name: str
@@ -241,6 +242,8 @@ class Rule:
     reason: str | None = None
     expires: float | None = None
     types: frozenset[str] = frozenset()
+    where: str = field(default="", compare=False, repr=False)
+    places: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,7 +337,7 @@ class Policy:
 
 
 def _plain(value: Any) -> Any:
-    """*value* as JSON has it, with the names of the types, in one order."""
+    """What *value* is compared by, as JSON has it, with the names of the types, in one order."""
     match value:
         case enum.Enum():
             return value.value
@@ -345,5 +348,5 @@ def _plain(value: Any) -> Any:
         case None | bool() | int() | float() | str():
             return value
         case _:
-            fields = {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-            return [type(value).__name__, fields]
+            compared = [one.name for one in fields(value) if one.compare]
+            return [type(value).__name__, {name: _plain(getattr(value, name)) for name in compared}]

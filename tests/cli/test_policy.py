@@ -60,7 +60,7 @@ def test_a_rule_that_is_wrong_for_the_type_it_names_is_an_error(
     path = written(tmp_path, RULE + rule)
     with pytest.raises(ConfigError, match=words) as error:
         checked(path)
-    assert str(error.value).startswith(f"{path}: ")
+    assert str(error.value).startswith((f"{path}:1: rule r: ", f"{path}:4: rule r: "))
     assert "name the mirror types" not in str(error.value)
 
 
@@ -80,7 +80,8 @@ def test_a_rule_that_is_wrong_for_the_type_it_names_is_an_error(
 )
 def test_a_platform_that_does_not_exist_is_warned_of(tmp_path: Path, rule: str, words: str) -> None:
     told = checked(written(tmp_path, RULE + rule))
-    assert any(one.startswith("policy house, rule r: ") for one in told.values["warnings"])
+    places = {one.partition("house.toml")[2] for one in told.values["warnings"]}
+    assert all(one.startswith((":3: rule r: ", ":4: rule r: ")) for one in places)
     assert any(one.startswith("Warning: ") and words in one for one in told.lines)
 
 
@@ -212,7 +213,7 @@ def test_the_check_of_a_configuration_warns_of_what_is_called_otherwise(
     scope = warnings.pop(0)
     assert scope.startswith(f"Warning: {config}:13: mirror lab, platforms: no wheel's platform tag")
     assert warnings == [
-        f"Warning: policy closed, rule r: {platform}",
+        f"Warning: {tmp_path}/policies/closed.toml:3: rule r: {platform}",
         f"Warning: {overlay}: advisory 3: {advisory}",
     ]
     (tmp_path / "osv" / "one.json").unlink()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config import Settings, load
-from proxy.config.policies import listing_as, misfits, never_fitting, read_one
+from proxy.config.fitting import doubts, misfits, never_fitting
+from proxy.config.policies import filtered, listing_as, read_one
 from proxy.config.policy_conditions import CONDITIONS
 from proxy.core.policy import (
     All,
@@ -196,7 +197,7 @@ def test_a_rule_about_vulnerabilities_needs_advisories(tmp_path: Path) -> None:
     asking = RULE + "deny = { any = [{ vulnerability = true }, { names = ['a'] }] }"
     with pytest.raises(ConfigError, match="set osv under") as error:
         settings(tmp_path, PYPI + 'policy = "house"\n', house=asking)
-    assert "mirror p, policy: policy house, rule r: " in str(error.value)
+    assert f"mirror p, policy: {tmp_path}/policies/house.toml:3: rule r: " in str(error.value)
     settings(tmp_path, FILES + PYPI, house=asking)  # nobody has it
     excepting = "deny = { younger_than = '7d', not = { fixes_vulnerability = true } }"
     settings(tmp_path, PYPI + 'policy = "house"\n', house=RULE + excepting)
@@ -215,7 +216,7 @@ def test_a_mirror_is_not_to_blame_for_the_policy_that_it_names(tmp_path: Path) -
 def test_what_is_wrong_for_a_type_that_the_rule_names_fits_nowhere(tmp_path: Path) -> None:
     only = RULE + 'types = ["pypi"]\ndeny = { tags = ["cp312"] }'
     (told,) = never_fitting(read(tmp_path, only))
-    assert told.startswith("policy house, rule r: no wheel's tag is like 'cp312'; ")
+    assert told.startswith(f"{tmp_path}/house.toml:4: rule r: no wheel's tag is like 'cp312'; ")
     others = RULE + 'deny = { tags = ["cp312-*", "cp312-cp312-any"] }'  # not for conda
     assert not list(never_fitting(read(tmp_path, others)))
 
@@ -223,6 +224,52 @@ def test_what_is_wrong_for_a_type_that_the_rule_names_fits_nowhere(tmp_path: Pat
 def test_what_is_wrong_with_several_conditions_is_told_once(tmp_path: Path) -> None:
     rule = f'{RULE}deny = {{ all = [{{ names = ["a"] }}, {{ names = ["b"] }}] }}'
     assert len(list(misfits(read(tmp_path, rule), "files"))) == 1
+
+
+def test_what_does_not_fit_is_told_with_the_line_of_its_condition(tmp_path: Path) -> None:
+    text = """
+        [[override]]
+        name = "kept"
+        allow = { names = ["a"] }
+        [[rule]]
+        name = "withdrawn"
+        warn.yanked = true
+        [[rule]]
+        name = "several"
+        [[rule.deny.any]]
+        not = { any = [
+            { names = ["b"] },
+            { specs = ["c"], dependencies = true, tags = ["cp312-*"] },
+        ] }
+        platforms = ["linux64"]
+        """
+    policy = read(tmp_path, text)
+    lines = [one.removeprefix(f"{tmp_path}/house.toml:") for one in misfits(policy, "conda")]
+    assert [line.partition(";")[0] for line in lines] == [
+        "5: rule withdrawn: clients of conda mirrors print no warnings",
+        "7: rule withdrawn: a channel's index does not say whether a package is yanked "
+        "(or name the mirror types it is for: types = [...])",
+        "13: rule several: a channel's index does not say whether a package is a wheel with such "
+        "a tag (or name the mirror types it is for: types = [...])",
+    ]
+    (doubt,) = doubts(policy, ["conda"])
+    assert doubt.startswith(f"{tmp_path}/house.toml:15: rule several: ")
+
+
+def test_a_mirrors_own_lists_are_named_by_what_stands_for_them() -> None:
+    (told,) = misfits(filtered(None, "files/f", ["a"], []) or Policy(name=""), "files")
+    assert (
+        told == "policy files/f: rule exclude: a tree of files has no index to judge its files by"
+    )
+
+
+def test_where_a_rule_stands_does_not_matter(tmp_path: Path) -> None:
+    """Else a comment would make all views anew."""
+    rule = RULE + 'deny = { names = ["a"] }'
+    one, other = (read(tmp_path, text) for text in (rule, f"# about a\n{rule}"))
+    assert one.rules[0].where != other.rules[0].where
+    assert one == other
+    assert one.digest == other.digest
 
 
 def test_a_rule_for_other_types_does_not_matter(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import msgspec
 from prometheus_client import Metric
 
-from proxy.config.policies import listing_as, misfits, never_fitting, read_text
+from proxy.config.fitting import misfits, never_fitting
+from proxy.config.policies import listing_as, read_text
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
 from proxy.core.policy_text import summary
@@ -226,7 +227,7 @@ class PolicyDesk:
 
     async def _check(self, call: Call) -> Checked:
         policy = read_text(call.body.name, call.body.text)
-        if never := list(dict.fromkeys(never_fitting(policy))):
+        if never := list(never_fitting(policy)):
             raise ConfigError("\n".join(never))
         found = {kind: tuple(misfits(policy, kind)) for kind in ECOSYSTEMS if kind != "files"}
         return Checked(

@@ -5,11 +5,13 @@ Each is a whole message that begins with the line, as those about a file that is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from proxy.config.policies import EXCLUDE
 from proxy.core.policy import Effect, Leaf, Policy, Rule, Vulnerable, leaves
+from proxy.core.policy_sense import contradictions, never_asked
+from proxy.core.policy_text import described
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import Ecosystem
 
@@ -42,13 +44,31 @@ def never_fitting(policy: Policy) -> Iterator[str]:
 
 
 def doubts(policy: Policy, kinds: Iterable[str]) -> Iterator[str]:
-    """What in *policy* is likely to be a mistake: for mirrors of none of *kinds* it could hold."""
+    """What in *policy* is likely to be a mistake: for mirrors of none of *kinds* it could hold, or
+    it can never matter.
+    """
+    yield from dict.fromkeys((*_odd(policy, tuple(kinds)), *_contradicting(policy)))
+    for rule, before in never_asked(policy):
+        decided = f"rule {before.name} ({_place(policy, before)}) decides about every file before"
+        yield f"{_place(policy, rule)}: rule {rule.name}: can never matter: {decided}"
+
+
+def _odd(policy: Policy, kinds: Sequence[str]) -> Iterator[str]:
     for rule in (*policy.overrides, *policy.rules):
         meant = [ECOSYSTEMS[kind] for kind in kinds if not rule.types or kind in rule.types]
         for leaf, place in _placed(policy, rule):
             found = [ecosystem.doubtful(leaf) for ecosystem in meant]
             if all(found):
                 yield from (f"{place}: rule {rule.name}: {one}" for one in found)
+
+
+def _contradicting(policy: Policy) -> Iterator[str]:
+    for rule in (*policy.overrides, *policy.rules):
+        for pair in contradictions(rule.condition):
+            placed = _placed(policy, rule)
+            _, second = (place for leaf, place in placed if any(leaf is one for one in pair))
+            both = " and ".join(map(described, pair))
+            yield f"{second}: rule {rule.name}: no file is {both}"
 
 
 def _misfits(policy: Policy, kind: str) -> Iterator[str]:

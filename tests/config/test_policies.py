@@ -245,12 +245,12 @@ def test_what_does_not_fit_is_told_with_the_line_of_its_condition(tmp_path: Path
         """
     policy = read(tmp_path, text)
     lines = [one.removeprefix(f"{tmp_path}/house.toml:") for one in misfits(policy, "conda")]
+    hint = "(or name the mirror types it is for: types = [...])"
+    qualities = "a channel's index does not say whether a package is"
     assert [line.partition(";")[0] for line in lines] == [
         "5: rule withdrawn: clients of conda mirrors print no warnings",
-        "7: rule withdrawn: a channel's index does not say whether a package is yanked "
-        "(or name the mirror types it is for: types = [...])",
-        "13: rule several: a channel's index does not say whether a package is a wheel with such "
-        "a tag (or name the mirror types it is for: types = [...])",
+        f"7: rule withdrawn: {qualities} yanked {hint}",
+        f"13: rule several: {qualities} a wheel with such a tag {hint}",
     ]
     (doubt,) = doubts(policy, ["conda"])
     assert doubt.startswith(f"{tmp_path}/house.toml:15: rule several: ")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from prometheus_client import Metric
 
-from proxy.config.fitting import misfits, never_fitting
+from proxy.config.fitting import doubts, misfits, never_fitting
 from proxy.config.policies import listing_as, read_text
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
@@ -62,11 +62,15 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What a policy says in words, which types of mirrors it fits, and why not others."""
+    """What a policy says in words, which types of mirrors it fits, and why not others.
+
+    `warnings`: what of it is likely to be a mistake.
+    """
 
     summary: tuple[str, ...]
     fits: tuple[str, ...]
     problems: Mapping[str, tuple[str, ...]]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,10 +234,12 @@ class PolicyDesk:
         if never := list(never_fitting(policy)):
             raise ConfigError("\n".join(never))
         found = {kind: tuple(misfits(policy, kind)) for kind in ECOSYSTEMS if kind != "files"}
+        fits = tuple(kind for kind, problems in found.items() if not problems)
         return Checked(
             summary=tuple(summary(policy)),
-            fits=tuple(kind for kind, problems in found.items() if not problems),
+            fits=fits,
             problems={kind: problems for kind, problems in found.items() if problems},
+            warnings=tuple(doubts(policy, fits)),
         )
 
     async def _explain(self, call: Call) -> Explained:

@@ -197,6 +197,13 @@ def test_a_policy_is_checked_and_compared(tmp_path: Path) -> None:
         assert answer.status == 200, told
         check(document, f"{API}/policy/check", "post", 200, told)
         assert "conda" in told["fits"]
+        assert told["warnings"] == []
+        every = '[[rule]]\nname = "all"\ndeny = { names = ["*"] }\n'
+        draft = {"text": every + every.replace("all", "rest")}
+        (warning,) = (await (await desk.client.post(f"{API}/policy/check", json=draft)).json())[
+            "warnings"
+        ]
+        assert warning.startswith("draft.toml:4: rule rest: can never matter: rule all ")
         change = {"mirror": "conda/lab", "old": "none", "new": NO_X.name}
         told = await (await desk.client.post(f"{API}/policy/diff", json=change)).json()
         check(document, f"{API}/policy/diff", "post", 200, told)

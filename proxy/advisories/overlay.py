@@ -6,13 +6,13 @@ is known to be malicious stays so, whatever is written here.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
+from proxy.config.files import ConfigFile
 from proxy.core.advisories import Advisory, Status
 from proxy.core.osv import normalised
 from proxy.errors import ConfigError
@@ -39,15 +39,15 @@ class Remark:
 
 
 def read_overlay(path: Path, now: float) -> list[Remark]:
-    """The remarks that hold at *now*. Raises ConfigError with the file, the table and the key."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    tables = content.pop("advisory", [])
-    if content or not isinstance(tables, list):
+    """The remarks that hold at *now*. Raises ConfigError with file, line, table and key."""
+    file = ConfigFile.read(path)
+    tables = file.content.get("advisory", [])
+    if file.content.keys() - {"advisory"} or not isinstance(tables, list):
         raise ConfigError(f"{path}: write [[advisory]] tables and nothing else")
-    remarks = [_remark(f"{path}: advisory {number}", one) for number, one in enumerate(tables, 1)]
+    remarks = [
+        _remark(f"{file.at('advisory', number)}: advisory {number + 1}", one)
+        for number, one in enumerate(tables)
+    ]
     return [one for one in remarks if one.until is None or now < one.until]
 
 

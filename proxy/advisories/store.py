@@ -19,7 +19,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -94,8 +94,9 @@ def load(places: Places, now: float) -> Mapping[str, Advisories]:
 
 def unheard(places: Places, now: float) -> Iterator[str]:
     """Which of the operator's remarks do not count at *now*: they are over, or about an id that no
-    advisory has, or about packages that theirs is not about. Raises ConfigError, also where
-    advisories are not there or other files of the operator's are wrong.
+    advisory has, or about packages that theirs is not about, or behind others that are about the
+    same. Raises ConfigError, also where advisories are not there or other files of the operator's
+    are wrong.
     """
     fingerprint(places)
     if places.conda_names is not None:
@@ -103,11 +104,12 @@ def unheard(places: Places, now: float) -> Iterator[str]:
     every = [] if places.overlay is None else read_overlay(places.overlay, -math.inf)
     for remark in every:
         if remark.until is not None and remark.until <= now:
-            day = datetime.fromtimestamp(remark.until, UTC).date()
-            yield f"{remark.where}: ended on {day}: it no longer counts"
+            yield f"{remark.where}: ended on {_day(remark.until)}: it no longer counts"
     remarks = [one for one in every if one.until is None or now < one.until]
     if remarks:
-        yield from _misdirected(remarks, gathered(_read(*one) for one in bodies(places.path)))
+        known = gathered(_read(*one) for one in bodies(places.path))
+        yield from _misdirected(remarks, known)
+        yield from _overruled(remarks, known)
 
 
 def _misdirected(remarks: Sequence[Remark], known: Mapping[str, Advisories]) -> Iterator[str]:
@@ -130,6 +132,35 @@ def _misdirected(remarks: Sequence[Remark], known: Mapping[str, Advisories]) -> 
         for package in remark.packages:
             if not any(normalised(ecosystem, package) == name for ecosystem, name in its):
                 yield f"{remark.where}: {remark.id} is not about {package}; it is about {names}"
+
+
+def _overruled(remarks: Sequence[Remark], known: Mapping[str, Advisories]) -> Iterator[str]:
+    """Remarks of which the first about an advisory is another one.
+
+    One about all packages that follows others about some is what is left besides these.
+    """
+    heard: set[Remark] = set()
+    behind: defaultdict[tuple[Remark, Remark], set[str]] = defaultdict(set)
+    for ecosystem, advisories in known.items():
+        for name, some in advisories.by_name.items():
+            for advisory in some:
+                if advisory.malicious:
+                    continue
+                about = [one for one in remarks if one.is_about(advisory, ecosystem, name)]
+                heard.update(about[:1])
+                for later in about[1:]:
+                    behind[later, about[0]].add(name)
+    for (later, first), names in behind.items():
+        if later.packages or later not in heard:
+            outlives = first.until is not None and (later.until or math.inf) > first.until
+            until = f" until {_day(first.until)}" if outlives and first.until else ""
+            whom = ", ".join(sorted(names))
+            says = f"{first.where} comes first, and says that {first.id} is {first.status.value}"
+            yield f"{later.where}: does not count for {whom}{until}: {says}"
+
+
+def _day(seconds: float) -> date:
+    return datetime.fromtimestamp(seconds, UTC).date()
 
 
 def ending(places: Places, now: float) -> float:

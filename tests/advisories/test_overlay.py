@@ -84,8 +84,8 @@ def test_what_is_malicious_stays_so_under_any_name(tmp_path: Path) -> None:
         ('[[advisory]]\nid = "X"\nstatus = "active"\npackages = [1]', "packages"),
         ('[[advisory]]\nid = "X"\nstatus = "active"\npackages = "a"', "packages"),
         ('[[advisory]]\nid = "X"\nstate = "active"', "advisory 1, state: known are"),
-        (REMARK + '[[advisory]]\nid = "X"', "advisory 2, status"),
-        ("nonsense", "cannot be read"),
+        (REMARK + '[[advisory]]\nid = "X"', r"overlay\.toml:7: advisory 2, status"),
+        ("nonsense", "is not TOML"),
     ],
 )
 def test_a_bad_overlay_says_what_and_where(tmp_path: Path, text: str, word: str) -> None:
@@ -125,8 +125,66 @@ def test_a_remark_that_does_not_count_is_told(
         assert not told
         return
     (line,) = told
-    assert line.startswith(f"{overlay}: advisory 1: ")
+    assert line.startswith(f"{overlay}:2: advisory 1: ")
     assert words in line
+
+
+_SOME = 'packages = ["Sample"]'
+_OTHERS = 'packages = ["Sample", "other"]'
+_ALL = ""
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "words"),
+    [
+        ({}, {}, "sample: {first}"),
+        ({}, {"mitigated": "cleared"}, "sample: {first}"),
+        ({_SOME: _ALL}, {}, "sample: {first}"),
+        ({_SOME: _OTHERS}, {}, "sample: {first}"),
+        ({_SOME: _ALL}, {_SOME: _ALL}, "other, sample: {first}"),
+        ({}, {"CVE-2026-1": "OSV-1"}, "sample: {first}"),  # another name of it
+        ({}, {_SOME: _OTHERS}, "sample: {first}"),  # it counts for the other one
+        ({}, {"until = 2027-06-01": ""}, "sample until 2027-06-01: {first}"),
+        ({}, {"2027-06-01": "2027-06-02"}, "sample until 2027-06-01: {first}"),
+        ({}, {_SOME: _ALL}, None),  # it counts for all others
+        ({}, {"Sample": "other"}, None),
+        ({"2027-06-01": "2026-01-01"}, {}, None),  # it is over
+    ],
+)
+def test_a_remark_behind_another_about_the_same_is_told(
+    tmp_path: Path, first: dict[str, str], later: dict[str, str], words: str | None
+) -> None:
+    packages = [{"package": {"ecosystem": "PyPI", "name": one}} for one in ("sample", "other")]
+    record = osv({"introduced": "0"}, id="OSV-1", aliases=["CVE-2026-1"], affected=packages)
+    write(tmp_path / "osv", one=record)
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text(_changed(first) + _changed(later))
+    told = [
+        one
+        for one in unheard(Places(path=tmp_path / "osv", overlay=overlay), NOW)
+        if "no longer counts" not in one
+    ]
+    if words is None:
+        assert not told
+        return
+    (line,) = told
+    says = f"{overlay}:2: advisory 1 comes first, and says that CVE-2026-1 is mitigated"
+    at = 2 + _changed(first).count("\n")
+    assert line == f"{overlay}:{at}: advisory 2: does not count for {words.format(first=says)}"
+
+
+def test_what_is_malicious_has_no_remarks_to_be_first(tmp_path: Path) -> None:
+    write(tmp_path / "osv", one=osv({"introduced": "0"}, id="MAL-1", aliases=["CVE-2026-1"]))
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text(REMARK + REMARK)
+    assert not list(unheard(Places(path=tmp_path / "osv", overlay=overlay), NOW))
+
+
+def _changed(changes: dict[str, str]) -> str:
+    text = REMARK
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return text
 
 
 def test_a_table_of_names_that_is_none_is_told(tmp_path: Path) -> None:

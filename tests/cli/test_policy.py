@@ -210,11 +210,13 @@ def test_the_check_of_a_configuration_warns_of_what_is_called_otherwise(
     warnings = [one for one in result.stdout.splitlines() if one.startswith("Warning: ")]
     platform = "conda's clients know no platform linux64: did you mean linux-64 or linux-ppc64?"
     advisory = "no advisory that counts is called CVE-2026-1243; did you mean CVE-2026-1234?"
+    first = f"{overlay}:1: advisory 1 comes first, and says that CVE-2026-1234 is cleared"
     scope = warnings.pop(0)
     assert scope.startswith(f"Warning: {config}:13: mirror lab, platforms: no wheel's platform tag")
     assert warnings == [
         f"Warning: {tmp_path}/policies/closed.toml:3: rule r: {platform}",
-        f"Warning: {overlay}: advisory 3: {advisory}",
+        f"Warning: {overlay}:7: advisory 3: {advisory}",
+        f"Warning: {overlay}:4: advisory 2: does not count for sample: {first}",
     ]
     (tmp_path / "osv" / "one.json").unlink()
     result = CliRunner().invoke(app, ["check-config", str(config)])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from proxy.errors import ConfigError
 from proxy.mirror.prefetching import Wish
+from proxy.mirror.wanted.naming import KEYS
 from proxy.mirror.wanted.sent import Sent
 from proxy.mirror.wanted.targets import targets_of
 
@@ -18,6 +19,6 @@ def check(wish: Wish) -> None:
     """See that the files can be read. Raises ConfigError saying what is wrong where; blocks."""
     if not (wish.files or wish.paths):
         raise ConfigError("nothing is asked for: send files, or paths")
-    targets = targets_of(wish.platforms, wish.pythons)
+    targets = targets_of(wish.platforms, wish.pythons, KEYS)
     with tempfile.TemporaryDirectory(prefix="pkgproxy-") as folder:
         Sent(Path(folder)).read(wish.files, wish.beside, targets)

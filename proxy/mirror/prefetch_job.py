@@ -21,6 +21,7 @@ from proxy.mirror.prefetching import FAILURES, Prefetch, PrefetchDetails, Wish
 from proxy.mirror.wanted.closing import closing
 from proxy.mirror.wanted.closure import Closure, Failure, Needed
 from proxy.mirror.wanted.fetching import Fetched, fetch
+from proxy.mirror.wanted.naming import KEYS
 from proxy.mirror.wanted.places import Places
 from proxy.mirror.wanted.sent import Sent
 from proxy.mirror.wanted.targets import targets_of
@@ -77,7 +78,7 @@ class PrefetchJob:
         return PrefetchDetails(prefetch=self.prefetch, failures=failures, notes=notes)
 
     def _read(self, sent: Sent) -> Wanted:
-        targets = targets_of(self._wish.platforms, self._wish.pythons)
+        targets = targets_of(self._wish.platforms, self._wish.pythons, KEYS)
         return sent.read(self._wish.files, self._wish.beside, targets)
 
     async def _unless_stopped(self, wanted: Wanted, folder: Path) -> Closure | None:
@@ -94,8 +95,8 @@ class PrefetchJob:
 
     async def _closed(self, wanted: Wanted, folder: Path) -> Closure:
         """Raises ConfigError where no mirror fits."""
-        places = Places(await self._server.mirrors(), self._wish.mirrors)
-        targets = targets_of(self._wish.platforms, self._wish.pythons)
+        places = Places(await self._server.mirrors(), self._wish.mirrors, KEYS)
+        targets = targets_of(self._wish.platforms, self._wish.pythons, KEYS)
         workspace = folder / "solving"
         async with closing(
             self._server, places, targets, workspace=workspace, hear=self._told

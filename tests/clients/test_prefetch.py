@@ -322,7 +322,7 @@ def test_a_wrong_file_or_option_and_a_server_that_is_not_there_are_told_apart(sh
     good = ship.file("requirements.txt", "lab-lone\n")
     several = ship.prefetch(good)
     assert several.returncode == 2
-    assert "write --mirror and one of pypi/full, pypi/poor" in several.stderr
+    assert "write --mirror with one of pypi/full, pypi/poor" in several.stderr
     nobody = prefetch(ship.folder, "--url", f"http://127.0.0.1:{free_port()}", good)
     assert nobody.returncode == 3
     assert "Connect" in nobody.stderr

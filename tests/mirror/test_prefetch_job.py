@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
+from typing import Any
+
+import pytest
 
 from proxy.core.active import Limits
-from proxy.errors import UpstreamFailed
+from proxy.errors import ConfigError, UpstreamFailed
+from proxy.mirror.checking import check
 from proxy.mirror.pace import Pace
 from proxy.mirror.port import RunState
 from proxy.mirror.prefetch_job import PrefetchJob
 from proxy.mirror.prefetching import Prefetch, PrefetchDetails, Wish
 from proxy.mirror.wanted.sent_file import SentFile
-from tests.mirror.wanted.fake_server import FILES, FakeServer, wheel
+from tests.mirror.wanted.fake_server import FILES, PYPI, FakeServer, wheel
 
 ASKED = SentFile(name="requirements.txt", text="app\nnobody-has-this; python_version < '3'\n")
 WISH = Wish(files=(ASKED,), platforms=("linux-64",), pythons=("3.12",), jobs=1)
+PYLOCK = """lock-version = "1.0"
+created-by = "x"
+requires-python = ">=3.14"
+packages = []
+"""
 QUEUED = Prefetch(id="1", state=RunState.QUEUED, doing="", queued_at=0.0)
 
 
@@ -84,6 +94,39 @@ def test_a_mirror_that_is_not_there_fails_all_of_it() -> None:
     found = _gone(FakeServer(served=()))
     assert found.prefetch.state is RunState.FAILED
     assert "no mirror of type pypi" in (found.prefetch.error or "")
+
+
+def test_choices_are_called_as_a_wish_has_them() -> None:
+    several = FakeServer(served=(PYPI, replace(PYPI, name="second")))
+    told = _gone(several).prefetch.error or ""
+    assert "several mirrors are of type pypi: write mirrors with one of pypi/" in told
+    told = _gone(FakeServer(), replace(WISH, mirrors=("nvidia",))).prefetch.error or ""
+    assert told.startswith("mirrors nvidia: the server has ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"platforms": ("linux",)}, "platforms linux: write one of linux-64"),
+        ({"pythons": ("2.7",)}, "pythons 2.7: write a version"),
+        ({"files": (SentFile(name="what", text="x"),)}, "write format with one of environment"),
+        (
+            {"files": (SentFile(name="uv.lock", text="version = 1\nrequires-python = '>=3.14'"),)},
+            "not Python 3.12 on linux-64; write pythons",
+        ),
+        (
+            {"files": (SentFile(name="pylock.toml", text=PYLOCK),)},
+            "not for Python 3.12 on linux-64; write pythons, platforms: ",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_wish_is_called_as_it_has_it(
+    changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        check(replace(WISH, **changes))
+    assert words in str(error.value)
+    assert "--" not in str(error.value)
 
 
 def test_once_stopped_nothing_new_is_begun() -> None:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from proxy.core.urls import redacted
 from proxy.errors import ConfigError
+from proxy.mirror.wanted.naming import OPTIONS, Naming
 from proxy.upstream.served import Served
 
 _DEFAULTS = ("main", "r", "msys2")
@@ -17,10 +18,13 @@ _ALIAS = "https://conda.anaconda.org/"
 
 
 class Places:
-    """The mirrors of a server, and those of them that the command names."""
+    """The mirrors of a server, and those of them that were chosen."""
 
-    def __init__(self, served: Iterable[Served], chosen: Iterable[str] = ()) -> None:
+    def __init__(
+        self, served: Iterable[Served], chosen: Iterable[str] = (), naming: Naming = OPTIONS
+    ) -> None:
         """*chosen* are `type/name`, or names. Raises ConfigError where one is not served."""
+        self._naming = naming
         self._served = tuple(served)
         self._chosen = tuple(one for name in chosen for one in self._named(name))
 
@@ -33,12 +37,13 @@ class Places:
         if not found:
             raise ConfigError(f"the server has no mirror of type {kind}; it has {self._listed()}")
         keys = ", ".join(one.key for one in found)
-        raise ConfigError(f"several mirrors are of type {kind}: write --mirror and one of {keys}")
+        choose = f"write {self._naming.mirror} with one of {keys}"
+        raise ConfigError(f"several mirrors are of type {kind}: {choose}")
 
     def channels(self, names: Sequence[str]) -> list[Served]:
         """The mirrors for an environment's channels, in their order. Raises ConfigError.
 
-        Those that the command names stand in for all of them.
+        Those that were chosen stand in for all of them.
         """
         chosen = [one for one in self._chosen if one.type == "conda"]
         if chosen:
@@ -94,14 +99,14 @@ class Places:
             keys = ", ".join(one.key for one in conda) or "none"
             raise ConfigError(
                 f"no mirror has the channel {redacted(name)}; the server's are {keys}: "
-                "write --mirror and one of them"
+                f"write {self._naming.mirror} with one of them"
             )
         return found if name == "defaults" else found[:1]
 
     def _named(self, name: str) -> list[Served]:
         found = [one for one in self._served if name in (one.key, one.name)]
         if not found:
-            raise ConfigError(f"--mirror {name}: the server has {self._listed()}")
+            raise ConfigError(f"{self._naming.mirror} {name}: the server has {self._listed()}")
         return found
 
     def _listed(self) -> str:

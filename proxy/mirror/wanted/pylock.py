@@ -20,6 +20,7 @@ from packaging.pylock import (
 from proxy.errors import ConfigError
 from proxy.mirror.wanted import addresses, documents
 from proxy.mirror.wanted.choosing import wheels_for
+from proxy.mirror.wanted.naming import Naming
 from proxy.mirror.wanted.targets import Target, Targets
 from proxy.mirror.wanted.values import Beyond, Item, LockedPypi, Wanted
 
@@ -31,11 +32,13 @@ def read(path: Path, targets: Targets) -> Wanted:
         lock = Pylock.from_dict(table.value)
     except (PylockValidationError, PylockUnsupportedVersionError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    items = (item for target in targets for item in _selected(lock, target, str(path)))
+    items = (
+        item for target in targets for item in _selected(lock, target, str(path), targets.naming)
+    )
     return Wanted(items=tuple(dict.fromkeys(items)))
 
 
-def _selected(lock: Pylock, target: Target, where: str) -> Iterator[Item]:
+def _selected(lock: Pylock, target: Target, where: str, naming: Naming) -> Iterator[Item]:
     """What an installer would take, with all extras and groups. Raises ConfigError."""
     groups = {*(lock.dependency_groups or ()), *(lock.default_groups or ())}
     try:
@@ -48,9 +51,8 @@ def _selected(lock: Pylock, target: Target, where: str) -> Iterator[Item]:
             )
         )
     except PylockSelectError as error:
-        raise ConfigError(
-            f"{where}: is not for {target}; write --python, --platform: {error}"
-        ) from error
+        choose = f"write {naming.python}, {naming.platform}"
+        raise ConfigError(f"{where}: is not for {target}; {choose}: {error}") from error
     for package, _ in selected:
         yield from _files(package, target, f"{where}: {package.name}")
 

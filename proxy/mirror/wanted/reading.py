@@ -17,6 +17,7 @@ from proxy.mirror.wanted import (
     specs,
     uv_lock,
 )
+from proxy.mirror.wanted.naming import OPTIONS, Naming
 from proxy.mirror.wanted.targets import Targets
 from proxy.mirror.wanted.values import Wanted
 
@@ -66,7 +67,7 @@ def read(
     Raises ConfigError.
     """
     if form is None:
-        form = told(path)
+        form = told(path, targets.naming)
     elif form not in FORMATS:
         raise ConfigError(f"there is no format {form!r}; write one of {', '.join(FORMATS)}")
     if form in _NAMING:
@@ -76,14 +77,14 @@ def read(
     return _BY_TARGET[form](path, targets)
 
 
-def told(path: Path) -> str:
+def told(path: Path, naming: Naming = OPTIONS) -> str:
     """The format that the file's name and its first lines tell. Raises ConfigError."""
     found = next((form for name, form in _NAMES if fnmatch.fnmatch(path.name, name)), None)
     if found in ("requirements", None) and _is_explicit(path):
         return "explicit"
     if found is None:
         raise ConfigError(
-            f"{path}: its name does not tell its format; write --format and one of "
+            f"{path}: its name does not tell its format; write {naming.form} with one of "
             + ", ".join(FORMATS)
         )
     return found

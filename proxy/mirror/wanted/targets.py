@@ -16,6 +16,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from rattler import Subdir
 
 from proxy.errors import ConfigError
+from proxy.mirror.wanted.naming import OPTIONS, Naming
 
 _PYTHON = re.compile(r"3\.\d{1,2}(\.\d{1,2})?")
 
@@ -139,11 +140,14 @@ def _ages(platform: Platform, python_minor: str) -> tuple[Mapping[Tag, int], ...
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
-    """What is prefetched for. `chosen`: the platforms were given, and limit locks, too."""
+    """What is prefetched for. `chosen`: the platforms were given, and limit locks, too. `naming` is
+    what whoever chose them calls them.
+    """
 
     platforms: tuple[Platform, ...]
     pythons: tuple[str, ...]
     chosen: bool = True
+    naming: Naming = OPTIONS
 
     def __iter__(self) -> Iterator[Target]:
         for platform in self.platforms:
@@ -159,29 +163,32 @@ class Targets:
         return {one.name for one in self.platforms}
 
 
-def targets_of(platforms: Sequence[str], pythons: Sequence[str]) -> Targets:
+def targets_of(
+    platforms: Sequence[str], pythons: Sequence[str], naming: Naming = OPTIONS
+) -> Targets:
     """Those that are named, else this machine and the Python that runs this.
 
     Raises ConfigError.
     """
     names = tuple(platforms) or (str(Subdir.current()),)
     return Targets(
-        platforms=tuple(platform_named(name) for name in dict.fromkeys(names)),
-        pythons=tuple(dict.fromkeys(python_named(text) for text in pythons))
+        platforms=tuple(platform_named(name, naming) for name in dict.fromkeys(names)),
+        pythons=tuple(dict.fromkeys(python_named(text, naming) for text in pythons))
         or (".".join(str(part) for part in sys.version_info[:3]),),
         chosen=bool(platforms),
+        naming=naming,
     )
 
 
-def platform_named(name: str) -> Platform:
+def platform_named(name: str, naming: Naming = OPTIONS) -> Platform:
     """Raises ConfigError with the names that there are."""
     if name not in PLATFORMS:
-        raise ConfigError(f"--platform {name}: write one of {', '.join(PLATFORMS)}")
+        raise ConfigError(f"{naming.platform} {name}: write one of {', '.join(PLATFORMS)}")
     return PLATFORMS[name]
 
 
-def python_named(text: str) -> str:
+def python_named(text: str, naming: Naming = OPTIONS) -> str:
     """*text* where it is a version. Raises ConfigError."""
     if not _PYTHON.fullmatch(text):
-        raise ConfigError(f"--python {text}: write a version such as 3.12 or 3.12.4")
+        raise ConfigError(f"{naming.python} {text}: write a version such as 3.12 or 3.12.4")
     return text

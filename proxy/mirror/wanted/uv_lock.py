@@ -17,6 +17,7 @@ from proxy.errors import ConfigError
 from proxy.mirror.wanted import addresses, documents
 from proxy.mirror.wanted.choosing import wheels_for
 from proxy.mirror.wanted.documents import Table
+from proxy.mirror.wanted.naming import Naming
 from proxy.mirror.wanted.targets import Target, Targets
 from proxy.mirror.wanted.values import Beyond, Item, LockedPypi, Wanted
 
@@ -33,13 +34,13 @@ def read(path: Path, targets: Targets) -> Wanted:
     if table.value.get("version") != _VERSION:
         raise ConfigError(f"{table.at('version')}: only version {_VERSION} is understood")
     for target in targets:
-        _check_python(table, target)
+        _check_python(table, target, targets.naming)
     graph = _Graph(table)
     items = (item for target in targets for item in graph.files(target))
     return Wanted(items=tuple(dict.fromkeys(items)))
 
 
-def _check_python(table: Table, target: Target) -> None:
+def _check_python(table: Table, target: Target, naming: Naming) -> None:
     text = table.optional("requires-python") or ""
     where = table.at("requires-python")
     try:
@@ -47,7 +48,9 @@ def _check_python(table: Table, target: Target) -> None:
     except InvalidSpecifier as error:
         raise ConfigError(f"{where}: {error}") from error
     if not allowed:
-        raise ConfigError(f"{where}: the project needs {text}, so not {target}; write --python")
+        raise ConfigError(
+            f"{where}: the project needs {text}, so not {target}; write {naming.python}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

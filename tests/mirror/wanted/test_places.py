@@ -67,7 +67,7 @@ def test_an_unknown_channel_or_mirror_is_refused_with_what_there_is() -> None:
 
 
 def test_one_of_several_mirrors_of_a_type_has_to_be_named() -> None:
-    with pytest.raises(ConfigError, match="--mirror and one of cran/cran, cran/second"):
+    with pytest.raises(ConfigError, match="--mirror with one of cran/cran, cran/second"):
         Places(SERVED).of_type("cran")
     assert Places(SERVED, ["second"]).of_type("cran").name == "second"
 

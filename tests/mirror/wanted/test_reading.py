@@ -61,7 +61,7 @@ def test_a_files_name_or_beginning_tells_its_format(
 
 def test_an_unknown_name_is_refused_with_the_formats_there_are(tmp_path: Path) -> None:
     path = written(tmp_path, "things.lock", "")
-    with pytest.raises(ConfigError, match="--format and one of environment"):
+    with pytest.raises(ConfigError, match="--format with one of environment"):
         told(path)
     with pytest.raises(ConfigError, match="no format 'poetry'"):
         read(path, targets(), form="poetry")

@@ -34,7 +34,7 @@ from proxy.errors import (
     UpstreamThrottled,
     UpstreamTimeout,
 )
-from proxy.upstream.served import Pulled, Refused, Served
+from proxy.upstream.served import ADMINISTRATION, Pulled, Refused, Served
 
 _EXPLAIN = "/api/v1/policy/explain"
 _CONNECT = 10.0  # seconds
@@ -190,6 +190,11 @@ class RunningProxy:
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
         try:
             async with self._session.get(URL(url, encoded=True), headers=headers) as response:
+                if response.headers.get("Server") == ADMINISTRATION:
+                    raise UpstreamRefused(
+                        f"{redacted(url)} is the administration's address of a pkgproxy; write the "
+                        "one that its clients have ([server] in its configuration)"
+                    )
                 if response.status != 200:
                     raise _problem(url, response, await response.content.read(_CHUNK))
                 yield response

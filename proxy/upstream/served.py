@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+ADMINISTRATION = "pkgproxy (administration)"
+"""The Server header of the other addresses of a running proxy, at which no packages are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:

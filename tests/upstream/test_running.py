@@ -22,7 +22,7 @@ from proxy.errors import (
     UpstreamTimeout,
 )
 from proxy.upstream.running import RunningProxy
-from proxy.upstream.served import Refused, Served
+from proxy.upstream.served import ADMINISTRATION, Refused, Served
 from tests.lab.scripted import Answer, Scripted
 
 BODY = bytes(range(256)) * 100
@@ -70,6 +70,16 @@ def test_another_server_is_told_from_a_proxy(body: bytes) -> None:
     async def work(server: Scripted, running: RunningProxy) -> None:
         server.play("/", Answer(body=body))
         with pytest.raises(UpstreamFailed, match="is no pkgproxy"):
+            await running.mirrors()
+
+    _ran(work)
+
+
+@pytest.mark.parametrize("status", [200, 401, 403])
+def test_the_administration_is_told_from_a_proxy(status: int) -> None:
+    async def work(server: Scripted, running: RunningProxy) -> None:
+        server.play("/", Answer(status=status, headers={"Server": ADMINISTRATION}, body=b"<html>"))
+        with pytest.raises(UpstreamRefused, match=r"is the administration's .* clients have"):
             await running.mirrors()
 
     _ran(work)

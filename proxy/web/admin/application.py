@@ -10,6 +10,7 @@ from aiohttp.typedefs import Middleware
 
 from proxy.errors import ProxyError
 from proxy.observe.happenings import Happenings
+from proxy.upstream.served import ADMINISTRATION
 from proxy.web.admin.api import Api, Handler, as_response, refusal, unrouted
 from proxy.web.admin.guard import Guard, NoToken
 from proxy.web.admin.operations import Operation
@@ -26,6 +27,7 @@ LARGEST = 32 << 20
 """Bytes of a body: several times the largest locks of real projects."""
 
 _HEADERS = {
+    "Server": ADMINISTRATION,
     # Nothing from elsewhere, nothing within the page, no frame around it.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.errors import TooManyAttempts
+from proxy.errors import TooManyAttempts, UpstreamRefused
+from proxy.upstream.running import RunningProxy
 from proxy.web.admin.guard import COOKIE, FAILURES, SESSION, Guard, NotForYou, NoToken
 from tests.web.admin.desk import TOKEN, Desk, play
 
@@ -126,6 +127,21 @@ def test_without_the_token_programs_are_refused_and_people_asked(tmp_path: Path)
         assert (await desk.client.get("/api/v1/overview", headers=bearer)).status == 200
 
     play(tmp_path, script, token=TOKEN)
+
+
+@pytest.mark.parametrize(("token", "given"), [(None, None), (TOKEN, None), (TOKEN, TOKEN)])
+def test_who_looks_for_packages_here_is_told_where_he_is(
+    tmp_path: Path, token: str | None, given: str | None
+) -> None:
+    """`pkgproxy prefetch` with this address for the proxy's."""
+
+    async def script(desk: Desk) -> None:
+        url = str(desk.client.make_url("/"))
+        async with RunningProxy(url, connections=1, token=given) as running:
+            with pytest.raises(UpstreamRefused, match="is the administration's address"):
+                await running.mirrors()
+
+    play(tmp_path, script, token=token)
 
 
 def test_people_log_in_and_out(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from proxy.core.judging import verdict_of
 from proxy.core.model import Mirror
+from proxy.core.policy import MALICIOUS, Policy
 from proxy.core.telling import refused_first
 from proxy.errors import (
     ProxyError,
@@ -269,8 +271,8 @@ class Job:
         actively, passively = await self._ledger.mirrored(key)
         return RunDetails(
             run=self.run,
-            hidden=_tallies(self._hidden),
-            beyond=_tallies(self._beyond),
+            hidden=_tallies(self._hidden, _reasons(self._mirror.policy)),
+            beyond=_tallies(self._beyond, {}),
             failures=failures,
             actively=actively,
             passively=passively,
@@ -316,11 +318,22 @@ def _add_all(into: dict[str, Left], found: Mapping[str, Left]) -> None:
         add(into, rule, left)
 
 
-def _tallies(left_out: Mapping[str, Left]) -> tuple[Tally, ...]:
+def _reasons(policy: Policy | None) -> Mapping[str, str]:
+    """What rules say of all their files, by their names."""
+    rules = () if policy is None else (*policy.overrides, *policy.rules)
+    return {rule.name: verdict_of(rule).reason for rule in (MALICIOUS, *rules)}
+
+
+def _tallies(left_out: Mapping[str, Left], reasons: Mapping[str, str]) -> tuple[Tally, ...]:
+    """*left_out* by rule; of files that are not alike what *reasons* has for all of them."""
+
+    def said(rule: str, left: Left) -> str:
+        return left.reason if left.alike else reasons.get(rule, left.reason)
+
     found = [
         Tally(
             rule=rule,
-            reason=refused_first(left.reason, left.files, left.until),
+            reason=refused_first(said(rule, left), left.files, left.until),
             files=left.files,
             examples=left.examples,
         )

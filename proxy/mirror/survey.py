@@ -52,12 +52,16 @@ class SurveyJob:
 class Left:
     """So many files that one rule leaves out, the first of them `until` then, where it is known
     (seconds since the epoch).
+
+    `reason` is that of all of them where they are `alike`, else of the first: a verdict names the
+    vulnerabilities of its file.
     """
 
     reason: str
     files: int
     examples: tuple[str, ...]
     until: int | None = None
+    alike: bool = True
 
     def and_(self, other: Left) -> Left:
         """Both together."""
@@ -67,6 +71,7 @@ class Left:
             files=self.files + other.files,
             examples=examples,
             until=sooner(self.until, other.until),
+            alike=self.alike and other.alike and self.reason == other.reason,
         )
 
 

@@ -7,10 +7,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from proxy.core.active import Active, Limits, Scope
+from proxy.core.advisories import Advisories, Advisory
 from proxy.core.ages import STEP
 from proxy.core.model import Bounds, Entry
-from proxy.core.policy import Effect, Names, Policy, Rule, YoungerThan
+from proxy.core.policy import Effect, Names, Policy, Rule, Vulnerable, YoungerThan
 from proxy.errors import UpstreamFailed
 from proxy.mirror.port import RunState, Step, Tally
 from proxy.storage.memory import MemoryCatalog
@@ -120,6 +123,38 @@ def test_of_what_is_hidden_for_its_age_the_first_end_is_said(tmp_path: Path) -> 
         )
 
     stage(tmp_path, act, {at("linux-64/repodata.json"): FakeFile(body=json.dumps(index).encode())})
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("ab", "It has a hole (CVE-2026-1)."),
+        ("bc", "It has a hole."),
+        ("abc", "It has a hole."),
+    ],
+)
+def test_vulnerabilities_are_named_where_all_files_of_the_rule_have_them(
+    tmp_path: Path, names: str, said: str
+) -> None:
+    rule = Rule(name="safe", effect=Effect.DENY, condition=Vulnerable(), reason="It has a hole.")
+    one, other = (Advisory(id=f"CVE-2026-{number}", everything=True) for number in (1, 2))
+    evil = Advisory(id="MAL-1", malicious=True, everything=True)
+    known = Advisories(
+        by_name={"one": (one,), "other": (other,), "evil": (evil,), "worse": (evil, other)},
+        conda_names={"a": "one", "b": "one", "c": "other", "d": "evil", "e": "worse"},
+    )
+
+    async def act(scene: Scene) -> None:
+        scene.world.engine.contexts.advise({"PyPI": known})
+        scene.activate(policy=Policy(name="p", rules=(rule,)))
+        malicious, safe = sorted((await scene.run()).hidden, key=lambda tally: tally.rule)
+        assert (safe.rule, safe.files, safe.reason) == ("safe", len(names), said)
+        assert (malicious.files, malicious.reason) == (
+            2,
+            "this release is known to be malicious (MAL-1)",
+        )
+
+    stage(tmp_path, act, channel(_packages(*(f"{name}-1.0-0" for name in f"{names}de"))))
 
 
 def test_failures_are_tried_again_and_then_listed(tmp_path: Path) -> None:

@@ -80,12 +80,13 @@ def create(
 ) -> None:
     """Make a mirror, and serve it at once; --set mode=active has it fetch ahead."""
     from proxy.cli.remote import refusing, split  # noqa: PLC0415
+    from proxy.cli.runs import doubtful  # noqa: PLC0415
 
     with refusing():
         kind, name = split(mirror)
         values = {"type": kind, "name": name, "source": source, **_values(settings)}
         made = _remote(context).post("mirrors", body=values)
-        say(made, as_json, [f"{made['definition']['key']} is made."])
+        say(made, as_json, [f"{made['definition']['key']} is made.", *doubtful(made)])
 
 
 @mirror_app.command()
@@ -100,13 +101,14 @@ def edit(
 ) -> None:
     """Change a mirror that was made at run time."""
     from proxy.cli.remote import refusing  # noqa: PLC0415
+    from proxy.cli.runs import doubtful  # noqa: PLC0415
 
     with refusing():
         remote = _remote(context)
         before = remote.get("mirrors", mirror)["definition"]["values"]
         kept = {name: it for name, it in before.items() if name not in (unset or ())}
         made = remote.put("mirrors", mirror, body={**kept, **_values(settings)})
-        say(made, as_json, [f"{mirror} is changed."])
+        say(made, as_json, [f"{mirror} is changed.", *doubtful(made)])
 
 
 @mirror_app.command()

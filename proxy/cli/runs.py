@@ -61,6 +61,7 @@ def shown(status: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> list[
     if status["frequency"] is not None:
         lines.append(f"runs: {status['frequency_text']}; next: {_moment(status['next_run'])} UTC")
     lines += [f"  {name} = {value}" for name, value in definition["values"].items()]
+    lines += doubtful(status)
     if runs:
         rows = [
             (
@@ -74,6 +75,11 @@ def shown(status: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> list[
         ]
         lines += ["", *_table(("run", "state", "begun (UTC)", "fetched", "failed"), rows)]
     return lines
+
+
+def doubtful(status: Mapping[str, Any]) -> list[str]:
+    """What of a mirror's settings is likely to be a mistake."""
+    return [f"Warning: {one}" for one in status["definition"]["doubts"]]
 
 
 def finished(details: Mapping[str, Any]) -> list[str]:

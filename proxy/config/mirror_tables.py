@@ -69,6 +69,7 @@ class MirrorTables:
         *offline*: all of them are.
         """
         self._offline = offline
+        self._doubts: dict[str, tuple[str, ...]] = {}
         self._files = files
         self._credentials = credentials
         self._policies = policies
@@ -93,7 +94,12 @@ class MirrorTables:
         self._check_places(found)
         since = frozen(made)
         written = [
-            Written(key=key, made=key not in configured, values=self._values(key, table))
+            Written(
+                key=key,
+                made=key not in configured,
+                values=self._values(key, table),
+                doubts=self._doubts[key],
+            )
             for key, (_, table) in found.items()
         ]
         written += [
@@ -151,8 +157,11 @@ class MirrorTables:
         policy = self._policy(table, values)
         if len(self._found.wrong) > before:
             return None
-        for key, doubt in active.doubts(values):
-            self._found.doubtful.append(f"{table.at(key)}: {table.shown}, {key}: {doubt}")
+        doubts = tuple(active.doubts(values))
+        self._doubts[table.key] = tuple(f"{key}: {doubt}" for key, doubt in doubts)
+        self._found.doubtful += [
+            f"{table.at(key)}: {table.shown}, {key}: {doubt}" for key, doubt in doubts
+        ]
         return mirror_of(values, policy, offline=self._offline)
 
     def _policy(self, table: _Table, values: Mapping[str, Any]) -> Policy | None:

@@ -25,12 +25,14 @@ class Written:
     """One `[[mirror]]` table: the keys that stand there, as a file says them, without secrets.
 
     `made`: while the server ran. `shadowed`: a mirror of the configuration has taken its place.
+    `doubts`: what of the keys, which are named, is likely to be a mistake.
     """
 
     key: str
     values: Mapping[str, Any] = field(repr=False)
     made: bool = False
     shadowed: bool = False
+    doubts: tuple[str, ...] = ()
 
 
 def made_file(layer: Path, text: str | None, found: Findings) -> ConfigFile | None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import tomli_w
 
 from proxy.config import Settings
+from proxy.config.written import Written
 from proxy.core.model import Mirror
 from proxy.errors import ConfigError, Conflict, UnknownMirror
 from proxy.gateway import freezing
@@ -84,17 +85,7 @@ class Desk:
         """See the port."""
         written = self._house.settings.written
         shown = sorted(written, key=lambda one: (one.key, one.shadowed))
-        return [
-            self._status(
-                MirrorDefinition(
-                    key=one.key,
-                    origin=Origin.RUNTIME if one.made else Origin.CONFIGURATION,
-                    values=one.values,
-                    shadowed=one.shadowed,
-                )
-            )
-            for one in shown
-        ]
+        return [self._status(_definition(one)) for one in shown]
 
     def show(self, key: str) -> MirrorStatus:
         """See the port."""
@@ -148,10 +139,14 @@ class Desk:
         self._notices.tell("edited", key)
         return self.show(key)
 
-    async def check(self, values: Mapping[str, object], key: str | None = None) -> None:
+    async def check(self, values: Mapping[str, object], key: str | None = None) -> MirrorDefinition:
         """See the port."""
         made = self._with_new(values) if key is None else self._with_edited(key, values)
-        await asyncio.to_thread(self._checked, made)
+        settings = await asyncio.to_thread(self._checked, made)
+        its = key or key_of(values)
+        return next(
+            _definition(one) for one in settings.written if one.key == its and not one.shadowed
+        )
 
     async def delete(self, key: str) -> None:
         """See the port."""
@@ -247,10 +242,10 @@ class Desk:
             table["source"] = before["source"]  # with the secret that was not shown
         return made.with_mirror(table)
 
-    def _checked(self, made: Made) -> None:
-        """Raises ConfigError where the configuration would refuse *made*. Blocks."""
+    def _checked(self, made: Made) -> Settings:
+        """What *made* would have in force. Raises ConfigError where that is refused. Blocks."""
         try:
-            self._house.check(made.text)
+            return self._house.check(made.text)
         except ConfigError as error:
             # Whoever asked has written no file: its name and lines would only be a riddle.
             place = re.compile(rf"^{re.escape(str(self._book.path))}:\d+: ", re.MULTILINE)
@@ -276,6 +271,16 @@ class Desk:
             policy=None if mirror.policy is None else mirror.policy.name,
             latest=runs[0] if runs else None,
         )
+
+
+def _definition(one: Written) -> MirrorDefinition:
+    return MirrorDefinition(
+        key=one.key,
+        origin=Origin.RUNTIME if one.made else Origin.CONFIGURATION,
+        values=one.values,
+        shadowed=one.shadowed,
+        doubts=one.doubts,
+    )
 
 
 def _without_nothing(values: Mapping[str, object]) -> dict[str, Any]:

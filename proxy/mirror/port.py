@@ -29,12 +29,14 @@ class MirrorDefinition:
     `key` is `<type>/<name>`. `values` are the keys that are written down, as TOML and JSON have
     them, documented in docs/configuration.md; a URL in them that holds a secret is redacted.
     `shadowed`: the configuration has a mirror of the same key, which wins; this one is only kept.
+    `doubts`: what of the values is likely to be a mistake; each begins with the key.
     """
 
     key: str
     origin: Origin
     values: Mapping[str, object]
     shadowed: bool = False
+    doubts: tuple[str, ...] = ()
 
 
 # -- what a run is -----------------------------------------------------------------------
@@ -279,8 +281,10 @@ class Mirrors(Protocol):
         """
         ...
 
-    async def check(self, values: Mapping[str, object], key: str | None = None) -> None:
-        """Raise what `create`, or `edit` of the mirror *key*, would, and change nothing."""
+    async def check(self, values: Mapping[str, object], key: str | None = None) -> MirrorDefinition:
+        """What `create`, or `edit` of the mirror *key*, would make; changes nothing, and raises
+        what they would.
+        """
         ...
 
     async def delete(self, key: str) -> None:

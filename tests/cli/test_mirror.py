@@ -116,6 +116,9 @@ def test_a_mirror_from_its_making_to_its_end(lab: Lab) -> None:
     assert "conda/made" in listed
     assert 'name = "made"' in lab.mirror("export", "conda/made")
     assert lab.json("export", "conda/made")["toml"] == lab.mirror("export", "conda/made")
+    doubt = "Warning: platforms: conda's clients know no platform linux64: did you mean linux-64"
+    assert doubt in lab.mirror("edit", "conda/made", "--set", "platforms=['linux64']")
+    assert doubt in lab.mirror("show", "conda/made")
     assert lab.json("delete", "conda/made", "--yes") == {"deleted": "conda/made"}
     assert [one["definition"]["key"] for one in lab.json("list")] == ["conda/fixed"]
 

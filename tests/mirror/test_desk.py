@@ -209,6 +209,21 @@ def test_what_is_wrong_names_no_file_that_nobody_wrote(tmp_path: Path) -> None:
     office(tmp_path, act)
 
 
+def test_what_is_doubtful_of_a_mirror_is_told_who_makes_it(tmp_path: Path) -> None:
+    odd = {**NEW, "platforms": ["linux64"]}
+
+    async def act(office: Office) -> None:
+        would_be = await office.desk.check(odd)
+        (doubt,) = would_be.doubts
+        assert doubt.startswith("platforms: conda's clients know no platform linux64")
+        made = await office.desk.create(odd)
+        assert made.definition == would_be
+        edited = await office.desk.edit("conda/made", {**NEW, "platforms": ["linux-64"]})
+        assert edited.definition.doubts == ()
+
+    office(tmp_path, act)
+
+
 def test_checking_says_what_making_and_editing_would_and_changes_nothing(tmp_path: Path) -> None:
     async def act(office: Office) -> None:
         await office.desk.check(NEW)

@@ -13,7 +13,7 @@ from proxy.core.policy_text import summary
 from proxy.errors import ConfigError, Conflict, ProxyError, UnknownMirror
 from proxy.gateway.closures import lists
 from proxy.gateway.explaining import is_pattern
-from proxy.mirror.port import Mirrors, MirrorStatus, Origin
+from proxy.mirror.port import MirrorDefinition, Mirrors, MirrorStatus, Origin
 from proxy.web.admin import forms
 from proxy.web.admin.guard import Guard
 from proxy.web.admin.policies import About, Explained, PolicyDesk
@@ -126,11 +126,11 @@ class MirrorPages:
         is_check = form.get("action") == "check"
         try:
             if is_check:
-                await self._mirrors.check(values)
-                return self._form(values, is_checked=True)
+                would_be = await self._mirrors.check(values)
+                return self._form(values, would_be=would_be)
             status = await self._mirrors.create(values)
         except (ConfigError, Conflict) as error:
-            return self._form(values, problem=error, is_checked=is_check)
+            return self._form(values, problem=error)
         return _onward(_place(status.definition.key), "created")
 
     async def _edit(self, request: web.Request) -> web.Response:
@@ -144,11 +144,11 @@ class MirrorPages:
         is_check = form.get("action") == "check"
         try:
             if is_check:
-                await self._mirrors.check(values, status.definition.key)
-                return self._form(values, status=status, is_checked=True)
+                would_be = await self._mirrors.check(values, status.definition.key)
+                return self._form(values, status=status, would_be=would_be)
             await self._mirrors.edit(status.definition.key, values)
         except (ConfigError, Conflict) as error:
-            return self._form(values, status=status, problem=error, is_checked=is_check)
+            return self._form(values, status=status, problem=error)
         return _onward(_place(status.definition.key), "edited")
 
     def _form(
@@ -157,8 +157,9 @@ class MirrorPages:
         *,
         status: MirrorStatus | None = None,
         problem: ProxyError | None = None,
-        is_checked: bool = False,
+        would_be: MirrorDefinition | None = None,
     ) -> web.Response:
+        """*would_be* is to be read aloud."""
         policies = sorted(self._policies())
         key = None if status is None else status.definition.key
         return self._shell.page(
@@ -169,7 +170,8 @@ class MirrorPages:
             action=f"{_HERE}/new" if key is None else f"{_place(key)}/edit",
             groups=forms.groups(values, policies, is_new=status is None),
             problem="" if problem is None else str(problem),
-            reading=self._reading(values) if is_checked and problem is None else (),
+            reading=() if would_be is None else self._reading(values),
+            doubts=() if would_be is None else would_be.doubts,
             cadence=_cadence(values),
         )
 

@@ -46,8 +46,8 @@ class FakeMirrors:
             self._add(values, Origin.CONFIGURATION)
 
     def _add(self, values: Mapping[str, object], origin: Origin) -> MirrorStatus:
-        key = f"{values['type']}/{values['name']}"
-        definition = MirrorDefinition(key=key, origin=origin, values=values)
+        definition = self._definition(values, origin)
+        key = definition.key
         is_active = values.get("mode") == "active"
         self._statuses[key] = MirrorStatus(
             definition=definition,
@@ -58,6 +58,12 @@ class FakeMirrors:
         )
         self._runs.setdefault(key, [])
         return self._statuses[key]
+
+    def _definition(self, values: Mapping[str, object], origin: Origin) -> MirrorDefinition:
+        """Platforms are doubtful, all of them."""
+        key, odd = f"{values['type']}/{values['name']}", values.get("platforms")
+        doubts = (f"platforms: {odd}{self._hostile}",) if odd else ()
+        return MirrorDefinition(key=key, origin=origin, values=values, doubts=doubts)
 
     def _tell(self, name: str, key: str, run: Run | None = None) -> None:
         for queue in self._followers:
@@ -82,12 +88,13 @@ class FakeMirrors:
         runs = self._runs[key]
         return replace(self._statuses[key], latest=runs[0] if runs else None)
 
-    async def check(self, values: Mapping[str, object], key: str | None = None) -> None:
+    async def check(self, values: Mapping[str, object], key: str | None = None) -> MirrorDefinition:
         missing = [name for name in ("type", "name", "source") if not values.get(name)]
         if missing:
             raise ConfigError(f"mirror: {missing[0]}: is missing{self._hostile}")
         if key is None and f"{values['type']}/{values['name']}" in self._statuses:
             raise Conflict("there is a mirror of that type and name")
+        return self._definition(values, Origin.RUNTIME)
 
     async def create(self, values: Mapping[str, object]) -> MirrorStatus:
         await self.check(values)

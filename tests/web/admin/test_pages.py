@@ -285,14 +285,19 @@ def test_the_form_is_read_aloud_before_it_is_sent(tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         answer = await _post(
             desk, "/mirrors/new", **FORM, frequency="30 2 * * sat", policy=NO_X.name,
-            exclude="left*", action="check",
+            exclude="left*", platforms="linux64", action="check",
         )  # fmt: skip
         page = Page(await answer.text())
         page.check()
         assert "02:30" in page.text
         assert "Refuse what is named x*" in page.text
         assert "left*" in page.text
+        assert "doubtful platforms: ['linux64']" in page.text
         assert len(desk.mirrors.list()) == 2
+        made = await _post(desk, "/mirrors/new", **FORM, platforms="linux64")
+        page = Page(await (await desk.client.get(made.headers["Location"])).text())
+        page.check()
+        assert "doubtful platforms: ['linux64']" in page.text
 
     play(tmp_path, script)
 

@@ -18,8 +18,8 @@ from rich.table import Table
 from proxy.advisories.store import load, places_of
 from proxy.cli.cache import Told, store_of
 from proxy.config import Settings
-from proxy.config.fitting import doubts, misfits, never_fitting
-from proxy.config.policies import listing_as, read_one
+from proxy.config.fitting import check_fits, fit
+from proxy.config.policies import NONE, listing_as, read_one
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
 from proxy.core.policy_text import ended, summary
@@ -55,26 +55,23 @@ def checked(path: Path) -> Told:
             f"{path}: is no file; write a policy's path, such as policies/{path}.toml"
         )
     policy = read_one(path)
-    problems = {kind: list(misfits(policy, kind)) for kind in ECOSYSTEMS if kind != "files"}
-    fitting = [kind for kind, found in problems.items() if not found]
-    if never := list(never_fitting(policy)):
-        raise ConfigError("\n".join(never))
-    misfit = {kind: found for kind, found in problems.items() if found}
-    lines = [f"Not for {kind} mirrors: {one}" for kind, found in misfit.items() for one in found]
-    if not fitting:
+    found = fit(policy)
+    lines = [
+        f"Not for {kind} mirrors: {one}" for kind, its in found.problems.items() for one in its
+    ]
+    if not found.types:
         raise ConfigError("\n".join(lines))
     said = tuple(summary(policy))
     over = tuple(ended(policy, time.time()))
-    doubtful = tuple(doubts(policy, fitting))
-    warnings = tuple(f"Warning: {one}" for one in doubtful)
+    warnings = tuple(f"Warning: {one}" for one in found.doubts)
     return Told(
-        lines=(*said, *over, f"Fits mirrors of type {', '.join(fitting)}.", *lines, *warnings),
+        lines=(*said, *over, f"Fits mirrors of type {', '.join(found.types)}.", *lines, *warnings),
         values={
             "summary": said,
             "over": over,
-            "fits": fitting,
-            "problems": misfit,
-            "warnings": doubtful,
+            "fits": found.types,
+            "problems": found.problems,
+            "warnings": found.doubts,
         },
     )
 
@@ -95,7 +92,7 @@ def summed_up(settings: Settings, name: str) -> Iterator[str]:
 
 def named(settings: Settings, name: str) -> Policy:
     """The configured policy of that name, or the one in that file. Raises ConfigError."""
-    if name == "none":
+    if name == NONE:
         return Policy(name=name)
     found = settings.policies.get(name)
     if found is not None:
@@ -134,8 +131,7 @@ def compared(settings: Settings, old: str, new: str, mirror: str) -> tuple[Diffe
     policies = named(settings, old), named(settings, new)
     one, advised = mirror_of(settings, mirror), settings.advisories.osv is not None
     for policy in policies:
-        if problems := list(misfits(policy, one.type, advised=advised)):
-            raise ConfigError("\n".join(problems))
+        check_fits(policy, one.type, advised=advised)
     listing = tuple(listing_as(policy, one.policy) for policy in policies)
     question = Question(mirror=one, policies=listing, changed=True)
     found, looked_at = _asked(settings, question)

@@ -5,8 +5,8 @@ Each is a whole message that begins with the line, as those about a file that is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from proxy.config.policies import EXCLUDE
 from proxy.core.policy import Effect, Leaf, Policy, Rule, Vulnerable, leaves
@@ -14,6 +14,7 @@ from proxy.core.policy_sense import contradictions, never_asked
 from proxy.core.policy_text import described
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import Ecosystem
+from proxy.errors import ConfigError
 
 _UNADVISED = (
     "of no package it would be known whether it has vulnerabilities; set osv under [advisories]"
@@ -30,13 +31,43 @@ def misfits(policy: Policy, kind: str, *, advised: bool = True) -> Iterator[str]
         yield from dict.fromkeys(_asking_of_vulnerabilities(policy, kind))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Which types of mirrors a policy fits, why not the others, and what of it is doubtful."""
+
+    types: tuple[str, ...]
+    problems: Mapping[str, tuple[str, ...]]
+    doubts: tuple[str, ...]
+
+
+def fit(policy: Policy) -> Fit:
+    """How *policy*, which no mirror has yet, would do. Raises ConfigError where a rule is wrong for
+    a type that it names itself.
+    """
+    if never := list(never_fitting(policy)):
+        raise ConfigError("\n".join(never))
+    found = {kind: tuple(misfits(policy, kind)) for kind in ECOSYSTEMS if kind != "files"}
+    types = tuple(kind for kind, problems in found.items() if not problems)
+    return Fit(
+        types=types,
+        problems={kind: problems for kind, problems in found.items() if problems},
+        doubts=tuple(doubts(policy, types)),
+    )
+
+
+def check_fits(policy: Policy, kind: str, *, advised: bool) -> None:
+    """Raises ConfigError with all that mirrors of type *kind* cannot do; see `misfits`."""
+    if problems := list(misfits(policy, kind, advised=advised)):
+        raise ConfigError("\n".join(problems))
+
+
 def never_fitting(policy: Policy) -> Iterator[str]:
     """What no mirror can do of *policy*, each once: what is wrong for a type that its rule names
     itself.
     """
     found = (
         misfit
-        for rule in (*policy.overrides, *policy.rules)
+        for rule in policy.in_order
         for kind in sorted(rule.types)
         for misfit in misfits(replace(policy, overrides=(), rules=(rule,)), kind)
     )
@@ -54,7 +85,7 @@ def doubts(policy: Policy, kinds: Iterable[str]) -> Iterator[str]:
 
 
 def _odd(policy: Policy, kinds: Sequence[str]) -> Iterator[str]:
-    for rule in (*policy.overrides, *policy.rules):
+    for rule in policy.in_order:
         meant = [ECOSYSTEMS[kind] for kind in kinds if not rule.types or kind in rule.types]
         for leaf, place in _placed(policy, rule):
             found = [ecosystem.doubtful(leaf) for ecosystem in meant]
@@ -63,7 +94,7 @@ def _odd(policy: Policy, kinds: Sequence[str]) -> Iterator[str]:
 
 
 def _contradicting(policy: Policy) -> Iterator[str]:
-    for rule in (*policy.overrides, *policy.rules):
+    for rule in policy.in_order:
         for pair in contradictions(rule.condition):
             placed = _placed(policy, rule)
             _, second = (place for leaf, place in placed if any(leaf is one for one in pair))
@@ -74,7 +105,7 @@ def _contradicting(policy: Policy) -> Iterator[str]:
 def _misfits(policy: Policy, kind: str) -> Iterator[str]:
     ecosystem: Ecosystem = ECOSYSTEMS[kind]
     fitting = policy.at(0.0, kind)
-    for rule in (*fitting.overrides, *fitting.rules):
+    for rule in fitting.in_order:
         if rule.effect is Effect.WARN and kind != "pypi":
             hint = f'clients of {kind} mirrors print no warnings; write types = ["pypi"]'
             yield f"{_place(policy, rule)}: rule {rule.name}: {hint}"
@@ -91,7 +122,7 @@ def _asking_of_vulnerabilities(policy: Policy, kind: str) -> Iterator[str]:
     One that `fixes_vulnerability` excepts can: without them it excepts nothing.
     """
     fitting = policy.at(0.0, kind)
-    for rule in (*fitting.overrides, *fitting.rules):
+    for rule in fitting.in_order:
         for leaf, place in _placed(policy, rule):
             if isinstance(leaf, Vulnerable):
                 yield f"{place}: rule {rule.name}: {_UNADVISED}"

@@ -69,7 +69,7 @@ def _yielding(policy: Policy) -> frozenset[str]:
     """
     found: set[str] = set()
     lets_through = False
-    for rule in (*policy.overrides, *policy.rules):
+    for rule in policy.in_order:
         is_dated = any(isinstance(one, YoungerThan | OlderThan) for one in leaves(rule.condition))
         if is_dated or lets_through:
             found.add(rule.name)

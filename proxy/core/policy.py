@@ -296,7 +296,8 @@ UNRULED = Verdict(effect=Effect.ALLOW, rule="default", reason="no rule speaks of
 class Policy:
     """Rules in order, and what holds where none of them does.
 
-    `description` is for people. Its digest is part of every view's name.
+    `description` is for people, and makes it no other policy. Its digest is part of every view's
+    name.
     """
 
     name: str
@@ -304,7 +305,7 @@ class Policy:
     overrides: tuple[Rule, ...] = ()
     default: Effect = Effect.ALLOW
     blocked: Blocked = Blocked.EMPTY
-    description: str = ""
+    description: str = field(default="", compare=False)
 
     @cached_property
     def digest(self) -> Digest:
@@ -312,10 +313,14 @@ class Policy:
         return digest_of(msgspec.json.encode(_plain(self)))
 
     @cached_property
+    def in_order(self) -> tuple[Rule, ...]:
+        """All of its rules, in the order in which they are asked."""
+        return (*self.overrides, *self.rules)
+
+    @cached_property
     def leaves(self) -> tuple[Leaf, ...]:
         """Every condition that occurs in it."""
-        rules = (*self.overrides, *self.rules)
-        return tuple(leaf for rule in rules for leaf in leaves(rule.condition))
+        return tuple(leaf for rule in self.in_order for leaf in leaves(rule.condition))
 
     @cached_property
     def is_dated(self) -> bool:

@@ -27,7 +27,7 @@ from proxy.core.policy import (
 def never_asked(policy: Policy) -> Iterator[tuple[Rule, Rule]]:
     """The rules that decide about no file, each with the one before it that has decided already."""
     decisive: list[Rule] = []
-    for rule in (*policy.overrides, *policy.rules):
+    for rule in policy.in_order:
         before = next((one for one in decisive if _covers(one, rule)), None)
         if before is not None:
             yield rule, before

@@ -70,7 +70,7 @@ def summary(policy: Policy) -> Iterator[str]:
 
 def ended(policy: Policy, now: float) -> Iterator[str]:
     """Which rules no longer hold at *now*, seconds since the epoch."""
-    for rule in (*policy.overrides, *policy.rules):
+    for rule in policy.in_order:
         if rule.expires is not None and rule.expires <= now:
             yield f"Rule {rule.name} ended on {_day(rule.expires)}: it no longer holds."
 
@@ -156,7 +156,7 @@ def amount(size: int) -> str:
     """*size* bytes in the largest unit that leaves a whole number."""
     fits = ((unit, name) for unit, name in _SIZES if size >= unit and size % unit == 0)
     unit, name = next(fits, (1, "bytes"))
-    return f"{size // unit} {name}"
+    return "1 byte" if size == 1 else f"{size // unit} {name}"
 
 
 def _listed(texts: Sequence[str]) -> str:

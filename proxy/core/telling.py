@@ -64,7 +64,7 @@ class Telling(Generic[R]):
 def _minding(policy: Policy) -> Minding:
     """The rules of *policy* that look at vulnerabilities."""
     found: dict[str, tuple[Vulnerable | Malicious, ...]] = {}
-    for rule in (*policy.overrides, *policy.rules):
+    for rule in policy.in_order:
         asking = [one for one in leaves(rule.condition) if isinstance(one, Vulnerable | Malicious)]
         if asking:
             found[rule.name] = (*found.get(rule.name, ()), *asking)

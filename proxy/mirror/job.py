@@ -320,7 +320,7 @@ def _add_all(into: dict[str, Left], found: Mapping[str, Left]) -> None:
 
 def _reasons(policy: Policy | None) -> Mapping[str, str]:
     """What rules say of all their files, by their names."""
-    rules = () if policy is None else (*policy.overrides, *policy.rules)
+    rules = () if policy is None else policy.in_order
     return {rule.name: verdict_of(rule).reason for rule in (MALICIOUS, *rules)}
 
 

@@ -42,7 +42,7 @@ def test_a_rule_that_is_over_is_told(tmp_path: Path) -> None:
 
 def test_types_that_a_policy_does_not_fit_are_told(tmp_path: Path) -> None:
     told = checked(written(tmp_path, RULE + "deny = { yanked = true }"))
-    assert told.values["fits"] == ["pypi"]
+    assert told.values["fits"] == ("pypi",)
     assert any("name the mirror types" in line for line in told.lines)
 
 

@@ -83,7 +83,7 @@ def test_a_rule_to_which_something_may_be_left_is_not_told(
         ),
         (
             '{ any = [{ names = ["a"] }, { not = { larger_than = 2, smaller_than = 1 } }] }',
-            "larger than 2 bytes and smaller than 1 bytes",
+            "larger than 2 bytes and smaller than 1 byte",
         ),
     ],
 )

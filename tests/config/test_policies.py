@@ -263,10 +263,13 @@ def test_a_mirrors_own_lists_are_named_by_what_stands_for_them() -> None:
     )
 
 
-def test_where_a_rule_stands_does_not_matter(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", ["# about a", 'description = "About a."'])
+def test_where_a_rule_stands_does_not_matter_nor_what_is_written_about_it(
+    tmp_path: Path, more: str
+) -> None:
     """Else a comment would make all views anew."""
     rule = RULE + 'deny = { names = ["a"] }'
-    one, other = (read(tmp_path, text) for text in (rule, f"# about a\n{rule}"))
+    one, other = (read(tmp_path, text) for text in (rule, f"{more}\n{rule}"))
     assert one.rules[0].where != other.rules[0].where
     assert one == other
     assert one.digest == other.digest

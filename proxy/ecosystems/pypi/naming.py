@@ -24,7 +24,7 @@ def hiding(policy: Policy | None) -> Callable[[str], bool] | None:
         return None
     steps = [
         (node_of(rule.condition, _leaf, may=rule.effect is Effect.ALLOW), rule.effect)
-        for rule in (*policy.overrides, *policy.rules)
+        for rule in policy.in_order
     ]
     last = policy.default is Effect.DENY
 

@@ -9,21 +9,17 @@ from typing import Annotated, Any
 import msgspec
 from prometheus_client import Metric
 
-from proxy.config.fitting import doubts, misfits, never_fitting
-from proxy.config.policies import listing_as, read_text
+from proxy.config.fitting import check_fits, fit
+from proxy.config.policies import NONE, listing_as, read_text
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
 from proxy.core.policy_text import summary
-from proxy.ecosystems import ECOSYSTEMS
 from proxy.errors import ConfigError, ProxyError, UnknownMirror
 from proxy.gateway.explaining import Compared, Question, as_row, difference
 from proxy.web.admin.operations import ROOT, Call, Operation
 from proxy.web.paths import Mirrors
 
 Ask = Callable[[Question], Awaitable[list[Compared]]]
-
-NONE = "none"
-"""Stands for no policy at all."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -231,15 +227,12 @@ class PolicyDesk:
 
     async def _check(self, call: Call) -> Checked:
         policy = read_text(call.body.name, call.body.text)
-        if never := list(never_fitting(policy)):
-            raise ConfigError("\n".join(never))
-        found = {kind: tuple(misfits(policy, kind)) for kind in ECOSYSTEMS if kind != "files"}
-        fits = tuple(kind for kind, problems in found.items() if not problems)
+        found = fit(policy)
         return Checked(
             summary=tuple(summary(policy)),
-            fits=fits,
-            problems={kind: problems for kind, problems in found.items() if problems},
-            warnings=tuple(doubts(policy, fits)),
+            fits=found.types,
+            problems=found.problems,
+            warnings=found.doubts,
         )
 
     async def _explain(self, call: Call) -> Explained:
@@ -258,8 +251,8 @@ class PolicyDesk:
         new = self._named(change.new) if change.text is None else read_text("draft", change.text)
         advised = self._advised()
         for policy in (old, new):
-            if policy and (problems := list(misfits(policy, mirror.type, advised=advised))):
-                raise ConfigError("\n".join(problems))
+            if policy is not None:
+                check_fits(policy, mirror.type, advised=advised)
         policies = old, listing_as(new, own)
         question = Question(mirror=mirror, policies=policies, changed=True)
         found = difference(await self._ask(question))
@@ -293,7 +286,7 @@ class PolicyDesk:
         return PolicyView(
             name=policy.name,
             summary=tuple(summary(policy)),
-            rules=tuple(rule.name for rule in (*policy.overrides, *policy.rules)),
+            rules=tuple(rule.name for rule in policy.in_order),
             mirrors=mirrors,
             hides=tuple(one for one in hidden if one.mirror in mirrors),
         )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from proxy.config.policies import NONE
 from proxy.errors import ConfigError, UnknownMirror
 from proxy.web.admin.guard import Guard
 from proxy.web.admin.policies import (
-    NONE,
     About,
     Change,
     Changed,

@@ -6,6 +6,7 @@ Run as `python -m benchmarks.solving CHANNEL CACHE shards|zst`; prints the secon
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from pathlib import Path
@@ -40,4 +41,5 @@ async def solve(url: str, cache: str, *, sharded: bool) -> None:
 if __name__ == "__main__":
     begun = time.perf_counter()
     asyncio.run(solve(sys.argv[1], sys.argv[2], sharded=sys.argv[3] == "shards"))
-    print(time.perf_counter() - begun)
+    print(time.perf_counter() - begun, flush=True)
+    os._exit(0)  # py-rattler's threads may abort an interpreter that is ending

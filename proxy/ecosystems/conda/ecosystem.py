@@ -22,7 +22,7 @@ from proxy.ecosystems.conda.specs import newest_first
 from proxy.ecosystems.conda.text import objects, plain_text
 
 _LEVEL = 1  # on repodata no larger than 3 or 5, which take twice and four times as long
-_PIECE = 1 << 20  # bytes compressed at a time, without the interpreter's lock
+_PIECE = 8 << 20  # bytes compressed at a time, without the interpreter's lock
 # One pass over the records gives all that clients of today ask for.
 _MAIN = frozenset({paths.ZST.name, ROWS, "shards", "shardpack", taking.FORM}), frozenset({"json"})
 _SIDE = frozenset({paths.ZST.name}), frozenset({"json"})

@@ -21,7 +21,11 @@ from proxy.ecosystems.conda.sections import Sections, sections
 from proxy.ecosystems.conda.specs import newest_first
 from proxy.ecosystems.conda.text import objects, plain_text
 
-_LEVEL = 1  # on repodata no larger than 3 or 5, which take twice and four times as long
+_PARAMETERS = zstandard.ZstdCompressionParameters.from_level(
+    1,  # on repodata no larger than 3 or 5, which take twice and four times as long
+    hash_log=13,  # a table near the processor: an eighth less work for 0.2 % more bytes
+    threads=-1,
+)
 _PIECE = 8 << 20  # bytes compressed at a time, without the interpreter's lock
 # One pass over the records gives all that clients of today ask for.
 _MAIN = frozenset({paths.ZST.name, ROWS, "shards", "shardpack", taking.FORM}), frozenset({"json"})
@@ -217,7 +221,7 @@ def _texts(
 
 def _compressed(text: Sequence[Piece]) -> Iterator[bytes]:
     size = sum(len(piece) for piece in text)  # said in the frame: some clients allocate by it
-    compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=-1).compressobj(size=size)
+    compressor = zstandard.ZstdCompressor(compression_params=_PARAMETERS).compressobj(size=size)
     waiting: list[bytes | memoryview] = []
     length = 0
     for piece in flat(text):

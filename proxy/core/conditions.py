@@ -109,27 +109,27 @@ def _counts(advisory: Advisory) -> bool:
     return advisory.status in (Status.ACTIVE, Status.REPORTED)
 
 
-def by_size(leaf: LargerThan | SmallerThan, size_of: Callable[[Any], int | None]) -> Screened:
-    """The test of a size in bytes."""
+def by_size(leaf: LargerThan | SmallerThan) -> Screened:
+    """The test of a size in bytes; records have it as `size`, or None there."""
     limit = leaf.size
 
     def larger(record: Any) -> Truth:
-        size = size_of(record)
+        size = record.size
         return None if size is None else size > limit
 
     def larger_ones(records: Sequence[Any]) -> Iterable[int]:
-        sizes = list(map(size_of, records))
-        if None not in sizes and max(sizes) <= limit:  # type: ignore[type-var, operator]
+        sizes = [record.size for record in records]
+        if None not in sizes and max(sizes) <= limit:
             return ()
         return [at for at, size in enumerate(sizes) if size is None or size > limit]
 
     def smaller(record: Any) -> Truth:
-        size = size_of(record)
+        size = record.size
         return None if size is None else size < limit
 
     def smaller_ones(records: Sequence[Any]) -> Iterable[int]:
-        sizes = enumerate(map(size_of, records))
-        return [at for at, size in sizes if size is None or size < limit]
+        sizes = [record.size for record in records]
+        return [at for at, size in enumerate(sizes) if size is None or size < limit]
 
     if isinstance(leaf, LargerThan):
         return Screened(larger, larger_ones)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from operator import attrgetter
 from typing import Any
 
 from packaging.version import Version
@@ -214,7 +213,7 @@ class Judging:
                     return by_age(leaf, moment, self.published)
                 return self._dating.test(leaf)
             case LargerThan() | SmallerThan():
-                return by_size(leaf, attrgetter("size"))
+                return by_size(leaf)
             case Vulnerable() | FixesVulnerability() | Malicious():
                 if self._advisories is None:
                     return None

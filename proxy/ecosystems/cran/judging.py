@@ -199,7 +199,7 @@ class Judging:
             case YoungerThan() | OlderThan():
                 return by_age(leaf, moment, self.published)
             case LargerThan() | SmallerThan():
-                return by_size(leaf, lambda one: one.size)
+                return by_size(leaf)
             case Here():
                 return self._is_here
             case Vulnerable() | FixesVulnerability() | Malicious():

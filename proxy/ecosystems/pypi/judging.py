@@ -219,7 +219,7 @@ class Judging:
             case YoungerThan() | OlderThan():
                 return by_age(leaf, moment, self.published)
             case LargerThan() | SmallerThan():
-                return by_size(leaf, lambda one: one.size)
+                return by_size(leaf)
             case Yanked(yanked=yanked):
                 return lambda one: (one.file.get("yanked", False) is not False) == yanked
             case Statuses(statuses=statuses):

@@ -18,11 +18,11 @@ from rich.table import Table
 from proxy.advisories.store import load, places_of
 from proxy.cli.cache import Told, store_of
 from proxy.config import Settings
-from proxy.config.fitting import check_fits, fit
+from proxy.config.fitting import check_fits, ended, fit
 from proxy.config.policies import NONE, listing_as, read_one
 from proxy.core.model import Mirror
 from proxy.core.policy import Policy
-from proxy.core.policy_text import ended, summary
+from proxy.core.policy_text import summary
 from proxy.core.telling import told
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.kept import Kept, read

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from proxy.advisories.store import places_of, unheard
 from proxy.config import Settings
-from proxy.core.policy_text import ended
+from proxy.config.fitting import ended
 from proxy.errors import ConfigError
 from proxy.upstream.authfile import AuthFile
 
@@ -18,7 +18,7 @@ def standing(settings: Settings, now: float) -> Iterator[str]:
     for name, policy in sorted(settings.policies.items()):
         mirrors = [one.key for one in settings.mirrors if one.policy and one.policy.name == name]
         yield f"policy {name}: {', '.join(mirrors) or 'no mirror has it'}"
-        yield from (f"policy {name}: {line}" for line in ended(policy, now))
+        yield from ended(policy, now)
     for doubt in (*settings.doubts, *_of_advisories(settings, now), *_of_credentials(settings)):
         yield f"Warning: {doubt}"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from proxy.config.policies import EXCLUDE
 from proxy.core.policy import Effect, Leaf, Policy, Rule, Vulnerable, leaves
 from proxy.core.policy_sense import contradictions, never_asked
-from proxy.core.policy_text import described
+from proxy.core.policy_text import day, described
 from proxy.ecosystems import ECOSYSTEMS
 from proxy.ecosystems.base import Ecosystem
 from proxy.errors import ConfigError
@@ -82,6 +82,14 @@ def doubts(policy: Policy, kinds: Iterable[str]) -> Iterator[str]:
     for rule, before in never_asked(policy):
         decided = f"rule {before.name} ({_place(policy, before)}) decides about every file before"
         yield f"{_place(policy, rule)}: rule {rule.name}: can never matter: {decided}"
+
+
+def ended(policy: Policy, now: float) -> Iterator[str]:
+    """Which rules of *policy* no longer hold at *now*, seconds since the epoch."""
+    for rule in policy.in_order:
+        if rule.expires is not None and rule.expires <= now:
+            over = f"ended on {day(rule.expires)}: it no longer holds"
+            yield f"{_place(policy, rule)}: rule {rule.name}: {over}"
 
 
 def _odd(policy: Policy, kinds: Sequence[str]) -> Iterator[str]:

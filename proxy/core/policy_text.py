@@ -36,7 +36,10 @@ from proxy.core.policy import (
 )
 
 _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
-_SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes"))
+_SIZES = (
+    *((1 << 30, "GiB"), (10**9, "GB"), (1 << 20, "MiB"), (10**6, "MB")),
+    *((1 << 10, "KiB"), (10**3, "kB"), (1, "bytes")),
+)
 _DOES = {Effect.ALLOW: "Allow", Effect.DENY: "Refuse", Effect.WARN: "Warn of"}
 _OTHERWISE = {Effect.ALLOW: "allowed", Effect.DENY: "refused", Effect.WARN: "warned of"}
 
@@ -68,24 +71,18 @@ def summary(policy: Policy) -> Iterator[str]:
         yield "A project of which nothing is left is refused with status 451."
 
 
-def ended(policy: Policy, now: float) -> Iterator[str]:
-    """Which rules no longer hold at *now*, seconds since the epoch."""
-    for rule in policy.in_order:
-        if rule.expires is not None and rule.expires <= now:
-            yield f"Rule {rule.name} ended on {_day(rule.expires)}: it no longer holds."
-
-
 def _sentence(rule: Rule) -> str:
     text = f"{_DOES[rule.effect].lower()} what is {described(rule.condition)} (rule {rule.name}"
     if rule.types:
         text += f", for {_listed(sorted(rule.types))} mirrors"
     if rule.expires is not None:
-        text += f", until {_day(rule.expires)}"
+        text += f", until {day(rule.expires)}"
     text += ")."
     return f"{text} Reason given: {rule.reason}" if rule.reason else text
 
 
-def _day(seconds: float) -> str:
+def day(seconds: float) -> str:
+    """The day, in UTC, of *seconds* since the epoch."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 

@@ -34,7 +34,7 @@ def test_a_policy_is_checked_by_its_path(tmp_path: Path) -> None:
 def test_a_rule_that_is_over_is_told(tmp_path: Path) -> None:
     text = RULE + 'deny = { names = ["a"] }\nexpires = '
     told = checked(written(tmp_path, text + "2020-01-01"))
-    assert "Rule r ended on 2020-01-01: it no longer holds." in told.lines
+    assert f"{tmp_path}/house.toml:1: rule r: ended on 2020-01-01: it no longer holds" in told.lines
     assert not any(
         "ended" in line for line in checked(written(tmp_path, text + "2999-01-01")).lines
     )
@@ -184,7 +184,7 @@ def test_the_check_of_a_configuration_tells_which_policy_is_for_which_mirror(
         "policy asking: no mirror has it",
         "policy closed: conda/lab",
         "policy spare: no mirror has it",
-        "policy spare: Rule r ended on 2020-01-01: it no longer holds.",
+        f"{tmp_path}/policies/spare.toml:1: rule r: ended on 2020-01-01: it no longer holds",
     ]
 
 

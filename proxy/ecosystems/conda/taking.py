@@ -74,7 +74,10 @@ class Noted(msgspec.Struct, frozen=True, array_like=True):
     @property
     def hidden(self) -> dict[str, Verdict]:
         """The verdicts that hide some of its records."""
-        return {key: one.verdict for one in self.denied for key in one.keys}
+        found: dict[str, Verdict] = {}
+        for one in self.denied:
+            found |= dict.fromkeys(one.keys, one.verdict)
+        return found
 
     def of(self, names: AbstractSet[str], table: memoryview, start: int) -> list[tuple[str, Piece]]:
         """What is shown of it with one of *names*, where it stands at *start* in *table*."""

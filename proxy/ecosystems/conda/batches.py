@@ -18,8 +18,8 @@ import msgspec
 from proxy.ecosystems.conda.text import UNREADABLE, objects
 from proxy.errors import BadIndex
 
-SIZE = 1 << 16
-"""Bytes of a batch: about a hundred records."""
+SIZE = 1 << 15
+"""Bytes of a batch: about fifty records."""
 
 BETWEEN = b", \t\r\n"
 """What stands between two members (RFC 8259 section 2)."""
@@ -187,7 +187,7 @@ def boundary(text: memoryview, near: int) -> int | None:
     """Where, after *near*, one member of an object most likely ends and another begins; None: that
     is not soon found. A reader of what stands before it finds out whether it is so.
     """
-    piece = bytes(text[near : near + 2 * SIZE])
+    piece = bytes(text[near : near + 4 * SIZE])
     for found in _BORDER.finditer(piece):
         end = piece.find(b"}", found.end())
         try:

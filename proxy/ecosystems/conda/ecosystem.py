@@ -200,7 +200,7 @@ def _repodata(
     if ROWS in forms:
         yield Rendered(form=ROWS, chunks=repodata.rows, hidden=repodata.hidden, apart=True)
     if "shards" in forms:
-        contents, pack = shards.build(index, repodata.sharding, body.earlier.get("shardpack"))
+        contents, pack = shards.build(index, repodata.sharding)
         yield Rendered(form="shards", chunks=(contents,))
         yield Rendered(form="shardpack", chunks=build(pack), apart=True)
     if taking.FORM in forms:

@@ -1,7 +1,7 @@
 """One pass over the tables of an index, for all that is made of them: what is hidden, the rows, the
 text that is left, and what the shards hold.
 
-600,000 records are read once, a hundred at a time; of a record only what is made of it is kept.
+600,000 records are read once, some fifty at a time; of a record only what is made of it is kept.
 """
 
 from __future__ import annotations

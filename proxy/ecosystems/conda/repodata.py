@@ -17,7 +17,7 @@ import msgspec
 
 from proxy.core.model import Index
 from proxy.ecosystems.base import Body, Context
-from proxy.ecosystems.conda import halves, relations, rowing, taking
+from proxy.ecosystems.conda import halves, relations, rowing, shards, taking
 from proxy.ecosystems.conda.gate import Gate
 from proxy.ecosystems.conda.listings import exports_by_name
 from proxy.ecosystems.conda.outline import outline
@@ -70,6 +70,7 @@ def read(
         gate=None if context.policy is None else Gate(index, body, context, context.policy),
         known=taking.earlier(body, context) if noting else None,
         pack=body.earlier.get("shardpack", b"") if sharded else b"",
+        earlier=shards.known(body.earlier.get("shardpack")) if sharded else {},
         rowed=rowed,
         sharded=sharded,
         noting=noting,
@@ -92,6 +93,7 @@ class _Reading:
     gate: Gate | None
     known: taking.Earlier | None
     pack: bytes | memoryview
+    earlier: Mapping[str, Shard]
     rowed: bool
     sharded: bool
     noting: bool
@@ -142,6 +144,7 @@ class _Reading:
                 removed=removed,
                 tables=reader.shards,
                 exports=exports,
+                earlier=self.earlier,
                 made=made or {},
                 changed=changed_names,
             ),

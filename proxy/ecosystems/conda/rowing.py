@@ -1,4 +1,4 @@
-"""The rows of an index's files, made a hundred at a time."""
+"""The rows of an index's files, made some fifty at a time."""
 
 from __future__ import annotations
 

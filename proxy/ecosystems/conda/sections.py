@@ -68,7 +68,7 @@ class Section:
         return memoryview(b"%b:%b" % (msgspec.json.encode(key), record))
 
     def batches(self, model: type[R], span: slice = WHOLE) -> Iterator[Batch[R]]:
-        """The records in *span* of the text, a hundred at a time, as *model*. Raises BadIndex."""
+        """The records in *span* of the text, some fifty at a time, as *model*. Raises BadIndex."""
         decode = msgspec.json.Decoder(dict[str, model]).decode  # type: ignore[valid-type]
         return self.read(decode, span)
 

@@ -162,6 +162,7 @@ class Sharding:
     removed: Mapping[str, list[str]]  # file names by package name
     tables: Tables  # by the keys that lead to them
     exports: Exports
+    earlier: Mapping[str, Shard]  # those of an earlier generation
     made: Mapping[str, Shard]  # those that have been made already
     changed: AbstractSet[str] | None = None  # see `made`
 
@@ -186,21 +187,21 @@ def made(
     removed: Mapping[str, list[str]],
     exports: Exports,
     *,
-    earlier: bytes | memoryview | None = None,
+    earlier: Mapping[str, Shard] | None = None,
     changed: AbstractSet[str] | None = None,
 ) -> dict[str, Shard]:
     """The shards of all names in *tables*.
 
-    *exports*: of the records that have none themselves (CEP 21). From the pack *earlier* those of
+    *exports*: of the records that have none themselves (CEP 21). Of the shards *earlier* those of
     names whose records did not change are taken as they are: the result is the same. *changed*:
     those whose records may have; None: all. Raises BadIndex.
     """
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
-    known = _known(earlier)
+    before = earlier or {}
     found: dict[str, Shard] = {}
     left: list[str] = []
     for name in names(tables):
-        was = known.get(name) if changed is not None and name not in changed else None
+        was = before.get(name) if changed is not None and name not in changed else None
         if was and was.source == _source(was.text, removed.get(name, []), exports.get(name, {})):
             found[name] = was
         else:
@@ -212,7 +213,7 @@ def made(
         texts = _texts(tables, name)
         text = _text(texts)
         source = _source(text, gone, exported)
-        was = known.get(name)
+        was = before.get(name)
         if was and was.source == source:
             found[name] = was
             continue
@@ -228,17 +229,15 @@ def _texts(tables: Tables, name: str) -> dict[tuple[str, ...], bytes | memoryvie
     return {path: text for path, one in tables.items() if (text := one.text(name))}
 
 
-def build(
-    index: Index, sharding: Sharding, earlier: bytes | memoryview | None = None
-) -> tuple[bytes, dict[str, bytes | memoryview]]:
+def build(index: Index, sharding: Sharding) -> tuple[bytes, dict[str, bytes | memoryview]]:
     """The compressed shard index, and the entries of the pack: every shard by its hex digest, and
     what they were made of.
 
-    *earlier*: see `made`. Raises BadIndex.
+    Raises BadIndex.
     """
     tables, removed, exports = sharding.tables, sharding.removed, sharding.exports
     left = {path: one.without(sharding.made) for path, one in tables.items()}
-    mine = made(index, left, removed, exports, earlier=earlier, changed=sharding.changed)
+    mine = made(index, left, removed, exports, earlier=sharding.earlier, changed=sharding.changed)
     shards = {**mine, **sharding.made}
     subdir = sharding.info.get("subdir")
     contents = {
@@ -282,7 +281,7 @@ def unpacked(pack: Table) -> dict[str, Shard]:
     }
 
 
-def _known(pack: bytes | memoryview | None) -> dict[str, Shard]:
+def known(pack: bytes | memoryview | None) -> dict[str, Shard]:
     """The shards of an earlier generation; none are taken from a damaged pack."""
     try:
         return {} if not pack else unpacked(Table(pack))

@@ -123,7 +123,7 @@ class Compiler:
     """Makes judges out of one policy, for as many groups of records as there are."""
 
     def __init__(self, policy: Policy) -> None:
-        self._rules = [(rule, verdict_of(rule)) for rule in (*policy.overrides, *policy.rules)]
+        self._rules = [(rule, verdict_of(rule)) for rule in policy.in_order]
         self._last = default_of(policy)
 
     def judge(self, leaf: Tester) -> Stepwise | Verdict:

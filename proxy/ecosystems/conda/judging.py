@@ -104,7 +104,7 @@ class Judging:
         self._dating = Dating(
             context.moment, self._telling.ages.delays, body.first_seen, context.seen_at
         )
-        self._expires = any(rule.expires for rule in (*policy.overrides, *policy.rules))
+        self._expires = any(rule.expires for rule in policy.in_order)
         self._minds_kinds = any(isinstance(leaf, Kinds) for leaf in policy.leaves)
         self._moment = context.moment
         self._subdir = index.path.rpartition("/")[0].rpartition("/")[2]

@@ -41,6 +41,7 @@ from proxy.gateway.engine import Engine
 from proxy.gateway.janitor import Janitor, note_uses
 from proxy.gateway.ports import Ports
 from proxy.gateway.team import Solo
+from proxy.gateway.tidying import Tidying
 from proxy.mirror.pinned import PinnedMirrors
 from proxy.observe.happenings import Happenings, Hearing, Sibling, collecting
 from proxy.observe.log import Bridge, Level, Log
@@ -165,7 +166,7 @@ class Worker:
             )
             ahead = None
             if place.number == 0:
-                _tidy(stack, in_force, store, catalog, metrics=metrics, log=log)
+                _tidy(stack, in_force, store, engine, metrics=metrics, log=log)
                 house = Household(in_force=in_force, alone=place.size == 1)
                 ahead = mirroring(stack, house, engine, reporting, root=store.root, log=log)
             await stack.enter_async_context(reception.listening(place.listening))
@@ -241,18 +242,29 @@ def _tidy(
     stack: AsyncExitStack,
     in_force: InForce,
     store: Store,
-    catalog: Watched,
+    engine: Engine,
     *,
     metrics: Metrics,
     log: Log,
 ) -> None:
     """Make room, and remove what is no longer needed, from now on."""
+    catalog = engine.ports.catalog
     pinned = PinnedMirrors(lambda: in_force.mirrors)
+
+    def failed(key: str, error: BaseException) -> None:
+        log.event("tidying_failed", level=Level.WARNING, key=key, error=error)
+
     janitor = Janitor(
         root=store.root,
         catalog=catalog,
         evictions=[Eviction(one, catalog, pinned) for one in store.written],
-        keep_superseded=in_force.settings.cache.keep_superseded,
+        tidying=Tidying(
+            store.blobs,
+            catalog,
+            engine.pool,
+            keep_for=in_force.settings.cache.keep_superseded,
+            failed=failed,
+        ),
         clock=time.time,
         metrics=metrics,
         log=log,

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 from proxy.config import Settings
 from proxy.errors import StorageError
-from proxy.gateway.janitor import YOUNGEST, forget_superseded
+from proxy.gateway.janitor import YOUNGEST
+from proxy.gateway.pool import Pool
+from proxy.gateway.tidying import Tidying
 from proxy.storage.carrying import Carried, export, take
 from proxy.storage.opening import Store, opened
 from proxy.storage.sweep import sweep, usage
@@ -68,18 +70,31 @@ def swept(settings: Settings) -> Told:
     """Remove what nothing refers to any more; what that was. Raises StorageError."""
 
     async def work(store: Store) -> Told:
-        now, keep = time.time(), settings.cache.keep_superseded
-        views = await forget_superseded(store.catalog, keep_for=keep, now=now)
-        found = await sweep(store.root, store.catalog, keep_for=YOUNGEST, now=now)
+        now, keep, pool = time.time(), settings.cache.keep_superseded, Pool()
+        failed: list[str] = []
+
+        def hear(key: str, error: BaseException) -> None:
+            failed.append(f"{' '.join(key.split())}: {error}")
+
+        try:
+            tidying = Tidying(store.blobs, store.catalog, pool, keep_for=keep, failed=hear)
+            tidied = await tidying.run(now)
+        finally:
+            await pool.aclose()
+        found = await sweep(
+            store.root, store.catalog, keep_for=YOUNGEST, now=now, dropped=tidied.dropped
+        )
         line = (
-            f"{store.root}: forgot {views} superseded views, removed {found.removed} blobs "
-            f"({found.freed} bytes), kept {found.kept}"
+            f"{store.root}: forgot {tidied.forgotten} superseded views, thinned {tidied.thinned}, "
+            f"removed {found.removed} blobs ({found.freed} bytes), kept {found.kept}"
         )
         return Told(
-            lines=(line,),
+            lines=(*failed, line),
             values={
                 "folder": str(store.root),
-                "views": views,
+                "views": tidied.forgotten,
+                "thinned": tidied.thinned,
+                "failed": failed,
                 "removed": found.removed,
                 "bytes": found.freed,
                 "kept": found.kept,

@@ -30,7 +30,7 @@ def cache_usage(config: ConfigOption = None, as_json: JsonOption = False) -> Non
 
 @group.command("sweep")
 def cache_sweep(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Remove what nothing refers to any more; a server does so once a day."""
+    """Remove what nothing refers to any more; a server does so every hour."""
     from proxy.cli.cache import swept  # noqa: PLC0415
     from proxy.config import load  # noqa: PLC0415
 

@@ -104,7 +104,7 @@ CACHE = (
         name="keep_superseded",
         kind=DURATION,
         default="7d",
-        help="How long rendered indexes that are no longer current are kept.",
+        help="How long parts of superseded indexes (shards) are kept, for clients that hold these.",
     ),
 )
 

@@ -1,25 +1,26 @@
-"""What tidies up behind the gateway: eviction when the quota is exceeded, the rest once a day.
+"""What tidies up behind the gateway: eviction when the quota is exceeded, the rest every hour.
 
-Views of generations that are no longer current are forgotten after a while, and blobs that
+Of views of generations that are no longer current little is kept (`tidying.py`), and blobs that
 nothing names any more are removed. Neither is ever urgent.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from proxy.core.model import View
 from proxy.errors import StorageError
+from proxy.gateway.tidying import Tidying
 from proxy.observe.log import Level, Log
 from proxy.observe.metrics import Metrics
 from proxy.storage.eviction import Eviction
 from proxy.storage.layers import LayeredBlobs
 from proxy.storage.ports import Catalog
-from proxy.storage.sweep import Swept, remembered, sweep
+from proxy.storage.sweep import Swept, sweep
 
-EVERY = 86400.0
+EVERY = 3600.0
 """Seconds between two sweeps."""
 
 LOOK = 300.0
@@ -38,26 +39,6 @@ YOUNGEST = 3600.0
 """Seconds for which a blob that nothing names is left alone: its entry may be on its way."""
 
 
-async def forget_superseded(catalog: Catalog, *, keep_for: float, now: float) -> int:
-    """Forget views that are older than *keep_for* and not the newest of their form.
-
-    Returns how many. The newest is kept whatever its age: its index may not have changed since.
-    """
-    newest: dict[str, View] = {}
-    old: list[str] = []
-    async for view in remembered(catalog, "view "):
-        if not isinstance(view, View):
-            continue
-        family = view.key.rpartition("\t")[0]
-        other = newest.get(family, view)
-        newest[family] = max(view, other, key=lambda one: one.made_at)
-        superseded = other if newest[family] is view else view
-        if superseded is not newest[family] and superseded.made_at < now - keep_for:
-            old.append(superseded.key)
-    await catalog.forget(old)
-    return len(old)
-
-
 class Janitor:
     """Runs in one worker."""
 
@@ -67,7 +48,7 @@ class Janitor:
         root: Path,
         catalog: Catalog,
         evictions: Sequence[Eviction],
-        keep_superseded: float,
+        tidying: Tidying,
         clock: Callable[[], float],
         metrics: Metrics,
         log: Log,
@@ -76,28 +57,41 @@ class Janitor:
         self._root = root
         self._catalog = catalog
         self._evictions = evictions
-        self._keep = keep_superseded
+        self._tidying = tidying
         self._clock = clock
         self._metrics = metrics
         self._log = log
         self._in_vain_until: dict[Eviction, float] = {}
 
     async def run(self) -> None:
-        """Keep the quota, look at the store now and then, sweep it once a day, until cancelled."""
-        swept_at = self._clock()
+        """Keep the quota, look at the store now and then, sweep it every hour, until cancelled."""
+        async with asyncio.TaskGroup() as both:  # a long sweep is not to keep the quota waiting
+            both.create_task(self._keep_room())
+            both.create_task(self._keep_tidy())
+
+    async def _keep_room(self) -> None:
         looked_at = 0.0
         while True:
-            try:
+            with self._supervised():
                 await self.evict()
                 if not 0 <= self._clock() - looked_at < LOOK:
                     looked_at = self._clock()
                     await self.look()
-                if self._clock() - swept_at >= EVERY:
-                    swept_at = self._clock()
-                    await self.sweep()
-            except Exception as error:  # noqa: BLE001 - supervised here: tidying is never fatal
-                self._log.crash("janitor", error)
             await asyncio.sleep(CHECK)
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY)
+            with self._supervised():
+                await self.sweep()
+
+    @contextlib.contextmanager
+    def _supervised(self) -> Iterator[None]:
+        """Tidying is never fatal."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - supervised here
+            self._log.crash("janitor", error)
 
     async def look(self) -> None:
         """Measure the store."""
@@ -125,11 +119,19 @@ class Janitor:
                 self._in_vain_until[eviction] = now + IN_VAIN
 
     async def sweep(self) -> Swept:
-        """Forget superseded views and remove what nothing names."""
+        """Tidy superseded views up and remove what nothing names. Raises StorageError."""
         now = self._clock()
-        forgotten = await forget_superseded(self._catalog, keep_for=self._keep, now=now)
-        swept = await sweep(self._root, self._catalog, keep_for=YOUNGEST, now=now)
-        self._log.event("swept", level=Level.INFO, views=forgotten, report=str(swept))
+        tidied = await self._tidying.run(now)
+        swept = await sweep(
+            self._root, self._catalog, keep_for=YOUNGEST, now=now, dropped=tidied.dropped
+        )
+        self._log.event(
+            "swept",
+            level=Level.INFO,
+            views=tidied.forgotten,
+            thinned=tidied.thinned,
+            report=str(swept),
+        )
         return swept
 
 

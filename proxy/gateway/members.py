@@ -6,6 +6,7 @@ parts of generations not long gone are served, too, unless they list what is now
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 from proxy.core.cache_status import CacheStatus
@@ -39,7 +40,11 @@ class Members:
         async for pack in self._packs(member, mirror):
             answer = await self._slice(member, pack)
             if answer is not None:
-                await self._check_shown(member, mirror, pack)
+                try:
+                    await self._check_shown(member, mirror, pack, answer)
+                except BaseException:
+                    await answer.close()
+                    raise
                 return answer
         current = await self._indexes.current(member.index, mirror)
         pack = await self._views.get(current.generation, member.pack)
@@ -48,14 +53,18 @@ class Members:
             raise UpstreamMissing(f"no index of {mirror.key} names {member.path}")
         return answer
 
-    async def _check_shown(self, member: Member, mirror: Mirror, pack: View) -> None:
+    async def _check_shown(
+        self, member: Member, mirror: Mirror, pack: View, answer: Answer
+    ) -> None:
         """Raises Denied where the policy now hides something that an older part lists."""
         if self._contexts.of(mirror.key).policy is None:
             return
         generation = (await self._indexes.current(member.index, mirror)).generation
         if pack.key == generation.key(member.pack.name):
             return
-        listed = (await self._views.open_table(pack)).get(member.row) or b""
+        part = answer.body
+        assert isinstance(part, Slice)
+        listed = os.pread(part.blob.fileno(), part.length, part.start)
         table = await self._views.table(generation)
         for filename in self._ecosystems[mirror.type].listed(listed):
             value = table.get(filename)
@@ -77,11 +86,13 @@ class Members:
     async def _slice(self, member: Member, pack: View) -> Answer | None:
         table = await self._views.readable(pack)
         found = None if table is None else table.find(member.row)
-        if found is None:
+        if table is not None and found is None:
             return None
-        blob = await self._blobs.open(pack.digest, pack.size)
-        if blob is None:
-            return None
+        blob = None if found is None else await self._blobs.open(pack.digest, pack.size)
+        if found is None or blob is None:
+            # What is left of one that was thinned just now has what no newer pack has.
+            remnant = await self._views.instead(pack)
+            return None if remnant is None else await self._slice(member, remnant)
         answer = Answer(
             body=Slice(blob, *found),
             length=found[1],

@@ -92,7 +92,7 @@ class Views:
         key = generation.key(f"{form.name}+{coding}")
         found = await self._find(key)
         if found is None:
-            work = partial(self._encode, key, view, coding)
+            work = partial(self._encode, key, await self._here(generation, form.name), coding)
             found = await self._made(key, work)
         return found
 
@@ -128,8 +128,8 @@ class Views:
         return await self.open_table(await self._named(generation, form))  # made again, once
 
     async def rows(self, generation: Generation) -> View:
-        """The row table itself. Raises BadIndex, StorageError."""
-        return await self._named(generation, ROWS)
+        """The row table itself, which is there. Raises BadIndex, StorageError."""
+        return await self._here(generation, ROWS)
 
     async def readable(self, view: View) -> Rows | None:
         """The table that *view* is; one that was swept, is damaged or is of an older version of
@@ -138,9 +138,17 @@ class Views:
         try:
             return await self.open_table(view)
         except StorageError:
-            await self._catalog.forget([view.key])
-            await self._blobs.remove([view.digest])
+            if await self.instead(view) is None:
+                await self._catalog.forget([view.key])
+                await self._blobs.remove([view.digest])
             return None
+
+    async def instead(self, view: View) -> View | None:
+        """What a sibling process has put in the place of *view*, as it is known here; None: it has
+        not.
+        """
+        found = await self._catalog.get(view.key)
+        return found if isinstance(found, View) and found.digest != view.digest else None
 
     async def open_table(self, view: View) -> Rows:
         """Map the table that *view* is."""
@@ -183,8 +191,21 @@ class Views:
             raise StorageError("a view vanished while it was made")
         return found
 
+    async def _here(self, generation: Generation, form: str) -> View:
+        """The view in *form*, made again if its bytes are gone: a sibling process may have
+        forgotten it.
+        """
+        view = await self._named(generation, form)
+        blob = await self._blobs.open(view.digest, view.size)
+        if blob is not None:
+            blob.close()
+            return view
+        if await self.instead(view) is None:
+            await self._catalog.forget([view.key])
+        return await self._named(generation, form)
+
     async def _find(self, key: str) -> View | None:
-        """A remembered view whose bytes are still there."""
+        """A view as it was last seen; its bytes may be gone since."""
         seen = self._catalog.peek(key)
         found = seen if isinstance(seen, View) else await self._catalog.get(key)
         return found if isinstance(found, View) else None

@@ -21,14 +21,10 @@ from proxy.core.model import Digest
 from proxy.storage.disk import DiskBlobs
 from proxy.storage.folder import READING, Held, blob_path, held
 from proxy.storage.ports import Catalog, Pinned
-from proxy.storage.sweep import Usage, usage
+from proxy.storage.sweep import RECENT, Usage, usage
 
 LOW = 0.95
 """Share of the quota down to which room is made, so that it is not made for each new file."""
-
-RECENT = 60.0
-"""Seconds since its last use in which nothing is evicted: another process may have been told
-of it and not have opened it yet."""
 
 CLASSES = ((64 << 10, "small"), (1 << 20, "medium"), (16 << 20, "large"), (1 << 62, "huge"))
 """Size classes, by the bytes they end at. Each counts its idle time twice as much as the last."""

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.core.model import Digest
 from proxy.errors import StorageError
-from proxy.storage.folder import blob_path, held, lost_at
+from proxy.storage.folder import Held, blob_path, held, lost_at
 from proxy.storage.ports import Catalog, Remembered
 
 ADOPTION = 30 * 86400.0
 """Seconds for which blobs are kept that nothing names, after what named them was lost."""
+
+RECENT = 60.0
+"""Seconds since its last use in which a blob is not removed: another process may have been told
+of it and not have opened it yet."""
 
 TURN = 50
 """Values read between two turns of everybody else: the reading takes 2 ms."""
@@ -46,15 +51,24 @@ async def remembered(catalog: Catalog, prefix: str = "") -> AsyncIterator[Rememb
             yield value
 
 
-async def sweep(root: Path, catalog: Catalog, *, keep_for: float, now: float) -> Swept:
-    """Remove blobs under *root* that nothing names and nobody used for *keep_for* seconds.
+async def sweep(
+    root: Path,
+    catalog: Catalog,
+    *,
+    keep_for: float,
+    now: float,
+    dropped: AbstractSet[Digest] = frozenset(),
+) -> Swept:
+    """Remove blobs under *root* that nothing names and nobody used for *keep_for* seconds; those
+    *dropped*, which something named until now, unless they were used just now.
 
     After a catalog was lost they are kept for `ADOPTION`: they are taken over when they are asked
     for. Raises StorageError.
     """
     if now - lost_at(root) < ADOPTION:
         keep_for = max(keep_for, ADOPTION)
-    return await asyncio.to_thread(_sweep, root, await catalog.digests(), now - keep_for)
+    pick = _Pick(await catalog.digests(), dropped, before=now - keep_for, recent=now - RECENT)
+    return await asyncio.to_thread(_sweep, root, pick)
 
 
 def usage(root: Path) -> Usage:
@@ -66,10 +80,24 @@ def usage(root: Path) -> Usage:
     return Usage(blobs=len(sizes), size=sum(sizes))
 
 
-def _sweep(root: Path, named: set[Digest], before: float) -> Swept:
+@dataclass(frozen=True, slots=True)
+class _Pick:
+    """Which blobs are to go; the moments are in seconds since the epoch."""
+
+    named: AbstractSet[Digest]
+    dropped: AbstractSet[Digest]
+    before: float
+    recent: float
+
+    def has(self, one: Held) -> bool:
+        last = self.recent if one.digest in self.dropped else self.before
+        return one.digest not in self.named and one.used_at < last
+
+
+def _sweep(root: Path, pick: _Pick) -> Swept:
     removed = freed = kept = 0
     for one in held(root):
-        if one.digest in named or one.used_at >= before:
+        if not pick.has(one):
             kept += 1
             continue
         path = blob_path(root, one.digest)

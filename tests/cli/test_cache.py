@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy.cli import app
-from proxy.core.model import digest_of
+from proxy.core.model import View, digest_of
+from proxy.core.rows import build
 from proxy.storage.disk import DiskBlobs
+from proxy.storage.opening import opened
 
 OLD = b"nobody names this"
 
@@ -55,6 +59,34 @@ def test_what_was_done_is_told_to_programs_too(config: Path, tmp_path: Path) -> 
     assert told("import", bundle, "--digest", carried["sha256"])["already"] == 0
     swept = told("sweep")
     assert (swept["folder"], swept["removed"], swept["bytes"]) == (folder, 1, len(OLD))
+
+
+def test_a_sweep_thins_what_was_superseded(config: Path, tmp_path: Path) -> None:
+    root = tmp_path / "cache"
+
+    async def fill() -> None:
+        store = opened([root])
+        for age, members in ((9, {"a": b"1", "b": b"2", "~": b"3"}), (1, {"a": b"1", "~": b"4"})):
+            pack = b"".join(build(members))
+            path = store.blobs.path(digest_of(pack))
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(pack)
+            os.utime(path, (0, 0))
+            await store.catalog.put(
+                View(
+                    key=f"view conda/c i\tshardpack\t{age}",
+                    digest=digest_of(pack),
+                    size=len(pack),
+                    media_type="",
+                    made_at=time.time() - age * 3600,
+                )
+            )
+        await store.aclose()
+
+    asyncio.run(fill())
+    told = json.loads(run("cache", "sweep", "--config", str(config), "--json"))
+    assert (told["views"], told["thinned"], told["failed"]) == (0, 1, [])
+    assert (told["removed"], told["kept"]) == (2, 2)
 
 
 def test_a_cache_of_another_format_is_left_alone(config: Path, tmp_path: Path) -> None:

@@ -9,10 +9,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 
-from proxy.core.model import Expected
+from proxy.core.model import Digest, Expected, View
+from proxy.errors import StorageError
+from proxy.gateway import janitor
 from proxy.gateway.janitor import IN_VAIN, Janitor
+from proxy.gateway.pool import Pool
+from proxy.gateway.tidying import Tidying
 from proxy.observe.log import Level, Log, Style
 from proxy.observe.metrics import Metrics
 from proxy.storage.disk import DiskBlobs
@@ -35,6 +40,7 @@ class House:
     """A janitor with what it looks after."""
 
     blobs: DiskBlobs
+    catalog: MemoryCatalog
     janitor: Janitor
     metrics: Metrics
     lines: io.BytesIO
@@ -67,17 +73,19 @@ def play(root: Path, script: Callable[[House], Awaitable[None]]) -> str:
     async def main() -> str:
         blobs, catalog = DiskBlobs(root, limit=100 * KB), MemoryCatalog()
         metrics, lines, clock = Metrics(CollectorRegistry()), io.BytesIO(), [1e9]
+        pool = Pool()
         with Log(lines, style=Style.TEXT, level=Level.DEBUG) as log:
-            janitor = Janitor(
+            one = Janitor(
                 root=root,
                 catalog=catalog,
                 evictions=[Eviction(blobs, catalog, Nothing())],
-                keep_superseded=60.0,
+                tidying=Tidying(blobs, catalog, pool, keep_for=60.0, failed=log.crash),
                 clock=lambda: clock[0],
                 metrics=metrics,
                 log=log,
             )
-            await script(House(blobs, janitor, metrics, lines, clock))
+            await script(House(blobs, catalog, one, metrics, lines, clock))
+        await pool.aclose()
         await blobs.aclose()
         return lines.getvalue().decode()
 
@@ -125,3 +133,54 @@ def test_a_look_finds_what_was_there_before_there_was_a_tally(tmp_path: Path) ->
         assert not house.has(stored)
 
     play(tmp_path, script)
+
+
+def test_superseded_views_go_with_their_bytes_and_that_is_told(tmp_path: Path) -> None:
+    async def script(house: House) -> None:
+        made = [await house.put(number * KB, letter) for number, letter in ((1, b"x"), (2, b"y"))]
+        for age, one in zip((100.0, 1.0), made, strict=True):
+            await house.catalog.put(
+                View(
+                    key=f"view conda/c i\tzst\t{one.digest}",
+                    digest=one.digest,
+                    size=one.size,
+                    media_type="",
+                    made_at=house.clock[0] - age,
+                )
+            )
+        await house.janitor.sweep()
+        assert [house.has(one) for one in made] == [False, True]
+
+    log = play(tmp_path, script)
+    assert "info swept views=1 thinned=0" in log
+
+
+def test_it_sweeps_now_and_then_and_goes_on_when_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(janitor, "EVERY", 0.01)
+
+    async def script(house: House) -> None:
+        real = house.catalog.digests
+        tries: list[str] = []
+        again = asyncio.Event()
+
+        async def failing(prefix: str = "") -> set[Digest]:
+            tries.append(prefix)
+            if len(tries) == 3:
+                again.set()
+            if len(tries) == 1:
+                raise StorageError("not now")
+            return await real(prefix)
+
+        house.catalog.digests = failing  # type: ignore[method-assign]
+        gone = await house.put(KB)
+        running = asyncio.create_task(house.janitor.run())
+        async with asyncio.timeout(10):
+            await again.wait()
+        assert not house.has(gone)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    assert 'error janitor error="StorageError: not now"' in play(tmp_path, script)

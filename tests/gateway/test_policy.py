@@ -21,6 +21,7 @@ from proxy.gateway.answer import Want
 from proxy.gateway.contexts import LEAD
 from proxy.gateway.explaining import Question
 from tests.ecosystems.policies import DAY, allow, deny, policy
+from tests.gateway.test_tables import held
 from tests.gateway.world import HOST, NAME, PACKAGE, World, at, channel, play, record, repodata
 from tests.lab.fake_upstream import FakeFile
 
@@ -381,8 +382,12 @@ def test_a_shard_from_before_the_policy_is_refused_if_it_lists_what_is_hidden(
             for name, digest in contents["shards"].items()
         }
         world.rule(NO_THING)
-        with pytest.raises(Denied, match="ask us first"):
-            await world.read("conda/c", paths["thing"])
+        open_files: list[int] = []
+        for _ in range(4):
+            with pytest.raises(Denied, match="ask us first"):
+                await world.read("conda/c", paths["thing"])
+            open_files.append(held(tmp_path / "sha256"))
+        assert open_files[1] == open_files[-1], "a refusal leaves a descriptor open"
         assert OTHER in unpacked(await world.read("conda/c", paths["other"]))["packages.conda"]
 
     play(tmp_path, script, channel(TWO))

@@ -19,7 +19,6 @@ from proxy.storage.disk import SHARE, SLACK, DiskBlobs
 from proxy.storage.eviction import (
     CLASSES,
     LOW,
-    RECENT,
     Evicted,
     Eviction,
     Survey,
@@ -29,7 +28,7 @@ from proxy.storage.eviction import (
 )
 from proxy.storage.folder import Held
 from proxy.storage.memory import MemoryCatalog
-from proxy.storage.sweep import usage
+from proxy.storage.sweep import RECENT, usage
 
 NOW = time.time()
 DAY = 86400.0

@@ -145,7 +145,7 @@ def test_what_prefetch_asks_is_no_clients_request(desk: Desk) -> None:
         ({"files": [{"name": "what", "text": ""}]}, "what: its name does not tell its format"),
         ({"paths": ["conda/none/a"]}, "is in no mirror here"),
         ({"paths": ["conda/lab/../../a"]}, "paths: "),
-        ({"paths": ["pypi/py/simple/"], "platforms": ["beos"]}, "platform beos: write one of"),
+        ({"paths": ["pypi/py/simple/"], "platforms": ["beos"]}, "platforms beos: write one of"),
         ({"files": [REQUIREMENTS], "jobs": 1000}, "$.jobs"),
         ({"files": "requirements.txt"}, "$.files"),
     ],

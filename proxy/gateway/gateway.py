@@ -54,7 +54,12 @@ from proxy.gateway.views import Generation, Views
 from proxy.gateway.warming import Warming
 
 LANDING = 0.01
-"""Seconds between a file's rename and its entry in the catalog, at the very most."""
+"""Seconds between a file's rename and its entry in the catalog, at the very most, unless whoever
+does it is kept from going on: by other work on its processor, or by a slow disk.
+"""
+
+LOOKS = 25
+"""How often it is looked for until then, each time `LANDING` later than the last: three seconds."""
 
 _TRIES = 3
 """How often an answer is looked for when what the catalog names turns out to be gone."""
@@ -109,21 +114,25 @@ class Gateway:
         return answer
 
     async def _found(self, resource: Resource, mirror: Mirror, want: Want) -> Answer:
-        for attempt in range(_TRIES):
+        for _ in range(_TRIES):
             try:
-                return await self._open(resource, mirror, want)
-            except Landed:  # the catalog is about to know it
-                await asyncio.sleep(attempt * LANDING)
+                return await self._landed(resource, mirror, want)
             except Elsewhere as elsewhere:
                 unsure()
                 answer = await self._asked(elsewhere.leader, resource, want)
                 if answer is not None:
                     return answer
         with self._team.alone():
+            return await self._landed(resource, mirror, want)
+
+    async def _landed(self, resource: Resource, mirror: Mirror, want: Want) -> Answer:
+        """The answer, as soon as the catalog knows a file that has just been renamed."""
+        for look in range(LOOKS):
             try:
                 return await self._open(resource, mirror, want)
-            except Landed as error:
-                raise StorageError(f"{resource.path} keeps vanishing from the store") from error
+            except Landed:
+                await asyncio.sleep(look * LANDING)
+        raise StorageError(f"{resource.path} keeps vanishing from the store")
 
     async def _asked(self, leader: int, resource: Resource, want: Want) -> Answer | None:
         """What the leader answers; None where one must look again or do it oneself."""

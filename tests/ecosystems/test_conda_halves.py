@@ -156,6 +156,18 @@ def test_two_parts_are_the_whole(
     assert not asked or len(raw) > 20 * len(alone["shardpack"])
 
 
+def test_an_index_of_which_a_share_got_lost_is_read_again() -> None:
+    def losing(work: Share, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
+        return beside([])(work, shares=shares - 1)
+
+    body = _sorted_channel()
+    text = bytes(body.content)
+    odd = body_of(text.replace(b'"info": {', b'"info": {"odd": "\\u0061", '))
+    assert odd.content != text
+    for one in (body, odd):
+        assert forms(replace(one, aside=losing)) == forms(one)
+
+
 NAMES = [f"p{number:03}" for number in range(223)]
 
 

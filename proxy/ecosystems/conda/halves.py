@@ -23,7 +23,7 @@ from proxy.core.policy import Effect, Verdict
 from proxy.core.rows import Table, build, head
 from proxy.ecosystems.base import Aside, Claim
 from proxy.ecosystems.conda import shards
-from proxy.ecosystems.conda.batches import boundary, key_at
+from proxy.ecosystems.conda.batches import are_all, boundary, key_at
 from proxy.ecosystems.conda.packing import Exports
 from proxy.ecosystems.conda.reader import Part, Reader
 from proxy.ecosystems.conda.sections import Section, Sections
@@ -179,6 +179,8 @@ def _whole(
         part.add(second)
         if not is_run(part.blocks):
             raise StorageError("the parts are not one after the other")
+        if not are_all(task.sections[path].text, part.spans):
+            raise StorageError("the parts are not all of the table")
     for path, part in first.items():
         reader.note(task.sections[path], part)
     made = {**mine, **done}

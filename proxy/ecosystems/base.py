@@ -93,7 +93,7 @@ def when_asked(work: Callable[[], T], /) -> Callable[[], T]:
 Claim = Callable[[], bool]
 """Whether one more share of some work, of which there is a number, is for whoever asks."""
 
-Share = Callable[[Claim], Iterable[bytes | memoryview]]
+Work = Callable[[Claim], Iterable[bytes | memoryview]]
 """Work that does the shares that it claims, and gives what they came to."""
 
 
@@ -105,7 +105,7 @@ class Aside(Protocol):
     """
 
     def __call__(
-        self, work: Share, /, *, shares: int
+        self, work: Work, /, *, shares: int
     ) -> tuple[Claim, Callable[[], memoryview | None]]: ...
 
 

@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
-from proxy.ecosystems.base import Aside, Claim, Share
+from proxy.ecosystems.base import Aside, Claim, Work
 from proxy.gateway.urgency import take_last_place
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def aside(workspace: Path) -> Aside | None:
     if len(os.sched_getaffinity(0)) < 2 or threading.active_count() > 1:
         return None
 
-    def begin(work: Share, /, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
+    def begin(work: Work, /, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
         file = tempfile.TemporaryFile(dir=workspace)  # noqa: SIM115 - closed in `end`
         done, tell = os.pipe()
         left = _shares(shares)
@@ -53,6 +53,7 @@ def aside(workspace: Path) -> Aside | None:
 
         def end() -> memoryview | None:
             with file:
+                os.read(left, shares)  # where this process gave up, the other need not go on
                 os.close(left)
                 # It gives back its memory, which takes a while, after it has told.
                 is_done = os.read(done, 1)
@@ -102,7 +103,7 @@ def beside(work: Callable[[], T], /) -> Callable[[], T]:
     return end
 
 
-def _work(work: Share, descriptor: int, tell: int, left: int) -> None:
+def _work(work: Work, descriptor: int, tell: int, left: int) -> None:
     """All that the copy does; it never returns."""
     status = 1
     with contextlib.suppress(BaseException):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.core.policy import Policy
 from proxy.core.rows import Table
-from proxy.ecosystems.base import Aside, Body, Claim, Context, Share
+from proxy.ecosystems.base import Aside, Body, Claim, Context, Work
 from tests.ecosystems.conda_channels import (
     CONTEXT,
     body_of,
@@ -91,7 +91,7 @@ EXPORTS = {
 def beside(asked: list[int], portion: float = 0.5) -> Aside:
     """Does that *portion* of the shares here; notes how long the result was."""
 
-    def begin(work: Share, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
+    def begin(work: Work, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
         left = iter(range(shares))
         others = iter(range(round(portion * shares)))
 
@@ -108,7 +108,7 @@ def beside(asked: list[int], portion: float = 0.5) -> Aside:
     return begin
 
 
-def failing(work: Share, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
+def failing(work: Work, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
     """Another process that was killed at once."""
     left = iter(range(shares))
     return lambda: next(left, None) is not None, lambda: None
@@ -157,7 +157,7 @@ def test_two_parts_are_the_whole(
 
 
 def test_an_index_of_which_a_share_got_lost_is_read_again() -> None:
-    def losing(work: Share, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
+    def losing(work: Work, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
         return beside([])(work, shares=shares - 1)
 
     body = _sorted_channel()
@@ -192,7 +192,7 @@ def test_a_sorted_channel_is_cut_before_one_name(portion: float) -> None:
     body = _sorted_channel()
     parts: list[Table] = []
 
-    def begin(work: Share, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
+    def begin(work: Work, *, shares: int) -> tuple[Claim, Callable[[], memoryview | None]]:
         claim, end = beside([], portion)(work, shares=shares)
         made = end()
         assert made is not None
